@@ -1,0 +1,176 @@
+"""The journal store: threads, and the rows derived from them, in one file (protocol 3.1, 3.3)."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from squidmesh.clock import Clock, Instant
+from squidmesh.errors import DataRefused
+from squidmesh.ids import EntryId, Fingerprint, ThreadId
+from squidmesh.journal.rows import AttemptRow, RunRow
+from squidmesh.ports.journal_store import (
+    Append,
+    Checkpoint,
+    Committed,
+    Conflict,
+    Entry,
+    Group,
+    History,
+    RunPage,
+    RunQuery,
+    ThreadRead,
+)
+from squidmesh.ports.lease_backend import LeaseChange
+from squidmesh_sqlite import leases, lists
+from squidmesh_sqlite.pool import Pool
+from squidmesh_sqlite.statements import load
+
+_SQL = load("journal")
+_ROWS_OF_AN_ENTRY = 1024
+"""An arrival number is unique up to that many rows of one entry; beyond it only fair."""
+
+
+class SqliteJournal:
+    def __init__(self, pool: Pool, clock: Clock) -> None:
+        self._pool = pool
+        self._clock = clock
+
+    def now(self) -> Instant:
+        return self._clock.now()
+
+    def commit(self, groups: Sequence[Group]) -> list[Committed | Conflict]:
+        """A constant number of statements, whatever the size of the batch."""
+        expected = _expected(groups)
+        threads = msgspec.json.encode(list(expected)).decode()
+        writes = _Writes(groups)  # before the lock is held; a conflict is rare
+        with self._pool.write() as connection:
+            found = {thread: revision or 0 for thread, revision in connection.execute(_SQL["revisions"], (threads,))}
+            if found == expected:
+                answers: list[Committed | Conflict] = [Committed()] * len(groups)
+            else:
+                answers = [_judge(group, found) for group in groups]
+                writes = _Writes(
+                    [group for group, answer in zip(groups, answers, strict=True) if answer == Committed()]
+                )
+            writes.apply(connection, self._clock)
+        return answers
+
+    def read(self, reads: Sequence[ThreadRead], *, whole: bool = False) -> list[History]:
+        with self._pool.read() as connection:
+            checkpoints = {} if whole else self._checkpoints(connection, [r.thread for r in reads if r.after == 0])
+            points = [checkpoints.get(read.thread) if read.after == 0 else None for read in reads]
+            # A checkpoint that is replaced between the two statements does no harm: the tail is above the one read.
+            after = [(r.thread, point.revision if point else r.after) for r, point in zip(reads, points, strict=True)]
+            tails: list[list[Entry]] = [[] for _ in reads]
+            rows = connection.execute(_SQL["read_tails"], (msgspec.json.encode(after).decode(),))
+            for index, revision, entry_id, body in rows:
+                thread = reads[index].thread
+                tails[index].append(Entry(thread=thread, revision=revision, entry_id=EntryId(entry_id), body=body))
+        return [History(checkpoint=point, tail=tuple(tail)) for point, tail in zip(points, tails, strict=True)]
+
+    def _checkpoints(self, connection: sqlite3.Connection, threads: list[ThreadId]) -> dict[ThreadId, Checkpoint]:
+        rows = connection.execute(_SQL["read_checkpoints"], (msgspec.json.encode(threads).decode(),))
+        return {ThreadId(thread): Checkpoint(revision=revision, body=body) for thread, revision, body in rows}
+
+    def entry(self, thread: ThreadId, revision: int) -> Entry | None:
+        with self._pool.read() as connection:
+            row = connection.execute(_SQL["read_entry"], (thread, revision)).fetchone()
+        return None if row is None else Entry(thread=thread, revision=revision, entry_id=row[0], body=row[1])
+
+    def definition(self, fingerprint: Fingerprint) -> bytes | None:
+        with self._pool.read() as connection:
+            row = connection.execute(_SQL["read_definition"], (fingerprint,)).fetchone()
+        return None if row is None else row[0]
+
+    def runs(self, query: RunQuery) -> RunPage:
+        with self._pool.read() as connection:
+            return lists.page(connection, query, self.now())
+
+    def run_row(self, run_id: str) -> RunRow | None:
+        with self._pool.read() as connection:
+            return lists.run_row(connection, run_id)
+
+    def count_runs(self, *, workflow: str | None = None) -> dict[str, int]:
+        with self._pool.read() as connection:
+            return lists.count_runs(connection, workflow, self.now())
+
+    def open_attempts(self, *, run_id: str | None = None, limit: int = 1000, after: str = "") -> list[AttemptRow]:
+        with self._pool.read() as connection:
+            return lists.open_attempts(connection, run_id, limit, after)
+
+    def close(self) -> None:
+        self._pool.close()
+
+
+def _expected(groups: Sequence[Group]) -> dict[str, int]:
+    appends = [append for group in groups for append in group.appends]
+    expected: dict[str, int] = {append.thread: append.expected_revision for append in appends}
+    if len(expected) != len(appends):
+        raise DataRefused("a thread occurs twice in one commit; allowed is once")
+    return expected
+
+
+def _judge(group: Group, revisions: dict[str, int]) -> Committed | Conflict:
+    for append in group.appends:
+        revision = revisions[append.thread]
+        if revision != append.expected_revision:
+            return Conflict(thread=append.thread, revision=revision)
+    return Committed()
+
+
+class _Writes:
+    """What the groups of one batch write, sorted by table."""
+
+    def __init__(self, groups: Iterable[Group]) -> None:
+        self._entries: list[tuple[str, int, str, bytes]] = []
+        self._checkpoints: list[tuple[str, int, bytes]] = []
+        self._definitions: list[tuple[str, bytes]] = []
+        self._runs: list[RunRow] = []
+        self._ended: list[tuple[str]] = []
+        self._put: list[tuple[int, int, AttemptRow]] = []
+        """With the number of their entry in this batch, and their place in that entry."""
+        self._leases: list[LeaseChange] = []
+        for group in groups:
+            for append in group.appends:
+                self._add(append)
+            self._definitions += [(record.fingerprint, record.body) for record in group.definitions]
+            self._leases += group.leases
+
+    def _add(self, append: Append) -> None:
+        revision = append.expected_revision + 1
+        self._entries.append((append.thread, revision, append.entry_id, append.body))
+        if append.checkpoint is not None:
+            self._checkpoints.append((append.thread, revision, append.checkpoint))
+        if append.rows.run is not None:
+            self._runs.append(append.rows.run)
+        self._ended += [(item,) for item in append.rows.remove]
+        self._put += [(len(self._entries) - 1, place, row) for place, row in enumerate(append.rows.put)]
+
+    def apply(self, connection: sqlite3.Connection, clock: Clock) -> None:
+        many = connection.executemany
+        if self._ended:
+            many(_SQL["remove_attempt"], self._ended)
+        many(_SQL["append"], self._entries)
+        if self._put:  # right after the entries: it asks for the number of the last one
+            self._put_attempts(connection)
+        if self._checkpoints:
+            many(_SQL["save_checkpoint"], self._checkpoints)
+        if self._definitions:
+            many(_SQL["save_definition"], self._definitions)
+        if self._runs:
+            many(_SQL["put_run"], [msgspec.structs.astuple(row) for row in self._runs])
+        if self._leases or self._ended:
+            leases.apply(connection, self._leases, clock.now(), ended=self._ended)
+
+    def _put_attempts(self, connection: sqlite3.Connection) -> None:
+        """A new row's arrival number is that of its entry, and its place in it; a row that is there keeps its own."""
+        (last_entry,) = connection.execute(_SQL["last_entry"]).fetchone()
+        first_entry = last_entry + 1 - len(self._entries)
+        rows = [
+            (*msgspec.structs.astuple(row), (first_entry + index) * _ROWS_OF_AN_ENTRY + place)
+            for index, place, row in self._put
+        ]
+        connection.executemany(_SQL["put_attempt"], rows)

@@ -1,0 +1,326 @@
+"""Journal leases: what may be claimed is what the agenda says, less what a live lease holds (protocol 3.9).
+
+Lease rows stand beside the agenda in the same file. A claim, a heartbeat and a release commit without waiting for the
+disk: what a power cut takes of them was held by processes of the machine that lost its power, and a *recorded* claim
+is made durable, with all before it, by the commit that records it.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+from itertools import count
+from typing import Any, assert_never
+
+import msgspec
+
+from squidmesh.clock import Clock, Instant, duration, micros
+from squidmesh.errors import RecordedClaim
+from squidmesh.ids import AttemptKey, ClaimHash, ClaimId, claim_hash
+from squidmesh.ports.lease_backend import (
+    Beat,
+    Claim,
+    Grants,
+    Handover,
+    Item,
+    LeaseChange,
+    QueueStats,
+    Release,
+    Settlement,
+)
+from squidmesh_sqlite.pool import Pool
+from squidmesh_sqlite.statements import load
+
+_SQL = load("leases")
+_INCARNATION = load("schema")["incarnation"]
+
+
+class SqliteLeases:
+    in_journal = True
+
+    def __init__(self, pool: Pool, clock: Clock) -> None:
+        self._pool = pool
+        self._clock = clock
+        self._first_queue = count()
+        self._incarnation: str | None = None
+        self._busy = False
+
+    def incarnation(self) -> str:
+        if self._incarnation is None:
+            with self._pool.read() as connection:
+                (self._incarnation,) = connection.execute(_INCARNATION).fetchone()
+        return self._incarnation or ""
+
+    def offer(self, items: Sequence[Item]) -> None:
+        """Nothing to do: the agenda row is the offer."""
+
+    # -------------------------------------------------------------------------------------------------- claims
+
+    def claim(
+        self,
+        queues: Sequence[str],
+        *,
+        owner: str,
+        limit: int,
+        lease: timedelta,
+        request_id: str,
+        item: AttemptKey | None = None,
+    ) -> Grants:
+        """Looks without the write lock first, unless there was something to claim the last time: the idle hold nobody
+        up, the busy look once.
+        """
+        first = next(self._first_queue) % max(1, len(queues))
+        queues = [*queues[first:], *queues[:first]]
+        request = _Request(owner, request_id, lease, self.incarnation())
+        if not self._busy:
+            with self._pool.read() as connection:
+                look = _Look(connection, self._clock.now())
+                if claims := request.repeated(look):
+                    return Grants(claims=claims)
+                if not look.free(queues, 1, item):
+                    return Grants(claims=(), next_due=None if limit < 1 else look.next_due(queues))
+        with self._pool.write() as connection:
+            look = _Look(connection, self._clock.now())
+            if claims := request.repeated(look):
+                return Grants(claims=claims)
+            claims = request.grant(look, look.free(queues, limit, item))
+            self._busy = bool(claims)
+            return Grants(claims=claims, next_due=None if len(claims) >= limit else look.next_due(queues))
+
+    # ---------------------------------------------------------------------------------------------- held claims
+
+    def heartbeat(self, claims: Sequence[Claim]) -> list[Beat]:
+        if not claims:
+            return []
+        held = [(claim.item, claim.hash, claim.fence) for claim in claims]
+        with self._pool.write() as connection:
+            beat = {"now": self._clock.now(), "claims": msgspec.json.encode(held).decode()}
+            extended = set(connection.execute(_SQL["beat"], beat))
+            if len(extended) == len(claims):
+                return [Beat.EXTENDED] * len(claims)
+            items = msgspec.json.encode([claim.item for claim in claims]).decode()
+            known = {item for (item,) in connection.execute(_SQL["known"], (items,))}
+        lost = {claim.item: Beat.LOST if claim.item in known else Beat.GONE for claim in claims}
+        return [Beat.EXTENDED if key in extended else lost[key[0]] for key in held]
+
+    def settle(self, settlements: Sequence[Settlement]) -> None:
+        self._change(settlements)
+
+    def release(self, releases: Sequence[Release]) -> None:
+        self._change(releases)
+
+    def _change(self, changes: Sequence[LeaseChange]) -> None:
+        if changes:
+            with self._pool.write() as connection:
+                apply(connection, changes, self._clock.now())
+
+    # --------------------------------------------------------------------------------------------------- lists
+
+    def items(self, queue: str, *, after: str = "", limit: int = 1000) -> list[Item]:
+        with self._pool.read() as connection:
+            now = self._clock.now()
+            rows = connection.execute(_SQL["items"], {"queue": queue, "after": after, "limit": limit}).fetchall()
+        return [_item(row, now) for row in rows]
+
+    def stats(self, queues: Sequence[str]) -> list[QueueStats]:
+        with self._pool.read() as connection:
+            look = _Look(connection, self._clock.now())
+            return [look.stats(queue) for queue in queues]
+
+    def close(self) -> None:
+        self._pool.close()
+
+
+class _Look:
+    """The queues as one connection sees them at one moment."""
+
+    def __init__(self, connection: sqlite3.Connection, now: Instant) -> None:
+        self.connection = connection
+        self.now = now
+        self._priorities: dict[str, list[int]] = {}
+
+    def free(self, queues: Sequence[str], limit: int, item: AttemptKey | None) -> list[_Free]:
+        """Claimable items, in order within a queue, in turns across queues."""
+        if item is not None:
+            row = self.connection.execute(_SQL["head_item"], {"item": item, "now": self.now}).fetchone()
+            return [row][:limit] if row is not None and row[1] in queues else []
+        if len(queues) == 1:
+            return self._head(queues[0], limit)
+        waiting = [iter(self._head(queue, limit)) for queue in queues]
+        return list(_in_turns(waiting, limit))
+
+    def _head(self, queue: str, limit: int) -> list[_Free]:
+        found: list[_Free] = []
+        for priority in self.priorities(queue):
+            if len(found) >= limit:
+                break
+            at = {"queue": queue, "priority": priority, "now": self.now, "limit": limit - len(found)}
+            found += self.connection.execute(_SQL["head"], at)
+        return found
+
+    def priorities(self, queue: str) -> list[int]:
+        if queue not in self._priorities:
+            found = self.connection.execute(_SQL["priorities"], {"queue": queue})
+            self._priorities[queue] = [priority for (priority,) in found]
+        return self._priorities[queue]
+
+    def next_due(self, queues: Sequence[str]) -> timedelta | None:
+        moments = []
+        for queue in queues:
+            moments += self.connection.execute(_SQL["next_end"], {"queue": queue, "now": self.now}).fetchone()
+            for priority in self.priorities(queue):
+                at = {"queue": queue, "priority": priority, "now": self.now}
+                moments += self.connection.execute(_SQL["next_visible"], at).fetchone()
+        later = [moment for moment in moments if moment is not None]
+        return duration(min(later) - self.now) if later else None
+
+    def stats(self, queue: str) -> QueueStats:
+        at = {"queue": queue, "now": self.now}
+        items, visible = self.connection.execute(_SQL["count_items"], at).fetchone()
+        leased, kept = self.connection.execute(_SQL["count_leased"], at).fetchone()
+        heads: list[_Free] = []
+        for priority in self.priorities(queue):
+            heads += self.connection.execute(_SQL["head"], {**at, "priority": priority, "limit": 1})
+        oldest = min((visible_at for *_, visible_at in heads), default=None)
+        return QueueStats(
+            queue=queue,
+            ready=visible - kept,
+            delayed=items - (visible - kept) - leased,
+            leased=leased,
+            oldest_ready=None if oldest is None else duration(self.now - oldest),
+        )
+
+
+_Free = tuple[AttemptKey, str, int, int, int]
+"""Item, queue, generation, the greatest fence so far, visible_at."""
+
+
+def _in_turns(waiting: list[Iterator[_Free]], limit: int) -> Iterator[_Free]:
+    while waiting and limit > 0:
+        queue = waiting.pop(0)
+        if (free := next(queue, None)) is not None:
+            waiting.append(queue)
+            limit -= 1
+            yield free
+
+
+class _Request:
+    """One call of ``claim``. Only hashes of its id, and of the claim ids made from it, are stored (3.5.8)."""
+
+    def __init__(self, owner: str, request_id: str, lease: timedelta, incarnation: str) -> None:
+        self._owner = owner
+        self._id = request_id
+        self._hash = claim_hash(request_id)
+        self._lease = lease
+        self._incarnation = incarnation
+
+    def repeated(self, look: _Look) -> tuple[Claim, ...]:
+        at = {"owner": self._owner, "request_hash": self._hash, "now": look.now}
+        return tuple(self._claim(*row) for row in look.connection.execute(_SQL["repeated"], at))
+
+    def grant(self, look: _Look, free: list[_Free]) -> tuple[Claim, ...]:
+        length = micros(self._lease)
+        rows, claims = [], []
+        for position, (item, queue, generation, granted, _) in enumerate(free):
+            fence = granted + 1
+            claim = self._claim(item, queue, generation, fence, position, length)
+            claims.append(claim)
+            # fmt: off
+            rows.append((item, queue, generation, fence, fence, self._owner, claim.hash, self._hash, position,
+                         length, look.now + length))
+            # fmt: on
+        look.connection.executemany(_SQL["grant"], rows)
+        return tuple(claims)
+
+    def _claim(self, item: str, queue: str, generation: int, fence: int, position: int, lease: int) -> Claim:
+        return Claim(
+            item=AttemptKey(item),
+            queue=queue,
+            owner=self._owner,
+            claim_id=ClaimId(f"{self._id}:{position}"),
+            generation=generation,
+            fence=fence,
+            lease=duration(lease),
+            incarnation=self._incarnation,
+        )
+
+
+def apply(
+    connection: sqlite3.Connection, changes: Sequence[LeaseChange], now: Instant, *, ended: Sequence[tuple[str]] = ()
+) -> None:
+    """Writes settlements and releases, in the caller's transaction. Stale ones match no row and change nothing.
+
+    ``ended``: items that left the agenda in this transaction. Whoever held them, they have no lease any more.
+    """
+    forgotten = {item for (item,) in ended}
+    settled, released, held, handed_over = [], [], [], []
+    for change in changes:
+        claim = change.claim
+        match change:
+            case Settlement():
+                if claim.item not in forgotten:
+                    settled.append((claim.item, claim.hash, claim.fence))
+                if change.handover is not None:
+                    handed_over.append(_handed_over(claim, change.handover, now))
+            case Release() if change.as_claim is not None:
+                held.append(_held_as(change, change.as_claim, now))
+            case Release():
+                released.append((change.floor, now + micros(change.delay), claim.item, claim.hash, claim.fence))
+            case _:
+                assert_never(change)
+    writes = (
+        ("forget", ended),
+        ("settle", settled),
+        ("release", released),
+        ("release_as", held),
+        ("hand_over", handed_over),
+    )
+    for name, rows in writes:
+        if rows:
+            connection.executemany(_SQL[name], rows)
+
+
+def _handed_over(claim: Claim, handover: Handover, now: Instant) -> dict[str, Any]:
+    return {
+        "item": handover.item.key,
+        "generation": handover.item.generation,
+        "fence": handover.fence,
+        "owner": claim.owner,
+        "claim_hash": claim_hash(handover.claim_id),
+        "lease": micros(claim.lease),
+        "expires_at": now + micros(claim.lease),
+    }
+
+
+def _held_as(release: Release, recorded: RecordedClaim, now: Instant) -> dict[str, Any]:
+    return {
+        "floor": release.floor,
+        "generation": recorded.generation,
+        "fence": recorded.fence,
+        "owner": recorded.owner,
+        "claim_hash": recorded.claim_hash,
+        "lease": micros(recorded.lease),
+        "expires_at": now + micros(recorded.lease),
+        "item": release.claim.item,
+        "released_hash": release.claim.hash,
+        "released_fence": release.claim.fence,
+    }
+
+
+def _item(row: tuple[Any, ...], now: Instant) -> Item:
+    key, queue, priority, generation, fence, visible_at, owner, hashed, lease = row
+    recorded = None
+    if owner is not None:
+        recorded = RecordedClaim(
+            owner=owner, claim_hash=ClaimHash(hashed), generation=generation, fence=fence, lease=duration(lease)
+        )
+    return Item(
+        key=AttemptKey(key),
+        queue=queue,
+        priority=priority,
+        generation=generation,
+        floor=fence,
+        delay=duration(max(0, visible_at - now)),
+        recorded=recorded,
+    )

@@ -1,0 +1,87 @@
+"""Lists and counts of the rows (:class:`squidmesh.ports.journal_store.JournalStore` says what they mean)."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Any
+
+from squidmesh.clock import Instant
+from squidmesh.errors import InvalidInput
+from squidmesh.journal.rows import AttemptRow, RunRow
+from squidmesh.ports.journal_store import RunPage, RunQuery
+from squidmesh_sqlite.statements import load
+
+_SQL = load("lists")
+_RUN = RunRow.__struct_fields__
+_ATTEMPT = AttemptRow.__struct_fields__
+"""The columns of the statements stand in the order of these fields."""
+_ABOVE_ALL = (2**63 - 1, "")
+_LAST_CHARACTER = chr(0x10FFFF)
+
+
+def page(connection: sqlite3.Connection, query: RunQuery, now: Instant) -> RunPage:
+    started_at, run_id = _ABOVE_ALL if query.after is None else _from_cursor(query.after)
+    asked = {
+        "workflow": query.workflow,
+        "status": query.status,
+        "queue": query.queue,
+        "text": query.text,
+        "now": now,
+        "started_at": started_at,
+        "run_id": run_id,
+        "limit": query.limit + 1,  # one more tells whether there is a next page
+    }
+    found = [_run(row) for row in connection.execute(_SQL[_narrowest(query)], asked)]
+    rows = tuple(found[: query.limit])
+    return RunPage(rows=rows, next=_to_cursor(rows[-1]) if rows and len(found) > len(rows) else None)
+
+
+def _narrowest(query: RunQuery) -> str:
+    """The statement whose index leaves the least to look at; each applies all filters."""
+    if query.text:
+        return "of_text"
+    if query.status == "running":
+        return "running"
+    if query.status not in (None, "completed"):
+        return "of_status"
+    return "newest" if query.workflow is None else "of_workflow"
+
+
+def _to_cursor(row: RunRow) -> str:
+    return f"{row.started_at}:{row.run_id}"
+
+
+def _from_cursor(cursor: str) -> tuple[int, str]:
+    started_at, _, run_id = cursor.partition(":")
+    if not (started_at.isdigit() and run_id):
+        raise InvalidInput(f"{cursor!r} is no cursor; allowed is the next of a page", field="after")
+    return int(started_at), run_id
+
+
+def run_row(connection: sqlite3.Connection, run_id: str) -> RunRow | None:
+    row = connection.execute(_SQL["run_row"], (run_id,)).fetchone()
+    return None if row is None else _run(row)
+
+
+def count_runs(connection: sqlite3.Connection, workflow: str | None, now: Instant) -> dict[str, int]:
+    asked = {"workflow": workflow, "now": now}
+    counts: dict[str, int] = dict(connection.execute(_SQL["count_unfinished"], asked).fetchall())
+    total = "count_all" if workflow is None else "count_of_workflow"
+    (all_runs,) = connection.execute(_SQL[total], asked).fetchone()
+    completed = all_runs - sum(counts.values())
+    return {**counts, "completed": completed} if completed > 0 else counts
+
+
+def open_attempts(connection: sqlite3.Connection, run_id: str | None, limit: int, after: str) -> list[AttemptRow]:
+    """The items of one run are those that begin with its id and a slash."""
+    first = "" if run_id is None else f"{run_id}/"
+    asked = {"after": max(after, first), "below": first + _LAST_CHARACTER, "limit": limit}
+    return [_attempt(row) for row in connection.execute(_SQL["open_attempts"], asked)]
+
+
+def _run(row: tuple[Any, ...]) -> RunRow:
+    return RunRow(**dict(zip(_RUN, row, strict=True)))
+
+
+def _attempt(row: tuple[Any, ...]) -> AttemptRow:
+    return AttemptRow(**dict(zip(_ATTEMPT, row, strict=True)))

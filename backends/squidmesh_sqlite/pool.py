@@ -1,0 +1,175 @@
+"""Connections: opened when needed, once a process, and given back in a stack so that the warmest is used first."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal
+from urllib.parse import quote
+
+from squidmesh.errors import BackendError, BackendUnavailable, CommitUnknown
+from squidmesh_sqlite.faults import is_busy, translate, translated
+from squidmesh_sqlite.statements import load
+
+BUSY_TIMEOUT = 5.0
+"""Seconds that a writer waits for another one."""
+_CACHED_STATEMENTS = 256
+_SQL = load("connection")
+_BEGIN, _COMMIT, _ROLLBACK = _SQL["begin"], _SQL["commit"], _SQL["rollback"]
+
+Durability = Literal["durable", "ordered"]
+
+
+class Gate:
+    """One writer at a time within a process. SQLite would see to it too, but by sleeping and trying again."""
+
+    def __init__(self) -> None:
+        self._pid = os.getpid()
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def passed(self, path: Path) -> Iterator[None]:
+        if self._pid != os.getpid():  # the lock may have been held by a thread that the fork left behind
+            self._pid, self._lock = os.getpid(), threading.Lock()
+        lock = self._lock
+        if not lock.acquire(timeout=BUSY_TIMEOUT):
+            raise BackendUnavailable(f"{path} is busy: another thread has been writing for {BUSY_TIMEOUT} seconds")
+        try:
+            yield
+        finally:
+            lock.release()
+
+
+def connect(path: Path, mode: Literal["ro", "rw", "rwc"], factory: type[sqlite3.Connection]) -> sqlite3.Connection:
+    """A bare connection: transactions only where they are written, usable from any thread (one at a time)."""
+    return sqlite3.connect(
+        f"file:{quote(str(path))}?mode={mode}",
+        uri=True,
+        timeout=BUSY_TIMEOUT,
+        isolation_level=None,
+        check_same_thread=False,
+        cached_statements=_CACHED_STATEMENTS,
+        factory=factory,
+    )
+
+
+class Pool:
+    """``durability`` names what a commit means; see ``sql/connection.sql``. ``factory`` is there for tests."""
+
+    def __init__(
+        self,
+        path: Path,
+        gate: Gate,
+        durability: Durability = "durable",
+        factory: type[sqlite3.Connection] = sqlite3.Connection,
+    ) -> None:
+        self.path = path
+        self._gate = gate
+        self._durable = durability == "durable"
+        self._pragmas = _SQL[durability]
+        self._factory = factory
+        self._pid = os.getpid()
+        self._idle: list[sqlite3.Connection] = []
+        self._foreign: list[sqlite3.Connection] = []
+        """Of the process that forked this one: they may neither be used here nor closed."""
+        self._closed = False
+
+    def _take(self) -> sqlite3.Connection:
+        if self._closed:
+            raise BackendUnavailable(f"{self.path} is closed")
+        if self._pid != os.getpid():
+            self._foreign += self._idle
+            self._pid, self._idle = os.getpid(), []
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return self._open()
+
+    def _open(self) -> sqlite3.Connection:
+        with translated(self.path):
+            connection = connect(self.path, "rw", self._factory)
+            try:
+                connection.executescript(self._pragmas)
+            except BaseException:
+                connection.close()
+                raise
+            return connection
+
+    def _give(self, connection: sqlite3.Connection) -> None:
+        self._idle.append(connection)
+        if self._closed:  # meanwhile
+            self.close()
+
+    @contextmanager
+    def read(self) -> Iterator[sqlite3.Connection]:
+        """Each statement sees the store as of its own beginning."""
+        connection = self._take()
+        try:
+            yield connection
+        except (sqlite3.Error, OverflowError, UnicodeError) as error:
+            connection.close()
+            raise translate(error, self.path) from error
+        except BaseException:
+            connection.close()
+            raise
+        self._give(connection)
+
+    @contextmanager
+    def write(self) -> Iterator[sqlite3.Connection]:
+        """One transaction: committed where the block ends, rolled back where it raises.
+
+        Nothing is written when this raises, except perhaps under ``CommitUnknown`` (only a durable pool raises it).
+        """
+        with self._gate.passed(self.path):
+            connection = self._take()
+            try:
+                connection.execute(_BEGIN)
+                yield connection
+            except BaseException as error:
+                self._undo(connection)
+                if isinstance(error, sqlite3.Error | OverflowError | UnicodeError):
+                    raise translate(error, self.path) from error
+                raise
+            self._commit(connection)
+            self._give(connection)
+
+    def _undo(self, connection: sqlite3.Connection) -> None:
+        """Rolls back by a statement or, where that fails, by closing."""
+        try:
+            if connection.in_transaction:
+                connection.execute(_ROLLBACK)
+        except sqlite3.Error:
+            connection.close()
+        else:
+            self._give(connection)
+
+    def _commit(self, connection: sqlite3.Connection) -> None:
+        try:
+            connection.execute(_COMMIT)
+        except sqlite3.Error as error:
+            if is_busy(error):
+                self._undo(connection)
+                raise translate(error, self.path) from error
+            connection.close()
+            raise self._unknown(error) from error
+        except BaseException:
+            connection.close()
+            raise
+
+    def _unknown(self, error: sqlite3.Error) -> BackendError:
+        if not self._durable:  # what may be lost may be repeated
+            return translate(error, self.path)
+        name = getattr(error, "sqlite_errorname", type(error).__name__)
+        return CommitUnknown(f"{self.path}: a commit failed, and may have happened all the same: {error} [{name}]")
+
+    def close(self) -> None:
+        """Closes what is idle now; what is in use is closed when it is given back."""
+        self._closed = True
+        if self._pid != os.getpid():
+            return
+        while self._idle:
+            self._idle.pop().close()

@@ -1,0 +1,50 @@
+-- name: revisions
+SELECT value, (SELECT max(revision) FROM entries WHERE thread = value) FROM json_each(?);
+
+-- name: append
+INSERT INTO entries (thread, revision, entry_id, body) VALUES (?, ?, ?, ?);
+
+-- name: save_checkpoint
+INSERT OR REPLACE INTO checkpoints (thread, revision, body) VALUES (?, ?, ?);
+
+-- name: save_definition
+INSERT OR IGNORE INTO definitions (fingerprint, body) VALUES (?, ?);
+
+-- name: put_run
+-- A run's workflow, key and start never change: their indexes are left alone.
+INSERT INTO runs (run_id, workflow, version, trigger, key, queue, status, step, error, started_at, due_at, ended_at)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (run_id) DO UPDATE SET
+    version = excluded.version, trigger = excluded.trigger, queue = excluded.queue, status = excluded.status,
+    step = excluded.step, error = excluded.error, due_at = excluded.due_at, ended_at = excluded.ended_at;
+
+-- name: last_entry
+SELECT last_insert_rowid();
+
+-- name: put_attempt
+INSERT INTO agenda
+    (item, run_id, step, attempt, queue, priority, visible_at, generation, fence, owner, claim_hash, lease, arrival)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (item) DO UPDATE SET
+    queue = excluded.queue, priority = excluded.priority, visible_at = excluded.visible_at,
+    generation = excluded.generation, fence = excluded.fence,
+    owner = excluded.owner, claim_hash = excluded.claim_hash, lease = excluded.lease;
+
+-- name: remove_attempt
+DELETE FROM agenda WHERE item = ?;
+
+-- name: read_checkpoints
+SELECT request.value, checkpoints.revision, checkpoints.body
+FROM json_each(?) AS request CROSS JOIN checkpoints ON checkpoints.thread = request.value;
+
+-- name: read_tails
+SELECT request.key, entries.revision, entries.entry_id, entries.body
+FROM json_each(?) AS request CROSS JOIN entries
+    ON entries.thread = json_extract(request.value, '$[0]')
+    AND entries.revision > json_extract(request.value, '$[1]');
+
+-- name: read_entry
+SELECT entry_id, body FROM entries WHERE thread = ? AND revision = ?;
+
+-- name: read_definition
+SELECT body FROM definitions WHERE fingerprint = ?;

@@ -1,0 +1,92 @@
+-- name: priorities
+-- Hops from one priority that the queue has to the next: one seek each, however many items there are.
+WITH RECURSIVE found (priority) AS (
+    SELECT min(priority) FROM agenda WHERE queue = :queue
+    UNION ALL
+    SELECT (SELECT min(priority) FROM agenda WHERE queue = :queue AND priority > found.priority)
+    FROM found WHERE found.priority IS NOT NULL
+)
+SELECT priority FROM found WHERE priority IS NOT NULL;
+
+-- name: head
+-- The visible items of one priority that no live lease holds, in order. Walks past the leased ones only.
+SELECT agenda.item, agenda.queue, agenda.generation, max(agenda.fence, ifnull(leases.granted, 0)), agenda.visible_at
+FROM agenda LEFT JOIN leases ON leases.item = agenda.item
+WHERE agenda.queue = :queue AND agenda.priority = :priority AND agenda.visible_at <= :now
+    AND (leases.item IS NULL OR leases.expires_at <= :now OR leases.generation < agenda.generation)
+ORDER BY agenda.visible_at, agenda.arrival
+LIMIT :limit;
+
+-- name: head_item
+SELECT agenda.item, agenda.queue, agenda.generation, max(agenda.fence, ifnull(leases.granted, 0)), agenda.visible_at
+FROM agenda LEFT JOIN leases ON leases.item = agenda.item
+WHERE agenda.item = :item AND agenda.visible_at <= :now
+    AND (leases.item IS NULL OR leases.expires_at <= :now OR leases.generation < agenda.generation);
+
+-- name: repeated
+-- What the same request was granted before, and still holds.
+SELECT item, queue, generation, fence, position, lease
+FROM leases WHERE owner = :owner AND request_hash = :request_hash AND expires_at > :now ORDER BY position;
+
+-- name: grant
+INSERT OR REPLACE INTO leases
+    (item, queue, generation, fence, granted, owner, claim_hash, request_hash, position, lease, expires_at)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+
+-- name: next_visible
+SELECT min(visible_at) FROM agenda WHERE queue = :queue AND priority = :priority AND visible_at > :now;
+
+-- name: next_end
+SELECT min(expires_at) FROM leases WHERE queue = :queue AND expires_at > :now;
+
+-- name: beat
+UPDATE leases SET expires_at = :now + leases.lease
+FROM json_each(:claims) AS claim
+WHERE leases.item = json_extract(claim.value, '$[0]') AND leases.claim_hash = json_extract(claim.value, '$[1]')
+    AND leases.fence = json_extract(claim.value, '$[2]') AND leases.expires_at > :now
+    AND leases.generation >= (SELECT generation FROM agenda WHERE agenda.item = leases.item)
+RETURNING item, claim_hash, fence;
+
+-- name: known
+SELECT item FROM agenda WHERE item IN (SELECT value FROM json_each(?));
+
+-- name: settle
+DELETE FROM leases WHERE item = ? AND claim_hash = ? AND fence = ?;
+
+-- name: forget
+DELETE FROM leases WHERE item = ?;
+
+-- name: release
+-- The row stays, for its counter: the next grant overwrites it, and the end of the attempt removes it.
+UPDATE leases SET granted = max(0, ?), owner = NULL, claim_hash = NULL, request_hash = NULL, expires_at = ?
+WHERE item = ? AND claim_hash = ? AND fence = ?;
+
+-- name: release_as
+UPDATE leases SET granted = max(granted, :floor, :fence), generation = max(generation, :generation), fence = :fence,
+    owner = :owner, claim_hash = :claim_hash, request_hash = NULL, lease = :lease, expires_at = :expires_at
+WHERE item = :item AND claim_hash = :released_hash AND fence = :released_fence;
+
+-- name: hand_over
+-- Only what the agenda holds can be leased; only something newer than the known lease takes its place.
+INSERT INTO leases
+    (item, queue, generation, fence, granted, owner, claim_hash, request_hash, position, lease, expires_at)
+SELECT item, queue, :generation, :fence, :fence, :owner, :claim_hash, NULL, NULL, :lease, :expires_at
+FROM agenda WHERE item = :item
+ON CONFLICT (item) DO UPDATE SET
+    generation = excluded.generation, fence = excluded.fence, granted = excluded.granted, owner = excluded.owner,
+    claim_hash = excluded.claim_hash, request_hash = NULL, lease = excluded.lease, expires_at = excluded.expires_at
+WHERE (excluded.generation, excluded.fence) > (leases.generation, leases.granted);
+
+-- name: items
+-- In order of the table itself (the + keeps SQLite from sorting the whole queue for each page).
+SELECT item, queue, priority, generation, fence, visible_at, owner, claim_hash, lease
+FROM agenda WHERE item > :after AND +queue = :queue ORDER BY item LIMIT :limit;
+
+-- name: count_items
+SELECT count(*), count(*) FILTER (WHERE visible_at <= :now) FROM agenda WHERE queue = :queue;
+
+-- name: count_leased
+-- Live leases with a holder; and the visible items that a lease keeps from being claimed.
+SELECT count(*) FILTER (WHERE leases.owner IS NOT NULL), count(*) FILTER (WHERE agenda.visible_at <= :now)
+FROM leases CROSS JOIN agenda ON agenda.item = leases.item AND agenda.generation <= leases.generation
+WHERE leases.queue = :queue AND leases.expires_at > :now;

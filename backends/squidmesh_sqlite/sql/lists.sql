@@ -1,0 +1,81 @@
+-- Rows are given as they were written. A status is judged as of now: what waits only for a time that has come is
+-- running. Each page is read in the order of one index and stops at its limit.
+
+-- name: newest
+SELECT run_id, workflow, version, trigger, key, queue, status, step, error, started_at, due_at, ended_at
+FROM runs
+WHERE (started_at, run_id) < (:started_at, :run_id)
+    AND (:queue IS NULL OR queue = :queue)
+    AND (:status IS NULL OR :status = iif(status IN ('waiting', 'retrying') AND due_at <= :now, 'running', status))
+ORDER BY started_at DESC, run_id DESC LIMIT :limit;
+
+-- name: of_workflow
+SELECT run_id, workflow, version, trigger, key, queue, status, step, error, started_at, due_at, ended_at
+FROM runs
+WHERE workflow = :workflow AND (started_at, run_id) < (:started_at, :run_id)
+    AND (:queue IS NULL OR queue = :queue)
+    AND (:status IS NULL OR :status = iif(status IN ('waiting', 'retrying') AND due_at <= :now, 'running', status))
+ORDER BY started_at DESC, run_id DESC LIMIT :limit;
+
+-- name: of_status
+SELECT run_id, workflow, version, trigger, key, queue, status, step, error, started_at, due_at, ended_at
+FROM runs
+WHERE status = :status AND status <> 'completed' AND (started_at, run_id) < (:started_at, :run_id)
+    AND iif(status IN ('waiting', 'retrying') AND due_at <= :now, 0, 1)
+    AND (:queue IS NULL OR queue = :queue)
+    AND (:workflow IS NULL OR workflow = :workflow)
+ORDER BY started_at DESC, run_id DESC LIMIT :limit;
+
+-- name: running
+SELECT run_id, workflow, version, trigger, key, queue, status, step, error, started_at, due_at, ended_at
+FROM runs
+WHERE status = 'running' AND (started_at, run_id) < (:started_at, :run_id)
+    AND (:queue IS NULL OR queue = :queue)
+    AND (:workflow IS NULL OR workflow = :workflow)
+UNION ALL
+SELECT run_id, workflow, version, trigger, key, queue, status, step, error, started_at, due_at, ended_at
+FROM runs
+WHERE status = 'waiting' AND due_at <= :now AND (started_at, run_id) < (:started_at, :run_id)
+    AND (:queue IS NULL OR queue = :queue)
+    AND (:workflow IS NULL OR workflow = :workflow)
+UNION ALL
+SELECT run_id, workflow, version, trigger, key, queue, status, step, error, started_at, due_at, ended_at
+FROM runs
+WHERE status = 'retrying' AND due_at <= :now AND (started_at, run_id) < (:started_at, :run_id)
+    AND (:queue IS NULL OR queue = :queue)
+    AND (:workflow IS NULL OR workflow = :workflow)
+ORDER BY started_at DESC, run_id DESC LIMIT :limit;
+
+-- name: of_text
+-- From its start: what begins with the text sorts from the text up to the text and the last character that there is.
+SELECT run_id, workflow, version, trigger, key, queue, status, step, error, started_at, due_at, ended_at
+FROM runs
+WHERE run_id IN (
+        SELECT run_id FROM runs WHERE run_id >= :text AND run_id < :text || char(1114111)
+        UNION
+        SELECT run_id FROM runs WHERE key >= :text AND key < :text || char(1114111)
+    )
+    AND (started_at, run_id) < (:started_at, :run_id)
+    AND (:queue IS NULL OR queue = :queue)
+    AND (:workflow IS NULL OR workflow = :workflow)
+    AND (:status IS NULL OR :status = iif(status IN ('waiting', 'retrying') AND due_at <= :now, 'running', status))
+ORDER BY started_at DESC, run_id DESC LIMIT :limit;
+
+-- name: run_row
+SELECT run_id, workflow, version, trigger, key, queue, status, step, error, started_at, due_at, ended_at
+FROM runs WHERE run_id = ?;
+
+-- name: count_all
+SELECT count(*) FROM runs;
+
+-- name: count_of_workflow
+SELECT count(*) FROM runs WHERE workflow = :workflow;
+
+-- name: count_unfinished
+-- All but the completed ones, which are what remains.
+SELECT iif(status IN ('waiting', 'retrying') AND due_at <= :now, 'running', status), count(*)
+FROM runs WHERE status <> 'completed' AND (:workflow IS NULL OR workflow = :workflow) GROUP BY 1;
+
+-- name: open_attempts
+SELECT item, run_id, step, attempt, queue, priority, visible_at, generation, fence, owner, claim_hash, lease
+FROM agenda WHERE item > :after AND item < :below ORDER BY item LIMIT :limit;

@@ -1,0 +1,97 @@
+"""Squid Mesh: an embedded durable workflow runtime with a distributed leased executor.
+
+A workflow definition says what should happen. An append-only journal says what did happen, and is authoritative. Host
+workers provide capacity. This module holds the public names, nothing else.
+"""
+
+from squidmesh.errors import (
+    BackendError,
+    BackendUnavailable,
+    CommitUnknown,
+    CorruptHistory,
+    ForeignStore,
+    GiveUp,
+    InvalidInput,
+    InvalidOutput,
+    InvalidPayload,
+    InvalidUrl,
+    KeyReused,
+    LeaseLost,
+    MissingInput,
+    NotFound,
+    NotWaiting,
+    Problem,
+    RetryLater,
+    SchemaOutOfDate,
+    SchemaTooNew,
+    Snooze,
+    SquidMeshError,
+    StaleClaim,
+    UsageError,
+    WorkflowError,
+)
+from squidmesh.reading.explain import Explanation
+from squidmesh.reading.graph import GraphEdge, GraphNode, RunGraph, preview_graph
+from squidmesh.reading.inspect import Run
+from squidmesh.reading.listing import RunList, RunSummary
+from squidmesh.runtime.context import Context
+from squidmesh.runtime.mesh import Mesh
+from squidmesh.runtime.worker import Worker
+from squidmesh.workflow.authoring import Workflow, approval, complete, manual, step, value, wait
+from squidmesh.workflow.definition import Definition
+from squidmesh.workflow.retry import RetryPolicy, exponential, fixed
+from squidmesh.workflow.validation import define, problems_of
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "BackendError",
+    "BackendUnavailable",
+    "CommitUnknown",
+    "Context",
+    "CorruptHistory",
+    "Definition",
+    "Explanation",
+    "ForeignStore",
+    "GiveUp",
+    "GraphEdge",
+    "GraphNode",
+    "InvalidInput",
+    "InvalidOutput",
+    "InvalidPayload",
+    "InvalidUrl",
+    "KeyReused",
+    "LeaseLost",
+    "Mesh",
+    "MissingInput",
+    "NotFound",
+    "NotWaiting",
+    "Problem",
+    "RetryLater",
+    "RetryPolicy",
+    "Run",
+    "RunGraph",
+    "RunList",
+    "RunSummary",
+    "SchemaOutOfDate",
+    "SchemaTooNew",
+    "Snooze",
+    "SquidMeshError",
+    "StaleClaim",
+    "UsageError",
+    "Worker",
+    "Workflow",
+    "WorkflowError",
+    "__version__",
+    "approval",
+    "complete",
+    "define",
+    "exponential",
+    "fixed",
+    "manual",
+    "preview_graph",
+    "problems_of",
+    "step",
+    "value",
+    "wait",
+]

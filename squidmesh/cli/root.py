@@ -1,0 +1,33 @@
+"""``squidmesh``: the command that holds all others."""
+
+from __future__ import annotations
+
+import click
+
+from squidmesh import __version__
+from squidmesh.cli import logs, target
+from squidmesh.cli.demo import demo
+from squidmesh.cli.failures import Commands
+from squidmesh.cli.migrate import migrate
+from squidmesh.cli.runs import runs
+from squidmesh.cli.start import start
+from squidmesh.cli.worker import worker
+
+
+@click.group(cls=Commands, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, message="squidmesh %(version)s")
+@target.environment
+@click.pass_context
+def squidmesh(context: click.Context) -> None:
+    """Durable workflows, in your own process.
+
+    Commands find the mesh by --app (the module and attribute where Mesh.connect was called) or, where no functions are
+    needed, by --url (the address of its store). --json makes any command print one JSON document.
+    """
+    logs.to_stderr()
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
+
+
+for command in (demo, migrate, start, worker, runs):
+    squidmesh.add_command(command)

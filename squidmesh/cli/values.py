@@ -1,0 +1,65 @@
+"""Values that are typed or piped in: JSON, from an argument, a file or stdin."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from squidmesh import UsageError
+
+
+def read_object(given: str, *, field: str) -> dict[str, Any]:
+    """``given`` is JSON, ``@FILE``, or ``-`` for stdin. What it says must be an object, and strict JSON."""
+    value = _parse(_text(given, field), field)
+    if not isinstance(value, dict):
+        raise _refused(f"{_kind(value)} is refused; allowed is an object, such as {{}}", field)
+    return value
+
+
+def _text(given: str, field: str) -> str:
+    if given != "-" and not given.startswith("@"):
+        return given
+    path = Path(given[1:])
+    where = "stdin" if given == "-" else str(path)
+    try:
+        raw = sys.stdin.buffer.read() if given == "-" else path.read_bytes()
+        return raw.decode("utf-8-sig")
+    except OSError as error:
+        why = error.strerror or type(error).__name__
+        raise UsageError(f"{where}: {why}", field=field, code="unreadable_file") from error
+    except UnicodeDecodeError as error:
+        raise _refused(f"{where}: byte {error.start} is not UTF-8", field) from error
+
+
+def _parse(text: str, field: str) -> object:
+    try:
+        return json.loads(text, parse_constant=_no_constant, object_pairs_hook=_no_duplicates)
+    except json.JSONDecodeError as error:
+        raise _refused(f"line {error.lineno} column {error.colno}: {error.msg}", field) from error
+    except (ValueError, RecursionError) as error:
+        why = "nested too deeply" if isinstance(error, RecursionError) else str(error)
+        raise _refused(why, field) from error
+
+
+def _no_constant(name: str) -> object:
+    raise ValueError(f"{name} is no JSON")
+
+
+def _no_duplicates(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"the key {twice!r} stands twice in one object")
+    return found
+
+
+def _kind(value: object) -> str:
+    names = {list: "an array", str: "a text", bool: "a boolean", type(None): "null"}
+    return names.get(type(value), "a number")
+
+
+def _refused(message: str, field: str) -> UsageError:
+    return UsageError(message, field=field, code="invalid_json")

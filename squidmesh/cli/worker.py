@@ -1,0 +1,121 @@
+"""``squidmesh worker``: capacity. One process, or a parent that keeps several going (:mod:`squidmesh.cli.fleet`).
+
+The first SIGTERM or SIGINT drains: nothing more is claimed, running steps may end within the grace, the rest is given
+back unspent. The second one leaves at once.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from dataclasses import dataclass
+from queue import SimpleQueue
+from typing import NoReturn
+
+import click
+
+from squidmesh import Mesh, Worker
+from squidmesh.cli import logs, target
+from squidmesh.cli.fleet import Fleet
+from squidmesh.cli.output import json_option, show_json
+from squidmesh.cli.signals import Orphaned, Signalled, in_background, on_signals, watch_lifeline
+
+FAILED = 1
+_CLOSING = 5.0
+"""Seconds for closing the stores at the end: a step that does not return may hold something of theirs."""
+
+
+@click.command()
+@click.option("--queue", "queues", multiple=True, help="Claim from this queue; may be repeated. Else: all of the mesh.")
+@click.option("--concurrency", type=int, default=4, show_default=True, help="Steps at a time, in each process.")
+@click.option("--processes", type=click.IntRange(1, 256), default=1, show_default=True)
+@click.option(
+    "--grace",
+    type=click.FloatRange(0, 86_400),
+    default=20.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long running steps may go on after the worker was told to leave.",
+)
+@click.option("--lifeline", type=int, hidden=True)
+@target.options
+@json_option
+@click.pass_context
+def worker(
+    context: click.Context,
+    queues: tuple[str, ...],
+    concurrency: int,
+    processes: int,
+    grace: float,
+    lifeline: int | None,
+    as_json: bool,
+) -> int:
+    """Run steps until told to leave.
+
+    SIGTERM or Ctrl-C drains: running steps may end within the grace, the rest is given back. Again: leave at once.
+    """
+    logs.to_stderr(logging.INFO)
+    mesh = target.connect_app(context)
+    made = mesh.worker(concurrency=concurrency, queues=queues or None, grace=grace)
+    if processes == 1:
+        code = _Process(mesh, made).run(lifeline)
+    else:  # the worker was made to find out, once and here, whether it can be
+        mesh.close()
+        app, _ = target.chosen(context)
+        said = [f"--concurrency={concurrency}", f"--grace={grace}", *(f"--queue={queue}" for queue in queues)]
+        code = Fleet(["--app", app or "", "worker", *said], processes).run()
+    if as_json:
+        show_json({"drained": code == 0})
+    return code
+
+
+@dataclass(frozen=True, slots=True)
+class _PumpEnded:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class _Drained:
+    clean: bool
+
+
+class _Process:
+    """One worker in this process."""
+
+    def __init__(self, mesh: Mesh, worker: Worker) -> None:
+        self._mesh = mesh
+        self._worker = worker
+        self._events: SimpleQueue[Signalled | Orphaned | _PumpEnded | _Drained] = SimpleQueue()
+
+    def run(self, lifeline: int | None) -> int:
+        """The exit code: 0 after a clean drain."""
+        with on_signals(self._events):
+            if lifeline is not None:
+                watch_lifeline(lifeline, self._events)
+            self._worker.start()
+            in_background(self._watch_pump)
+            logs.info("worker_started", pid=os.getpid())
+            event = self._events.get()
+            code = FAILED if isinstance(event, _PumpEnded) else self._drain(event)
+            in_background(self._mesh.close).join(_CLOSING)
+        logs.info("worker_ended", pid=os.getpid(), code=code)
+        return code
+
+    def _drain(self, event: object) -> int:
+        because = event.number.name if isinstance(event, Signalled) else "the parent is gone"
+        logs.info("worker_drains", pid=os.getpid(), because=because)
+        in_background(lambda: self._events.put(_Drained(self._worker.drain())))
+        while not isinstance(event := self._events.get(), _Drained):
+            if isinstance(event, Signalled):
+                self._leave_at_once(event)
+        return 0 if event.clean else FAILED
+
+    def _leave_at_once(self, event: Signalled) -> NoReturn:
+        self._worker.abort()
+        logs.warning("worker_aborted", pid=os.getpid(), because=event.number.name)
+        logging.shutdown()
+        os._exit(event.exit_code)  # not sys.exit: that would run what a host's libraries want to wait for
+
+    def _watch_pump(self) -> None:
+        self._worker.join()
+        self._events.put(_PumpEnded())

@@ -1,0 +1,280 @@
+"""Every exception of Squid Mesh. The class says whose fault it is::
+
+    SquidMeshError
+    ├── WorkflowError            the author: a definition is wrong (all problems at once)
+    ├── UsageError               the caller: a bad argument, at a bad time, for something that is not there
+    │   ├── InvalidInput             422  a value is refused before anything is written
+    │   │   ├── InvalidPayload            the payload of a start
+    │   │   └── InvalidUrl                the address of a store or of a lease backend
+    │   ├── NotFound                 404  no such run, workflow or step
+    │   ├── NotWaiting               409  the run does not wait for this decision (any more)
+    │   └── KeyReused                409  the key started another payload before
+    ├── StepFailure              the step: raised by user code to choose its outcome
+    │   ├── RetryLater               try again after a time of the step's choosing
+    │   ├── GiveUp                   fail now, whatever the retry policy says
+    │   └── Snooze                   not now; spends no attempt
+    ├── StepRefused              the step's data: the runtime fails the attempt, without a retry
+    │   ├── MissingInput             a path of the input mapping, or a parameter, has no value
+    │   ├── InvalidStepInput         a value does not fit the parameter's type
+    │   ├── InvalidOutput            a result does not fit the return annotation, or is no JSON
+    │   └── UnstorableResult         the store refused the data of this one result
+    ├── ClaimRefused             the core: a grant that may not be recorded (and what to do with it)
+    ├── LeaseError               the clock: the right to work has passed on
+    │   ├── LeaseLost                the lease ended, as far as its holder can tell
+    │   └── StaleClaim               a newer claim is recorded; this one can change nothing
+    └── BackendError             the store
+        ├── BackendUnavailable       not reachable, busy or read-only: the same call may work later
+        ├── CommitUnknown            the answer to a commit was lost: repeat the same append
+        ├── JournalConflict          the thread has moved on: fold the tail and decide again
+        ├── SchemaOutOfDate          the store must be migrated first
+        ├── SchemaTooNew             the store was written by a newer version
+        ├── ForeignStore             a file or database that is not ours
+        ├── DataRefused              the store can not hold this very value
+        └── CorruptHistory           an entry that fails its codec or checksum, or of a newer version
+
+Every error has a stable ``code`` (a word for programs), and its text names the field, what was wrong with it, and what
+is allowed. Usage errors carry the ``http_status`` that a web host would answer with.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+
+class SquidMeshError(Exception):
+    """The root: catch this to catch everything that Squid Mesh raises on purpose."""
+
+    code: str = "squidmesh_error"
+
+
+# --------------------------------------------------------------------------------------------------- the author
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """One thing that is wrong with a definition: where (``path``, dotted), a stable ``code``, and a sentence.
+
+    A ``warning`` does not stop a registration; everything else does.
+    """
+
+    path: str
+    code: str
+    message: str
+    warning: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.message} [{self.code}]"
+
+
+class WorkflowError(SquidMeshError):
+    """A workflow definition is refused. ``problems`` holds every problem that was found, not only the first."""
+
+    code = "invalid_workflow"
+
+    def __init__(self, workflow: str, problems: tuple[Problem, ...]) -> None:
+        self.workflow = workflow
+        self.problems = problems
+        found = "; ".join(str(problem) for problem in problems)
+        super().__init__(f"workflow {workflow!r} has {len(problems)} problem(s): {found}")
+
+
+# --------------------------------------------------------------------------------------------------- the caller
+
+
+class UsageError(SquidMeshError):
+    """A call that can not be carried out as asked. ``field`` names the argument; nothing was written."""
+
+    code = "usage_error"
+    http_status = 422
+
+    def __init__(self, message: str, *, field: str | None = None, code: str | None = None) -> None:
+        self.field = field
+        if code is not None:
+            self.code = code
+        super().__init__(f"{field}: {message}" if field else message)
+
+
+class InvalidInput(UsageError):
+    code = "invalid_input"
+
+
+class InvalidPayload(InvalidInput):
+    code = "invalid_payload"
+
+
+class InvalidUrl(InvalidInput):
+    code = "invalid_url"
+
+
+class NotFound(UsageError):
+    code = "not_found"
+    http_status = 404
+
+
+class NotWaiting(UsageError):
+    code = "not_waiting"
+    http_status = 409
+
+
+class KeyReused(UsageError):
+    code = "key_reused"
+    http_status = 409
+
+
+# ----------------------------------------------------------------------------------------------------- the step
+
+
+class StepFailure(SquidMeshError):
+    """Raised by a step to choose its own outcome."""
+
+    code = "step_failure"
+
+
+class RetryLater(StepFailure):
+    """Spends this attempt and tries again ``after`` a time (seconds or timedelta), once instead of the backoff.
+
+    Without a retry policy, or when its attempts are spent, it acts as :class:`GiveUp`.
+    """
+
+    code = "retry_later"
+
+    def __init__(self, message: str = "the step asked to be tried again later", *, after: timedelta | float) -> None:
+        self.after = after
+        super().__init__(message)
+
+
+class GiveUp(StepFailure):
+    """Fails the step now: no further attempt, whatever the retry policy says. The error route is taken, if any."""
+
+    code = "give_up"
+
+
+class Snooze(StepFailure):
+    """Not now: the same attempt becomes visible again ``after`` a time. Spends no attempt."""
+
+    code = "snooze"
+
+    def __init__(self, message: str = "the step asked to be delivered later", *, after: timedelta | float) -> None:
+        self.after = after
+        super().__init__(message)
+
+
+class StepRefused(SquidMeshError):
+    """The data of a step is refused by the runtime. The attempt fails and is not retried: it would fail again."""
+
+    code = "step_refused"
+
+
+class MissingInput(StepRefused):
+    code = "missing_input"
+
+
+class InvalidStepInput(StepRefused):
+    code = "invalid_step_input"
+
+
+class InvalidOutput(StepRefused):
+    code = "invalid_output"
+
+
+class UnstorableResult(StepRefused):
+    code = "unstorable_result"
+
+
+# ----------------------------------------------------------------------------------------------------- the core
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordedClaim:
+    """A claim as the journal knows it: never the claim id, only its hash. ``lease`` is its full length."""
+
+    owner: str
+    claim_hash: str
+    generation: int
+    fence: int
+    lease: timedelta
+
+
+class ClaimRefused(SquidMeshError):
+    """A grant that may not be recorded (protocol 3.5.2). ``settle``: the attempt is closed, end the item. ``current``:
+    another claim is recorded, give the item back as that one. Otherwise give it back with ``floor`` after ``delay``.
+    """
+
+    code = "claim_refused"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        settle: bool = False,
+        current: RecordedClaim | None = None,
+        floor: int = 0,
+        delay: timedelta = timedelta(0),
+    ) -> None:
+        self.settle = settle
+        self.current = current
+        self.floor = floor
+        self.delay = delay
+        super().__init__(message)
+
+
+# ---------------------------------------------------------------------------------------------------- the lease
+
+
+class LeaseError(SquidMeshError):
+    code = "lease_error"
+
+
+class LeaseLost(LeaseError):
+    code = "lease_lost"
+
+
+class StaleClaim(LeaseError):
+    code = "stale_claim"
+
+
+# ---------------------------------------------------------------------------------------------------- the store
+
+
+class BackendError(SquidMeshError):
+    code = "backend_error"
+
+
+class BackendUnavailable(BackendError):
+    code = "backend_unavailable"
+
+
+class CommitUnknown(BackendError):
+    code = "commit_unknown"
+
+
+class JournalConflict(BackendError):
+    code = "journal_conflict"
+
+
+class SchemaOutOfDate(BackendError):
+    code = "schema_out_of_date"
+
+
+class SchemaTooNew(BackendError):
+    code = "schema_too_new"
+
+
+class ForeignStore(BackendError):
+    code = "foreign_store"
+
+
+class DataRefused(BackendError):
+    code = "data_refused"
+
+
+class CorruptHistory(BackendError):
+    """``thread`` and ``revision`` name the entry; the run is held, nothing is folded past it."""
+
+    code = "corrupt_history"
+
+    def __init__(self, message: str, *, thread: str, revision: int) -> None:
+        self.thread = thread
+        self.revision = revision
+        super().__init__(f"{thread} entry {revision}: {message}")

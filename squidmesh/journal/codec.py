@@ -1,0 +1,70 @@
+"""Facts and checkpoints to bytes and back.
+
+A body is ``version:checksum:json``: the schema version in decimal, the CRC-32 of the JSON in hex, and the JSON itself,
+readable with any tool. A reader refuses what it can not vouch for (:class:`~squidmesh.errors.CorruptHistory`): a wrong
+checksum, a later schema version, a fact that it does not know. Nothing is ever folded past such an entry.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+
+import msgspec
+
+from squidmesh.errors import CorruptHistory
+from squidmesh.journal.facts import AnyFact
+from squidmesh.journal.state import RunState
+
+FACTS_VERSION = 1
+"""Raise it when an older reader must not read what a newer one writes."""
+STATE_VERSION = 1
+"""Raise it with every change of :class:`RunState`: a checkpoint of another version is passed over."""
+
+_encoder = msgspec.json.Encoder()
+_facts = msgspec.json.Decoder(list[AnyFact])
+_state = msgspec.json.Decoder(RunState)
+
+
+class _Unreadable(Exception):
+    pass
+
+
+def encode_facts(facts: Sequence[AnyFact]) -> bytes:
+    return _seal(FACTS_VERSION, _encoder.encode(facts))
+
+
+def decode_facts(body: bytes, *, thread: str, revision: int) -> list[AnyFact]:
+    """The facts of one entry; ``thread`` and ``revision`` are for the error's text."""
+    try:
+        return _facts.decode(_open(FACTS_VERSION, body))
+    except (_Unreadable, msgspec.DecodeError) as error:
+        raise CorruptHistory(str(error), thread=thread, revision=revision) from error
+
+
+def encode_state(state: RunState) -> bytes:
+    return _seal(STATE_VERSION, _encoder.encode(state))
+
+
+def decode_state(body: bytes) -> RunState | None:
+    """The checkpoint, or None where it can not be read: the thread is folded from its start then (I2)."""
+    try:
+        return _state.decode(_open(STATE_VERSION, body))
+    except (_Unreadable, msgspec.DecodeError):
+        return None
+
+
+def _seal(version: int, json: bytes) -> bytes:
+    return b"%d:%08x:%b" % (version, zlib.crc32(json), json)
+
+
+def _open(known: int, body: bytes) -> bytes:
+    version, _, rest = body.partition(b":")
+    checksum, _, json = rest.partition(b":")
+    if not version.isdigit():
+        raise _Unreadable("no schema version")
+    if int(version) != known:
+        raise _Unreadable(f"schema version {int(version)}; this program reads {known}")
+    if checksum != b"%08x" % zlib.crc32(json):
+        raise _Unreadable("the checksum does not match")
+    return json

@@ -1,0 +1,56 @@
+"""Derived rows as values (protocol 3.3): an index of what the threads say, computed by ``planning/rows.py``.
+
+Stores write these as they are and never derive one themselves; ``reindex`` rebuilds them all from the threads (I13).
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from squidmesh.ids import AttemptKey, RunId
+
+
+class RunRow(msgspec.Struct, frozen=True, kw_only=True):
+    """For lists, counts and search. ``status`` is the run's status at its last entry; a run that is then ``waiting`` or
+    ``retrying`` counts as ``running`` from ``due_at`` on. ``step`` is where it stands; ``error`` a stable code.
+    """
+
+    run_id: RunId
+    workflow: str
+    version: str
+    trigger: str
+    key: str | None
+    queue: str
+    status: str
+    step: str | None
+    error: str | None
+    started_at: int
+    due_at: int | None
+    ended_at: int | None
+
+
+class AttemptRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One open attempt on the agenda. ``owner``, ``claim_hash`` and ``lease`` (microseconds) tell the recorded claim,
+    if there is one; ``fence`` is the last recorded fence of the runnable, the floor of the next.
+    """
+
+    item: AttemptKey
+    run_id: RunId
+    step: str
+    attempt: int
+    queue: str
+    priority: int
+    visible_at: int
+    generation: int
+    fence: int
+    owner: str | None = None
+    claim_hash: str | None = None
+    lease: int | None = None
+
+
+class RowChanges(msgspec.Struct, frozen=True, kw_only=True):
+    """What one entry changes: the run row if it differs, attempts to put (insert or replace), attempts to remove."""
+
+    run: RunRow | None = None
+    put: tuple[AttemptRow, ...] = ()
+    remove: tuple[AttemptKey, ...] = ()

@@ -1,0 +1,52 @@
+"""``memory://``: a store that lives as long as its backend object."""
+
+from __future__ import annotations
+
+import re
+from functools import cached_property
+
+from squidmesh.clock import Clock
+from squidmesh.errors import InvalidUrl
+from squidmesh.memory.journal import MemoryJournal
+from squidmesh.memory.leases import MemoryLeases
+from squidmesh.memory.wakeup import Bell, MemoryWakeup
+
+_URL = re.compile(r"memory://[A-Za-z0-9._-]{0,128}")
+
+
+class MemoryBackend:
+    """One private memory. The name in the URL is only for people: two backends never share anything."""
+
+    def __init__(self, url: str, *, clock: Clock) -> None:
+        if not _URL.fullmatch(url):
+            raise InvalidUrl(f"{url!r} is refused; allowed are memory:// and memory://name", field="url")
+        self._clock = clock
+        self._bell = Bell()
+
+    @cached_property
+    def _journal(self) -> MemoryJournal:
+        return MemoryJournal(self._clock)
+
+    @cached_property
+    def _leases(self) -> MemoryLeases:
+        return MemoryLeases(self._clock)
+
+    def migrate(self) -> list[str]:
+        return []
+
+    def journal(self) -> MemoryJournal:
+        return self._journal
+
+    def leases(self) -> MemoryLeases:
+        return self._leases
+
+    def wakeup(self) -> MemoryWakeup:
+        return MemoryWakeup(self._bell)
+
+    def close(self) -> None:
+        self._bell.ring()
+
+
+def backend(url: str, *, clock: Clock) -> MemoryBackend:
+    """The factory behind the scheme ``memory``."""
+    return MemoryBackend(url, clock=clock)

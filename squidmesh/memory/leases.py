@@ -1,0 +1,294 @@
+"""The lease backend in memory: items, leases, fence counters and tombstones (protocol 3.5, 3.9).
+
+It behaves like any backend with a memory of its own, so it is also the shortest description of one. An item is *free*
+from ``visible_at`` on unless a lease that has not ended holds it. A lease that has ended stays on its item until the
+next grant: its holder may still settle or release, as long as nobody took over.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from itertools import count
+from uuid import uuid4
+
+from squidmesh.clock import Clock, Instant, duration, micros
+from squidmesh.errors import RecordedClaim
+from squidmesh.ids import AttemptKey, ClaimHash, ClaimId, claim_hash
+from squidmesh.ports.lease_backend import Beat, Claim, Grants, Handover, Item, QueueStats, Release, Settlement
+
+_Order = tuple[int, int]
+"""(generation, fence): the order of everything that happens to one item."""
+
+
+@dataclass(slots=True)
+class _Lease:
+    owner: str
+    claim_hash: str
+    fence: int
+    length: timedelta
+    expires_at: int
+    request: tuple[str, str] | None = None
+    """(owner, hash of the request id) that it was granted to, and its position in the answer."""
+    position: int = 0
+
+
+@dataclass(slots=True)
+class _Held:
+    """``fence`` is the item's counter: the greatest fence that was granted, or told as a floor."""
+
+    item: Item
+    arrival: int
+    visible_at: int
+    generation: int
+    fence: int
+    lease: _Lease | None = None
+
+    def leased(self, now: int) -> bool:
+        return self.lease is not None and self.lease.expires_at > now
+
+    def free(self, now: int) -> bool:
+        return self.visible_at <= now and not self.leased(now)
+
+    def due(self, now: int) -> int:
+        """When it can be claimed next, if nobody does anything."""
+        return max(self.visible_at, self.lease.expires_at if self.lease else now)
+
+
+class MemoryLeases:
+    in_journal = False
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._lock = threading.RLock()
+        self._incarnation = uuid4().hex
+        self._items: dict[str, _Held] = {}
+        self._tombstones: dict[str, tuple[_Order, int]] = {}
+        """By item: its last (generation, fence), and until when that is kept."""
+        self._longest = timedelta(0)
+        self._arrivals = count(1)
+        self._first_queue = count()
+
+    def incarnation(self) -> str:
+        return self._incarnation
+
+    # -------------------------------------------------------------------------------------------------- offers
+
+    def offer(self, items: Sequence[Item]) -> None:
+        with self._lock:
+            for item in items:
+                self._put(item, (item.generation, item.floor), item.recorded)
+
+    def _put(self, item: Item, order: _Order, claim: RecordedClaim | None) -> None:
+        """Replaces the item's whole state, unless the backend knows something newer or equal (protocol 3.5.6)."""
+        now = self._clock.now()
+        known = self._items.get(item.key)
+        if known is not None and order <= (known.generation, known.fence):
+            return
+        ended, until = self._tombstones.get(item.key, (order, 0))
+        if order <= ended and until > now:
+            return
+        held = _Held(item, next(self._arrivals), now + micros(item.delay), *order)
+        if claim is not None:
+            self._hold(held, claim)
+        self._items[item.key] = held
+
+    def _hold(self, held: _Held, claim: RecordedClaim) -> None:
+        self._longest = max(self._longest, claim.lease)
+        expires_at = self._clock.now() + micros(claim.lease)
+        held.lease = _Lease(claim.owner, claim.claim_hash, claim.fence, claim.lease, expires_at)
+        held.generation = max(held.generation, claim.generation)
+        held.fence = max(held.fence, claim.fence)
+
+    # -------------------------------------------------------------------------------------------------- claims
+
+    def claim(
+        self,
+        queues: Sequence[str],
+        *,
+        owner: str,
+        limit: int,
+        lease: timedelta,
+        request_id: str,
+        item: AttemptKey | None = None,
+    ) -> Grants:
+        request = (owner, claim_hash(request_id))
+        with self._lock:
+            now = self._clock.now()
+            self._longest = max(self._longest, lease)
+            repeated = [h for h in self._items.values() if h.leased(now) and h.lease and h.lease.request == request]
+            if repeated:
+                repeated.sort(key=lambda held: held.lease.position if held.lease else 0)
+                return Grants(claims=tuple(_claim(held, request_id, self._incarnation) for held in repeated))
+            claims = []
+            for position, held in enumerate(self._choose(queues, limit, item, now)):
+                held.fence += 1
+                hashed = claim_hash(f"{request_id}:{position}")
+                held.lease = _Lease(owner, hashed, held.fence, lease, now + micros(lease), request, position)
+                claims.append(_claim(held, request_id, self._incarnation))
+            return Grants(claims=tuple(claims), next_due=None if len(claims) >= limit else self._next_due(queues, now))
+
+    def _choose(self, queues: Sequence[str], limit: int, item: AttemptKey | None, now: Instant) -> list[_Held]:
+        """In order within a queue, in turns across queues; another queue begins each time."""
+        first = next(self._first_queue) % max(1, len(queues))
+        waiting = [self._free(queue, item, now) for queue in (*queues[first:], *queues[:first])]
+        chosen: list[_Held] = []
+        while waiting and len(chosen) < limit:
+            queue = waiting.pop(0)
+            if (held := next(queue, None)) is not None:
+                chosen.append(held)
+                waiting.append(queue)
+        return chosen
+
+    def _free(self, queue: str, item: AttemptKey | None, now: Instant) -> Iterator[_Held]:
+        free = [held for held in self._queue(queue) if held.free(now) and item in (None, held.item.key)]
+        return iter(sorted(free, key=lambda held: (held.item.priority, held.visible_at, held.arrival)))
+
+    def _next_due(self, queues: Sequence[str], now: Instant) -> timedelta | None:
+        later = [due for queue in queues for held in self._queue(queue) if (due := held.due(now)) > now]
+        return duration(min(later) - now) if later else None
+
+    def _queue(self, queue: str) -> list[_Held]:
+        return [held for held in self._items.values() if held.item.queue == queue]
+
+    # ---------------------------------------------------------------------------------------------- held claims
+
+    def _current(self, claim: Claim) -> _Held | None:
+        """The item, if this claim was the last one to hold it: claim id *and* fence match (protocol 3.5.3)."""
+        held = self._items.get(claim.item)
+        if held is None or held.lease is None or held.generation != claim.generation:
+            return None
+        return held if (held.lease.claim_hash, held.lease.fence) == (claim.hash, claim.fence) else None
+
+    def heartbeat(self, claims: Sequence[Claim]) -> list[Beat]:
+        with self._lock:
+            return [self._beat(claim) for claim in claims]
+
+    def _beat(self, claim: Claim) -> Beat:
+        if claim.item not in self._items:
+            return Beat.GONE
+        now = self._clock.now()
+        held = self._current(claim)
+        if held is None or held.lease is None or held.lease.expires_at <= now:
+            return Beat.LOST
+        held.lease.expires_at = now + micros(held.lease.length)
+        return Beat.EXTENDED
+
+    def settle(self, settlements: Sequence[Settlement]) -> None:
+        with self._lock:
+            for settlement in settlements:
+                self._end(settlement.claim)
+                self.offer(settlement.offers)
+                if settlement.handover is not None:
+                    self._hand_over(settlement.claim, settlement.handover)
+
+    def _end(self, claim: Claim) -> None:
+        held = self._current(claim)
+        if held is not None:
+            del self._items[claim.item]
+            self._bury(claim.item, (held.generation, held.fence))
+        elif claim.item not in self._items:
+            # Forgotten: the holder still knows that no offer at or under its own fence is news.
+            self._longest = max(self._longest, claim.lease)
+            self._bury(claim.item, (claim.generation, claim.fence))
+
+    def _bury(self, item: AttemptKey, order: _Order) -> None:
+        """Leaves a tombstone for two of the longest leases, and clears away those whose time is over."""
+        now = self._clock.now()
+        for key, (_, until) in list(self._tombstones.items()):
+            if until > now:
+                break
+            del self._tombstones[key]
+        ended, _ = self._tombstones.pop(item, (order, 0))
+        self._tombstones[item] = (max(order, ended), now + 2 * micros(self._longest))
+
+    def _hand_over(self, claim: Claim, handover: Handover) -> None:
+        item = handover.item
+        holder = RecordedClaim(
+            owner=claim.owner,
+            claim_hash=claim_hash(handover.claim_id),
+            generation=item.generation,
+            fence=handover.fence,
+            lease=claim.lease,
+        )
+        self._put(item, (item.generation, handover.fence), holder)
+
+    def release(self, releases: Sequence[Release]) -> None:
+        with self._lock:
+            for release in releases:
+                held = self._current(release.claim)
+                if held is None:
+                    continue
+                held.fence = max(held.fence, release.floor)
+                if release.as_claim is not None:
+                    self._hold(held, release.as_claim)
+                else:
+                    held.lease = None
+                    if release.delay > timedelta(0):
+                        held.visible_at = self._clock.now() + micros(release.delay)
+
+    # --------------------------------------------------------------------------------------------------- lists
+
+    def items(self, queue: str, *, after: str = "", limit: int = 1000) -> list[Item]:
+        with self._lock:
+            now = self._clock.now()
+            found = sorted((held for held in self._queue(queue) if held.item.key > after), key=lambda h: h.item.key)
+            return [_describe(held, now) for held in found[:limit]]
+
+    def stats(self, queues: Sequence[str]) -> list[QueueStats]:
+        with self._lock:
+            return [self._stats(queue, self._clock.now()) for queue in queues]
+
+    def _stats(self, queue: str, now: Instant) -> QueueStats:
+        held = self._queue(queue)
+        leased = sum(h.leased(now) for h in held)
+        ready = [h.visible_at for h in held if h.free(now)]
+        return QueueStats(
+            queue=queue,
+            ready=len(ready),
+            delayed=len(held) - leased - len(ready),
+            leased=leased,
+            oldest_ready=duration(now - min(ready)) if ready else None,
+        )
+
+    def close(self) -> None:
+        """Nothing to give back: the memory ends with its backend."""
+
+
+def _claim(held: _Held, request_id: str, incarnation: str) -> Claim:
+    assert held.lease is not None
+    return Claim(
+        item=held.item.key,
+        queue=held.item.queue,
+        owner=held.lease.owner,
+        claim_id=ClaimId(f"{request_id}:{held.lease.position}"),
+        generation=held.generation,
+        fence=held.lease.fence,
+        lease=held.lease.length,
+        incarnation=incarnation,
+    )
+
+
+def _describe(held: _Held, now: int) -> Item:
+    """The item as it stands: its remaining delay, its counter as the floor, and who holds it."""
+    recorded = None
+    if held.lease is not None and held.leased(now):
+        recorded = RecordedClaim(
+            owner=held.lease.owner,
+            claim_hash=ClaimHash(held.lease.claim_hash),
+            generation=held.generation,
+            fence=held.lease.fence,
+            lease=held.lease.length,
+        )
+    return Item(
+        key=held.item.key,
+        queue=held.item.queue,
+        priority=held.item.priority,
+        generation=held.generation,
+        floor=held.fence,
+        delay=duration(max(0, held.visible_at - now)),
+        concurrency_key=held.item.concurrency_key,
+        recorded=recorded,
+    )

@@ -1,0 +1,86 @@
+"""The rows that follow from a run's state, and the changes to them that follow from facts (protocol 3.3).
+
+An entry's changes name only the attempts that its facts touch, never the whole set, so they do not grow with the run.
+:func:`rebuild` is the whole set, for ``reindex`` and for the test that compares (I13).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from squidmesh.clock import Instant
+from squidmesh.ids import RunId, attempt_key
+from squidmesh.journal.facts import (
+    AnyFact,
+    AttemptClaimed,
+    AttemptCompleted,
+    AttemptFailed,
+    AttemptScheduled,
+    ClaimReleased,
+)
+from squidmesh.journal.rows import AttemptRow, RowChanges, RunRow
+from squidmesh.journal.state import OPEN_ATTEMPT, RunnableState, RunState
+
+_CLOSES = (AttemptCompleted, AttemptFailed)
+_TOUCHES = (AttemptScheduled, AttemptClaimed, ClaimReleased)
+
+
+def run_row(state: RunState) -> RunRow:
+    """The run row as of the state's last entry."""
+    status = state.status(Instant(state.updated_at))
+    return RunRow(
+        run_id=RunId(state.run_id),
+        workflow=state.workflow,
+        version=state.version,
+        trigger=state.trigger,
+        key=state.key,
+        queue=state.queue,
+        status=status,
+        step=state.standing_at(),
+        error=state.failure_code,
+        started_at=state.started_at,
+        due_at=state.due_at() if status in ("waiting", "retrying") else None,
+        ended_at=state.ended_at,
+    )
+
+
+def changes(before: RunRow | None, facts: Iterable[AnyFact], after: RunState) -> RowChanges:
+    """``before``: the run row as it stands; ``after``: the state that includes ``facts``."""
+    row = run_row(after)
+    opened: dict[str, None] = {}
+    closed: list[tuple[str, int]] = []
+    for fact in facts:
+        if isinstance(fact, _CLOSES):
+            closed.append((fact.step, fact.attempt))
+        elif isinstance(fact, _TOUCHES):
+            opened[fact.step] = None
+    return RowChanges(
+        run=row if row != before else None,
+        put=tuple(
+            attempt_row(after, after.runnables[step]) for step in opened if after.runnables[step].status in OPEN_ATTEMPT
+        ),
+        remove=tuple(attempt_key(after.run_id, step, attempt) for step, attempt in closed),
+    )
+
+
+def rebuild(state: RunState) -> RowChanges:
+    """Every row of the run, as if there were none."""
+    return RowChanges(run=run_row(state), put=tuple(attempt_row(state, runnable) for runnable in state.open_attempts()))
+
+
+def attempt_row(state: RunState, runnable: RunnableState) -> AttemptRow:
+    claim = runnable.claim
+    return AttemptRow(
+        item=attempt_key(state.run_id, runnable.step, runnable.attempt),
+        run_id=RunId(state.run_id),
+        step=runnable.step,
+        attempt=runnable.attempt,
+        queue=runnable.queue,
+        priority=runnable.priority,
+        visible_at=runnable.visible_at,
+        generation=runnable.generation,
+        fence=runnable.fence,
+        owner=claim.owner if claim else None,
+        claim_hash=claim.claim_hash if claim else None,
+        lease=claim.lease if claim else None,
+    )

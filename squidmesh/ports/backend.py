@@ -1,0 +1,35 @@
+"""A backend package: what stands behind a URL scheme (entry-point group ``squidmesh.backends``)."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from squidmesh.clock import Clock
+from squidmesh.ports.journal_store import JournalStore, Wakeup
+from squidmesh.ports.lease_backend import LeaseBackend
+
+
+class Backend(Protocol):
+    """One technology at one address. Opening it touches nothing; each method connects when it is called."""
+
+    def migrate(self) -> list[str]:
+        """Brings the schema up to date, creating what is missing; returns the names of the migrations applied."""
+        ...
+
+    def journal(self) -> JournalStore:
+        """Raises ``SchemaOutOfDate``, ``SchemaTooNew``, ``ForeignStore``, ``BackendUnavailable``, or ``InvalidUrl``."""
+        ...
+
+    def leases(self) -> LeaseBackend:
+        """The lease backend at this address: journal leases where the journal's own database keeps them."""
+        ...
+
+    def wakeup(self) -> Wakeup: ...
+
+    def close(self) -> None: ...
+
+
+class BackendFactory(Protocol):
+    """What the entry point names. ``clock`` is used by embedded backends only; servers have clocks of their own."""
+
+    def __call__(self, url: str, *, clock: Clock) -> Backend: ...

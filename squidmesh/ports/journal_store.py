@@ -1,0 +1,163 @@
+"""The journal store: ordered threads with compare-and-append, and the rows derived from them (protocol 3.1, 3.3).
+
+A store moves bytes and rows; it decides nothing and derives nothing. What every store must do is told, and tried, by
+:class:`squidmesh.testing.journal_suite.JournalStoreSuite`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Protocol
+
+import msgspec
+
+from squidmesh.clock import Instant
+from squidmesh.ids import EntryId, Fingerprint, ThreadId
+from squidmesh.journal.rows import AttemptRow, RowChanges, RunRow
+from squidmesh.ports.lease_backend import LeaseChange
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True):
+    """The facts of one append. Revisions of a thread are 1, 2, 3 … (I1). ``body``: what the codec made of the facts."""
+
+    thread: ThreadId
+    revision: int
+    entry_id: EntryId
+    body: bytes
+
+
+class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
+    """A saved fold of entries 1 to ``revision``. Only an accelerator (I2)."""
+
+    revision: int
+    body: bytes
+
+
+class Append(msgspec.Struct, frozen=True, kw_only=True):
+    """One entry to come, at revision ``expected_revision + 1``, with what it changes in the rows.
+
+    ``checkpoint``, if any, is the fold that includes this entry.
+    """
+
+    thread: ThreadId
+    expected_revision: int
+    entry_id: EntryId
+    body: bytes
+    rows: RowChanges
+    checkpoint: bytes | None = None
+
+
+class DefinitionRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """Put if absent."""
+
+    fingerprint: Fingerprint
+    body: bytes
+
+
+class Group(msgspec.Struct, frozen=True, kw_only=True):
+    """All or nothing. ``leases`` are applied in the same transaction by a store that also keeps the leases, when all
+    appends succeeded; the caller gives them to no other store.
+    """
+
+    appends: tuple[Append, ...]
+    definitions: tuple[DefinitionRecord, ...] = ()
+    leases: tuple[LeaseChange, ...] = ()
+
+
+class Committed(msgspec.Struct, frozen=True, kw_only=True):
+    """The group is durable."""
+
+
+class Conflict(msgspec.Struct, frozen=True, kw_only=True):
+    """Nothing of the group was written: ``thread`` is at ``revision``, which is not what the append expected."""
+
+    thread: ThreadId
+    revision: int
+
+
+class ThreadRead(msgspec.Struct, frozen=True, kw_only=True):
+    """Asks for the entries above ``after``; with ``after=0``, for the newest checkpoint and the entries above that."""
+
+    thread: ThreadId
+    after: int = 0
+
+
+class History(msgspec.Struct, frozen=True, kw_only=True):
+    """``tail`` in order of revision, gapless, starting right after the checkpoint (or after what was asked for)."""
+
+    checkpoint: Checkpoint | None
+    tail: tuple[Entry, ...]
+
+
+class RunQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """Newest first. ``after`` is the cursor of the previous page. ``text`` matches a run id or a key from its start."""
+
+    workflow: str | None = None
+    status: str | None = None
+    queue: str | None = None
+    text: str | None = None
+    limit: int = 50
+    after: str | None = None
+
+
+class RunPage(msgspec.Struct, frozen=True, kw_only=True):
+    """``next`` is the cursor of the next page, None on the last one. Stable while runs are added."""
+
+    rows: tuple[RunRow, ...]
+    next: str | None
+
+
+class JournalStore(Protocol):
+    """Thread-safe. Raises ``BackendUnavailable`` where the same call may work later, ``CommitUnknown`` where a commit
+    may or may not have happened, ``DataRefused`` where it can not hold the data.
+    """
+
+    def now(self) -> Instant:
+        """The plane's clock (protocol 3.6)."""
+        ...
+
+    def commit(self, groups: Sequence[Group]) -> list[Committed | Conflict]:
+        """Appends each group on its own: one answer a group, in order. A thread occurs once in a call.
+
+        One transaction. An error raises with nothing written, except ``CommitUnknown``.
+        """
+        ...
+
+    def read(self, reads: Sequence[ThreadRead], *, whole: bool = False) -> list[History]:
+        """One history a request, in order; an unknown thread has an empty one. ``whole`` passes over checkpoints."""
+        ...
+
+    def entry(self, thread: ThreadId, revision: int) -> Entry | None:
+        """One entry. An append whose outcome is unknown can only stand at its expected revision + 1 (3.5.7)."""
+        ...
+
+    def definition(self, fingerprint: Fingerprint) -> bytes | None: ...
+
+    def runs(self, query: RunQuery) -> RunPage: ...
+
+    def run_row(self, run_id: str) -> RunRow | None: ...
+
+    def count_runs(self, *, workflow: str | None = None) -> dict[str, int]:
+        """How many runs there are, by status (as of now: see :class:`RunRow`); statuses without a run are left out."""
+        ...
+
+    def open_attempts(self, *, run_id: str | None = None, limit: int = 1000, after: str = "") -> list[AttemptRow]:
+        """The agenda's attempts in order of item, above ``after``."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class Wakeup(Protocol):
+    """Lets an idle pump sleep until there may be something to do. A hint only: nothing depends on it but speed."""
+
+    def poke(self) -> None:
+        """From any thread of this process: end the present (or the next) :meth:`wait`."""
+        ...
+
+    def wait(self, timeout: timedelta) -> None:
+        """Returns when poked, when the store may have changed, or after ``timeout``."""
+        ...
+
+    def close(self) -> None: ...

@@ -1,0 +1,321 @@
+"""``explain_run``: why a run stands where it stands. One reason, its evidence, and what may safely be done next (I10).
+
+Where several things are open at once, the reason is the one that the run's status is derived from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Literal
+
+from squidmesh.clock import Instant, duration, to_datetime
+from squidmesh.errors import CorruptHistory
+from squidmesh.journal.facts import StepError
+from squidmesh.journal.state import ClaimState, GateState, RunnableState, RunState
+from squidmesh.reading.plain import to_plain
+from squidmesh.workflow.definition import Definition, FunctionStep, WaitStep
+
+Reason = Literal[
+    "waiting_for_worker",
+    "missing_step",
+    "running",
+    "retry",
+    "wait",
+    "delayed_start",
+    "snoozed",
+    "approval",
+    "completed",
+    "step_failed",
+    "rejected",
+    "no_matching_transition",
+    "corrupt_history",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explanation:
+    """``reason`` is for programs, ``summary`` one sentence for people. ``evidence`` holds what it rests on: names,
+    numbers, codes, moments; no payload and no error's text. ``next_actions`` are calls and commands that do no harm.
+    ``as_of`` is the journal's time, None where the history could not be read.
+    """
+
+    run_id: str
+    reason: Reason
+    summary: str
+    evidence: dict[str, Any]
+    next_actions: tuple[str, ...]
+    as_of: datetime | None = field(default=None, compare=False)
+
+    def to_json(self) -> dict[str, Any]:
+        """Times in ISO 8601, durations in seconds."""
+        found: dict[str, Any] = to_plain(self)
+        return found
+
+
+def explain(
+    definition: Definition, state: RunState, *, now: Instant, known_steps: Container[str] | None
+) -> Explanation:
+    """``known_steps``: the steps of this workflow whose function is registered with the mesh that asks; None where it
+    has no workflows at all, so that nothing can be said about functions.
+    """
+    if state.ended:
+        return _ended(state, now)
+    attempts = state.open_attempts()
+    claimed = next((runnable for runnable in attempts if runnable.claim is not None), None)
+    if claimed is not None and claimed.claim is not None:
+        return _running(definition, state, claimed, claimed.claim, now)
+    visible = next((runnable for runnable in attempts if runnable.visible_at <= now), None)
+    if visible is not None:
+        return _visible(definition, state, visible, now, known_steps)
+    scheduled = sorted(attempts, key=lambda runnable: (runnable.cause != "retry", runnable.visible_at))
+    if scheduled and (scheduled[0].cause == "retry" or not state.open_gates):
+        return _scheduled(definition, state, scheduled[0], now)
+    if state.open_gates:
+        return _approval(state, now)
+    return _corrupt(
+        state.run_id, "it has not ended, and neither an attempt nor an approval is open", {"revision": state.revision}
+    )
+
+
+def explain_corrupt(run_id: str, error: CorruptHistory) -> Explanation:
+    """For a run whose history can not be read, or not beyond an entry: it is held there."""
+    return _corrupt(run_id, str(error), {"thread": error.thread, "revision": error.revision})
+
+
+# -------------------------------------------------------------------------------------------------- open attempts
+
+
+def _running(
+    definition: Definition, state: RunState, runnable: RunnableState, claim: ClaimState, now: Instant
+) -> Explanation:
+    attempt, since = _attempt(definition, runnable), _length(now - claim.at)
+    summary = f"{runnable.step} is running: {claim.owner} claimed {attempt} {since} ago"
+    if runnable.lost:
+        summary += f", after {_lost(runnable)}; it runs alone in its process"
+    return Explanation(
+        run_id=state.run_id,
+        reason="running",
+        summary=summary + ".",
+        evidence=_evidence(definition, runnable)
+        | {
+            "owner": claim.owner,
+            "since": to_datetime(claim.at),
+            "lease": duration(claim.lease),
+            "takeover": "its worker extends the lease while it lives; when a lease ends, another worker takes over",
+        },
+        next_actions=(_wait_for(state),),
+        as_of=to_datetime(now),
+    )
+
+
+def _visible(
+    definition: Definition,
+    state: RunState,
+    runnable: RunnableState,
+    now: Instant,
+    known_steps: Container[str] | None,
+) -> Explanation:
+    step = definition.steps_by_name.get(runnable.step)
+    evidence = _evidence(definition, runnable)
+    start_worker = f"squidmesh --app MODULE:MESH worker --queue {runnable.queue}"
+    ready = (
+        f"{_attempt(definition, runnable)} of {runnable.step} has been ready for {_length(now - runnable.visible_at)}"
+    )
+    if known_steps is not None and isinstance(step, FunctionStep) and runnable.step not in known_steps:
+        return Explanation(
+            run_id=state.run_id,
+            reason="missing_step",
+            summary=f"{ready}, but no function of that step is registered in this process.",
+            evidence=evidence | {"workflow": state.workflow, "version": state.version},
+            next_actions=(
+                f"register {state.workflow} with a step {runnable.step!r} in Mesh.connect(workflows=[…])",
+                f"{start_worker}  (with an app that has it)",
+            ),
+            as_of=to_datetime(now),
+        )
+    lost = f", after {_lost(runnable)}" if runnable.lost else ""
+    return Explanation(
+        run_id=state.run_id,
+        reason="waiting_for_worker",
+        summary=f"{ready}{lost}; it waits for a worker on queue {runnable.queue!r}.",
+        evidence=evidence,
+        next_actions=(start_worker, f"mesh.execute_next(queues=[{runnable.queue!r}])"),
+        as_of=to_datetime(now),
+    )
+
+
+def _scheduled(definition: Definition, state: RunState, runnable: RunnableState, now: Instant) -> Explanation:
+    step = definition.steps_by_name.get(runnable.step)
+    due = f"in {_length(runnable.visible_at - now)}"
+    reason: Reason
+    if runnable.snoozes:
+        reason = "snoozed"
+        summary = f"{runnable.step} asked to be delivered later; it becomes visible again {due}."
+    elif runnable.cause == "retry":
+        reason = "retry"
+        error = f" with {_name(runnable.error)}" if runnable.error else ""
+        summary = (
+            f"attempt {runnable.attempt - 1} of {runnable.step} failed{error}; "
+            f"{_attempt(definition, runnable)} becomes visible {due}."
+        )
+    elif isinstance(step, WaitStep):
+        reason = "wait"
+        summary = f"{runnable.step} is a wait of {_words(step.duration)}; it is over {due}."
+    else:
+        reason = "delayed_start"
+        summary = f"the run was started with a delay; {runnable.step} becomes visible {due}."
+    return Explanation(
+        run_id=state.run_id,
+        reason=reason,
+        summary=summary,
+        evidence=_evidence(definition, runnable) | {"remaining": duration(runnable.visible_at - now)},
+        next_actions=(_wait_for(state),),
+        as_of=to_datetime(now),
+    )
+
+
+# ------------------------------------------------------------------------------------------------ gates, and ends
+
+
+def _approval(state: RunState, now: Instant) -> Explanation:
+    gates: list[GateState] = [state.gates[step] for step in state.open_gates]
+    first = gates[0]
+    several = len(gates) > 1
+    return Explanation(
+        run_id=state.run_id,
+        reason="approval",
+        summary=f"{first.step} has waited {_length(now - first.requested_at)} for a person to approve or reject it.",
+        evidence={
+            "step": first.step,
+            "requested_at": to_datetime(first.requested_at),
+        }
+        | ({"open": tuple(gate.step for gate in gates)} if several else {}),
+        next_actions=tuple(
+            f"squidmesh runs {verb} {state.run_id} --actor NAME" + (f" --step {gate.step}" if several else "")
+            for gate in gates
+            for verb in ("approve", "reject")
+        ),
+        as_of=to_datetime(now),
+    )
+
+
+_FAILED: dict[str | None, Reason] = {"rejected": "rejected", "no_matching_transition": "no_matching_transition"}
+
+
+def _ended(state: RunState, now: Instant) -> Explanation:
+    ended_at = state.ended_at if state.ended_at is not None else state.updated_at
+    evidence: dict[str, Any] = {"ended_at": to_datetime(ended_at), "took": duration(ended_at - state.started_at)}
+    show = f"squidmesh runs show {state.run_id} --history"
+    ago, took = _length(now - ended_at), _length(ended_at - state.started_at)
+    if state.phase == "completed":
+        return Explanation(
+            run_id=state.run_id,
+            reason="completed",
+            summary=f"the run completed {ago} ago, {took} after its start.",
+            evidence=evidence,
+            next_actions=(show,),
+            as_of=to_datetime(now),
+        )
+    reason = _FAILED.get(state.failure_code, "step_failed")
+    step = state.failure_step or "?"
+    evidence["step"] = step
+    runnable, gate = state.runnables.get(step), state.gates.get(step)
+    if reason == "rejected":
+        by = f" by {gate.actor}" if gate and gate.actor else ""
+        why = f"{step} was rejected{by}, and no route leads on from a rejection"
+        evidence["actor"] = gate.actor if gate else None
+    elif reason == "no_matching_transition":
+        why = f"{step} ended well, but the condition of none of its routes holds, and it has no other"
+    else:
+        error = runnable.error if runnable else None
+        attempts = runnable.attempt if runnable else 0
+        after = "1 attempt" if attempts == 1 else f"{attempts} attempts"
+        name = f" with {_name(error)}" if error else ""
+        why = f"{step} failed{name} after {after}, and no error route leads on"
+        evidence |= {"attempts": attempts} | _error(error)
+    return Explanation(
+        run_id=state.run_id,
+        reason=reason,
+        summary=f"the run failed {ago} ago, {took} after its start: {why}.",
+        evidence=evidence,
+        next_actions=(show, f"squidmesh runs graph {state.run_id}"),
+        as_of=to_datetime(now),
+    )
+
+
+def _corrupt(run_id: str, why: str, evidence: dict[str, Any]) -> Explanation:
+    return Explanation(
+        run_id=run_id,
+        reason="corrupt_history",
+        summary=f"the history of this run can not be read to its end, so the run is held: {why}.",
+        evidence=evidence | {"problem": why},
+        next_actions=(
+            "squidmesh --version  (an entry of a later version is read by that version)",
+            "restore the journal from a backup, if the entry is damaged",
+        ),
+    )
+
+
+# --------------------------------------------------------------------------------------------------------- words
+
+
+def _evidence(definition: Definition, runnable: RunnableState) -> dict[str, Any]:
+    evidence: dict[str, Any] = {
+        "step": runnable.step,
+        "attempt": runnable.attempt,
+        "max_attempts": _max_attempts(definition, runnable.step),
+        "queue": runnable.queue,
+        "visible_at": to_datetime(runnable.visible_at),
+    }
+    evidence |= _error(runnable.error)
+    if runnable.lost:
+        evidence["lost_deliveries"] = runnable.lost
+    if runnable.snoozes:
+        evidence["snoozes"] = runnable.snoozes
+    return evidence
+
+
+def _max_attempts(definition: Definition, name: str) -> int:
+    step = definition.steps_by_name.get(name)
+    return step.retry.max_attempts if isinstance(step, FunctionStep) and step.retry else 1
+
+
+def _attempt(definition: Definition, runnable: RunnableState) -> str:
+    most = _max_attempts(definition, runnable.step)
+    return f"attempt {runnable.attempt} of {most}" if most > 1 else f"attempt {runnable.attempt}"
+
+
+def _lost(runnable: RunnableState) -> str:
+    return "1 lost delivery" if runnable.lost == 1 else f"{runnable.lost} lost deliveries"
+
+
+def _error(error: StepError | None) -> dict[str, Any]:
+    return {"error": error.code, "error_type": error.type} if error is not None else {}
+
+
+def _name(error: StepError) -> str:
+    """The code, or the class where the code says only that something was raised."""
+    return error.type if error.code == "step_raised" else error.code
+
+
+def _wait_for(state: RunState) -> str:
+    return f"mesh.wait_for({state.run_id!r}, timeout=60)"
+
+
+def _length(microseconds: int) -> str:
+    return _words(duration(max(0, microseconds)))
+
+
+def _words(length: timedelta) -> str:
+    """A duration in its two largest units: ``0.25 s``, ``3 min 4 s``, ``2 d 5 h``."""
+    total = length.total_seconds()
+    if total < 10:
+        return f"{total:.2f}".rstrip("0").rstrip(".") + " s"
+    left, parts = int(total), []
+    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1)):
+        if left >= size:
+            parts.append(f"{left // size} {unit}")
+            left %= size
+    return " ".join(parts[:2])

@@ -1,0 +1,93 @@
+"""What facts mean for the lease backend: settle what closed, release what was given back, offer what opened (3.4).
+
+Where leases stand in the journal, the settlements and releases ride in the append's own transaction and nothing is
+offered: the agenda itself is what is claimed from (3.9).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from squidmesh.clock import Instant, duration
+from squidmesh.ids import attempt_key
+from squidmesh.journal.facts import (
+    AnyFact,
+    AttemptCompleted,
+    AttemptFailed,
+    AttemptScheduled,
+    ClaimReleased,
+)
+from squidmesh.journal.state import RunnableState, RunState
+from squidmesh.ports.lease_backend import Claim, Handover, Item, LeaseBackend, LeaseChange, Release, Settlement
+
+_ENDS = (AttemptCompleted, AttemptFailed)
+
+
+@dataclass(slots=True)
+class Effects:
+    """Gathered while a batch is decided, carried out once it is durable."""
+
+    settlements: list[Settlement] = field(default_factory=list)
+    releases: list[Release] = field(default_factory=list)
+    offers: list[Item] = field(default_factory=list)
+
+    def note(
+        self, state: RunState, facts: list[AnyFact], claim: Claim | None, now: Instant, following: Claim | None = None
+    ) -> None:
+        """``state`` includes the facts; ``claim`` is the lease under which they were decided, if any; ``following``
+        the one that they claim for the same owner at once (a hand-over).
+        """
+        offers = tuple(
+            item(state, state.runnables[fact.step], now) for fact in facts if isinstance(fact, AttemptScheduled)
+        )
+        if claim is not None and following is not None:
+            (offered,) = offers
+            handover = Handover(item=offered, claim_id=following.claim_id, fence=following.fence)
+            self.settlements.append(Settlement(claim=claim, handover=handover))
+            return
+        released = next((fact for fact in facts if isinstance(fact, ClaimReleased)), None)
+        if claim is not None and released is not None:
+            delay = duration(released.visible_at - released.at)
+            self.releases.append(Release(claim=claim, delay=delay, floor=released.fence))
+            self.offers += offers
+        elif claim is not None and any(isinstance(fact, _ENDS) for fact in facts):
+            self.settlements.append(Settlement(claim=claim, offers=offers))
+        else:
+            self.offers += offers
+
+    def add(self, other: Effects) -> None:
+        self.settlements += other.settlements
+        self.releases += other.releases
+        self.offers += other.offers
+
+    def clear(self) -> None:
+        self.settlements.clear()
+        self.releases.clear()
+        self.offers.clear()
+
+    def in_journal(self) -> tuple[LeaseChange, ...]:
+        """For the group of the append itself."""
+        return (*self.settlements, *self.releases)
+
+    def carry_out(self, leases: LeaseBackend) -> None:
+        """For a backend of its own. Losing a call loses a hint: the journal knows what is open."""
+        if leases.in_journal:
+            return
+        if self.settlements:
+            leases.settle(self.settlements)
+        if self.releases:
+            leases.release(self.releases)
+        if self.offers:
+            leases.offer(self.offers)
+
+
+def item(state: RunState, runnable: RunnableState, now: Instant) -> Item:
+    """The item of an open attempt."""
+    return Item(
+        key=attempt_key(state.run_id, runnable.step, runnable.attempt),
+        queue=runnable.queue,
+        priority=runnable.priority,
+        generation=runnable.generation,
+        floor=runnable.fence,
+        delay=duration(max(0, runnable.visible_at - now)),
+    )

@@ -1,0 +1,151 @@
+"""What a mesh opens, once a process: the stores, the registry, the heartbeat thread, and pumps over them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from squidmesh.config import MeshConfig
+from squidmesh.ports.backend import Backend
+from squidmesh.ports.journal_store import JournalStore, Wakeup
+from squidmesh.ports.lease_backend import LeaseBackend
+from squidmesh.ports.observer import Observer
+from squidmesh.runtime.chance import new_nonce
+from squidmesh.runtime.commit import Committer, Patience
+from squidmesh.runtime.endings import Endings
+from squidmesh.runtime.heartbeat import Heartbeats, Pulse
+from squidmesh.runtime.held import Definitions, Runs
+from squidmesh.runtime.intake import Intake
+from squidmesh.runtime.pump import Pump
+from squidmesh.runtime.recorder import Recorder
+from squidmesh.runtime.slots import AsyncLoop, Slots
+from squidmesh.runtime.solitude import Solitude
+from squidmesh.workflow.registry import Registry
+
+CALLER_PATIENCE = timedelta(seconds=15)
+"""How long a call of the public API goes on trying a store that is not there. A worker's pump goes on for ever."""
+
+
+@dataclass(slots=True)
+class Writer:
+    """A recorder with its own held runs: what one thread at a time needs to write to runs."""
+
+    runs: Runs
+    recorder: Recorder
+
+
+class Engine:
+    """Opens the stores when it is made. Thread-safe, except that each pump and writer belongs to one thread.
+
+    ``heartbeat_thread=False`` leaves it to the caller to call ``heartbeats.beat()``, as a virtual clock needs it.
+    """
+
+    def __init__(
+        self,
+        *,
+        journal: Backend,
+        leases: Backend | None,
+        registry: Registry,
+        config: MeshConfig,
+        observer: Observer,
+        heartbeat_thread: bool = True,
+    ) -> None:
+        self.registry = registry
+        self.config = config
+        self.observer = observer
+        self.store: JournalStore = journal.journal()
+        self.leases: LeaseBackend = (leases or journal).leases()
+        self.definitions = Definitions(self.store)
+        self.heartbeats = Heartbeats(self.leases, every=config.beat, observer=observer)
+        self._heartbeat_thread = heartbeat_thread
+        self.solitude = Solitude(self.poke)
+        self.endings = Endings()
+        self.loop = AsyncLoop()
+        self.nonce = new_nonce()
+        self._backends = [journal] if leases is None else [leases, journal]
+        self._lock = threading.Lock()
+        self._wakeups: list[Wakeup] = []
+
+    def writer(self, *, patience: timedelta | None, give_up: Callable[[], bool] = lambda: False) -> Writer:
+        patient = Patience(patience, give_up=give_up, notice=self._store_trouble)
+        runs = Runs(self.store, self.definitions, patient)
+        committer = Committer(self.store, patient)
+        return Writer(runs, Recorder(self.store, self.leases, runs, committer, self.observer, self.endings))
+
+    def caller_patience(self) -> Patience:
+        """That of a call of the public API."""
+        return Patience(CALLER_PATIENCE, notice=self._store_trouble)
+
+    def pump(
+        self,
+        slots: Slots,
+        *,
+        owner_id: str,
+        queues: Sequence[str],
+        pulse: Pulse | None,
+        patience: timedelta | None,
+        continues: bool,
+        give_up: Callable[[], bool] = lambda: False,
+    ) -> Pump:
+        writer = self.writer(patience=patience, give_up=give_up)
+        intake = Intake(
+            runs=writer.runs,
+            leases=self.leases,
+            registry=self.registry,
+            config=self.config,
+            observer=self.observer,
+            queues=queues,
+            owner=f"{owner_id}@{self.nonce}",
+        )
+        return Pump(
+            recorder=writer.recorder,
+            intake=intake,
+            slots=slots,
+            heartbeats=self.heartbeats,
+            solitude=self.solitude,
+            config=self.config,
+            observer=self.observer,
+            pulse=pulse,
+            continues=continues,
+        )
+
+    def start_heartbeats(self) -> None:
+        """Begins the heartbeat thread, once."""
+        if self._heartbeat_thread:
+            self.heartbeats.start()
+
+    def wakeup(self) -> Wakeup:
+        """A wake-up of its own for one pump; ended by :meth:`close`."""
+        wakeup = self._backends[0].wakeup()
+        with self._lock:
+            self._wakeups.append(wakeup)
+        return wakeup
+
+    def forget_wakeup(self, wakeup: Wakeup) -> None:
+        with self._lock:
+            self._wakeups.remove(wakeup)
+        wakeup.close()
+
+    def poke(self) -> None:
+        """There may be something to do: wakes every idle pump of this process."""
+        with self._lock:
+            wakeups = list(self._wakeups)
+        for wakeup in wakeups:
+            wakeup.poke()
+
+    def close(self) -> None:
+        self.heartbeats.stop()
+        self.loop.close()
+        with self._lock:
+            wakeups, self._wakeups = self._wakeups, []
+        for wakeup in wakeups:
+            wakeup.close()
+        self.leases.close()
+        self.store.close()
+        for backend in self._backends:
+            backend.close()
+
+    def _store_trouble(self, error: BaseException) -> None:
+        self.observer.notice("journal_unavailable", error=str(error))

@@ -1,0 +1,129 @@
+"""Heartbeats: one thread extends the leases of everything that this process holds (protocol 3.5.4).
+
+A lease is measured on the monotonic clock from before its claim (or its last heartbeat) was sent: for its holder it is
+over before it is over for the backend, never after. Two kinds of claim are let go on purpose, because their worker is
+not well: one whose outcome has waited longer than a lease, and all claims of a pump that has not turned for one.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+
+from squidmesh.errors import BackendError
+from squidmesh.ports.lease_backend import Beat, Claim, LeaseBackend
+from squidmesh.ports.observer import Observer
+from squidmesh.runtime.context import LeaseFlag
+
+
+class Pulse:
+    """A pump's sign of life: when it turned last, on the monotonic clock."""
+
+    __slots__ = ("turned_at",)
+
+    def __init__(self) -> None:
+        self.turned_at = time.monotonic()
+
+    def turn(self) -> None:
+        self.turned_at = time.monotonic()
+
+
+@dataclass(slots=True, kw_only=True)
+class _Held:
+    claim: Claim
+    lost: LeaseFlag
+    pulse: Pulse | None
+    ends_at: float
+    waiting_since: float | None = None
+
+
+class Heartbeats:
+    """The leases held by this process. Thread-safe. :meth:`start` begins the thread; without it, :meth:`beat` is the
+    caller's to call.
+    """
+
+    def __init__(
+        self,
+        leases: LeaseBackend,
+        *,
+        every: timedelta,
+        observer: Observer,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._leases = leases
+        self._every = every.total_seconds()
+        self._observer = observer
+        self._monotonic = monotonic
+        self._lock = threading.Lock()
+        self._held: dict[str, _Held] = {}
+        self._stopped = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def hold(self, claim: Claim, *, asked_at: float, lost: LeaseFlag, pulse: Pulse | None) -> None:
+        """``asked_at``: the monotonic time from before the claim was sent. ``pulse``: None for a claim whose caller
+        runs the step in its own thread, and so cannot turn meanwhile.
+        """
+        ends_at = asked_at + claim.lease.total_seconds()
+        with self._lock:
+            self._held[claim.claim_id] = _Held(claim=claim, lost=lost, pulse=pulse, ends_at=ends_at)
+
+    def outcome_waits(self, claim: Claim) -> None:
+        """The step has ended; its outcome waits to be recorded from now on."""
+        with self._lock:
+            held = self._held.get(claim.claim_id)
+            if held is not None:
+                held.waiting_since = self._monotonic()
+
+    def let_go(self, claim: Claim) -> None:
+        with self._lock:
+            self._held.pop(claim.claim_id, None)
+
+    def beat(self) -> None:
+        """Extends what should be extended; tells the steps whose lease is lost."""
+        asked_at = self._monotonic()
+        with self._lock:
+            well = [held for held in self._held.values() if self._is_well(held, asked_at)]
+        try:
+            answers = self._leases.heartbeat([held.claim for held in well]) if well else []
+        except BackendError as error:
+            self._observer.notice("heartbeat_failed", error=error.code)
+            answers = []
+        for held, answer in zip(well, answers, strict=False):
+            if answer is Beat.EXTENDED:
+                held.ends_at = asked_at + held.claim.lease.total_seconds()
+            else:
+                held.ends_at = asked_at
+        self._tell_lost()
+
+    def start(self) -> None:
+        """Begins the thread, once."""
+        with self._lock:
+            if self._thread is None and not self._stopped.is_set():
+                self._thread = threading.Thread(target=self._run, name="squidmesh-heartbeat", daemon=True)
+                self._thread.start()
+
+    def stop(self) -> None:
+        self._stopped.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stopped.wait(self._every):
+            self.beat()
+
+    def _is_well(self, held: _Held, now: float) -> bool:
+        lease = held.claim.lease.total_seconds()
+        waits = held.waiting_since is not None and now - held.waiting_since > lease
+        stuck = held.pulse is not None and now - held.pulse.turned_at > lease
+        return not (held.lost or waits or stuck)
+
+    def _tell_lost(self) -> None:
+        now = self._monotonic()
+        with self._lock:
+            lost = [held for held in self._held.values() if held.ends_at <= now and not held.lost]
+        for held in lost:
+            held.lost.set()
+            self._observer.notice("lease_lost", item=held.claim.item, fence=held.claim.fence)

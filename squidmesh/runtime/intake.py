@@ -1,0 +1,235 @@
+"""From a grant of the lease backend to an assignment for a slot (protocol 3.5.1 and 3.5.2)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from squidmesh.clock import Instant
+from squidmesh.config import MeshConfig
+from squidmesh.errors import BackendUnavailable, ClaimRefused, CommitUnknown, MissingInput
+from squidmesh.ids import RunId, parse_attempt_key
+from squidmesh.journal.state import RunState
+from squidmesh.planning.commands import AnyCommand, RecordClaim
+from squidmesh.ports.lease_backend import Claim, LeaseBackend, Release, Settlement
+from squidmesh.ports.observer import Observer
+from squidmesh.runtime import chance
+from squidmesh.runtime.context import LeaseFlag
+from squidmesh.runtime.held import HeldRun, Runs
+from squidmesh.runtime.invoke import Assignment, Failed, failed
+from squidmesh.runtime.recorder import Intent, Verdict
+from squidmesh.workflow.definition import FunctionStep
+from squidmesh.workflow.mapping import BoundStep
+from squidmesh.workflow.registry import Registry
+
+_FIRST_DELAY = timedelta(seconds=1)
+_LONGEST_DELAY = timedelta(seconds=60)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grant:
+    """``asked_at``: the monotonic time from before the claim was sent."""
+
+    claim: Claim
+    asked_at: float
+    run_id: RunId
+    step: str
+    attempt: int
+    continued: int = 0
+
+
+class Intake:
+    """Claims for one pump. Every grant ends in one of: an assignment, a step of its own kind that needs no slot, or a
+    release or settlement that gives the item back for the right reason.
+    """
+
+    def __init__(
+        self,
+        *,
+        runs: Runs,
+        leases: LeaseBackend,
+        registry: Registry,
+        config: MeshConfig,
+        observer: Observer,
+        queues: Sequence[str],
+        owner: str,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._runs = runs
+        self._leases = leases
+        self._registry = registry
+        self._config = config
+        self._observer = observer
+        self._queues = tuple(queues)
+        self._owner = owner
+        self._monotonic = monotonic
+        self._request_id: str | None = None
+        self._absent: dict[tuple[str, str], timedelta] = {}
+        self._here: dict[str, frozenset[str]] = {}
+
+    def ask(self, limit: int) -> tuple[list[Grant], timedelta]:
+        """Up to ``limit`` grants, and for how long there is nothing more to ask for unless something happens. A call
+        whose answer was lost is asked again under the same request id (3.5.7).
+        """
+        self._request_id = self._request_id or chance.new_request_id()
+        asked_at = self._monotonic()
+        try:
+            grants = self._leases.claim(
+                self._queues,
+                owner=self._owner,
+                limit=limit,
+                lease=self._config.lease,
+                request_id=self._request_id,
+            )
+        except (BackendUnavailable, CommitUnknown) as error:
+            self._observer.notice("lease_backend_unavailable", error=str(error))
+            return [], self._config.idle_poll
+        self._request_id = None
+        idle = min(self._config.idle_poll, self._config.lease / 4)
+        if grants.next_due is not None:
+            idle = min(idle, grants.next_due)
+        return [self._grant(claim, asked_at) for claim in grants.claims], idle
+
+    def sort_out(self, grants: Sequence[Grant]) -> list[Grant]:
+        """The grants to be recorded. The others are given back: their step has no function here, their history can not
+        be read, or they are suspect and another suspect came with them.
+        """
+        if not grants:
+            return []
+        loaded = self._runs.load(grant.run_id for grant in grants)
+        kept, back = [], []
+        suspects = 0
+        for grant in grants:
+            run = loaded.get(grant.run_id)
+            delay = self._not_here(run, grant)
+            suspect = isinstance(run, HeldRun) and would_be_suspect(run.state, grant.step)
+            suspects += suspect and delay is None
+            if delay is None and not (suspect and suspects > 1):
+                kept.append(grant)
+            else:
+                back.append(Release(claim=grant.claim, delay=delay or timedelta(0)))
+        self._give_back(releases=back)
+        return kept
+
+    def intent(self, grant: Grant) -> Intent:
+        claim = grant.claim
+
+        def command(now: Instant) -> AnyCommand:
+            return RecordClaim(
+                now=now,
+                step=grant.step,
+                attempt=grant.attempt,
+                claim_hash=claim.hash,
+                generation=claim.generation,
+                fence=claim.fence,
+                owner=claim.owner,
+                lease=claim.lease,
+            )
+
+        return Intent(run_id=grant.run_id, command=command, claim=claim, trust_held=True)
+
+    def admit(self, grant: Grant, verdict: Verdict) -> Assignment | Failed | None:
+        """The assignment of a recorded claim; its failure where its input is missing; None where there is nothing to
+        run: the claim was refused, or it was a wait's and completed it.
+        """
+        if verdict.error is not None or verdict.run is None:
+            self._refused(grant, verdict)
+            return None
+        runnable = verdict.run.state.runnables.get(grant.step)
+        spec = verdict.run.definition.step(grant.step)
+        if runnable is None or runnable.claim is None or not isinstance(spec, FunctionStep):
+            return None
+        return self._assign(grant, verdict.run, spec)
+
+    def follow(self, claim: Claim, run: HeldRun, *, asked_at: float, continued: int) -> Assignment | Failed:
+        """The assignment of a step that was claimed by the entry that completed the one before."""
+        spec = run.definition.step(parse_attempt_key(claim.item)[1])
+        assert isinstance(spec, FunctionStep)
+        return self._assign(self._grant(claim, asked_at, continued), run, spec)
+
+    def steps_here(self, workflow: str) -> frozenset[str]:
+        """The steps of that workflow that this worker has functions for."""
+        if workflow not in self._here:
+            registered = self._registry.get(workflow)
+            self._here[workflow] = frozenset(registered.steps if registered else ())
+        return self._here[workflow]
+
+    def _assign(self, grant: Grant, run: HeldRun, spec: FunctionStep) -> Assignment | Failed:
+        state = run.state
+        step = self._function(state.workflow, spec.name)
+        assert step is not None, "sort_out() gives back what has no function here"
+        context = state.context()
+        try:
+            inputs, missing = step.pick(context), None
+        except MissingInput as error:
+            inputs, missing = {}, error
+        assignment = Assignment(
+            claim=grant.claim,
+            run_id=grant.run_id,
+            workflow=state.workflow,
+            spec=spec,
+            step=step,
+            attempt=grant.attempt,
+            delivery=state.runnables[grant.step].lost + 1,
+            inputs=inputs,
+            context=dict(context) if step.wants_context else {},
+            payload_fields=frozenset(state.payload),
+            lost=LeaseFlag(),
+            asked_at=grant.asked_at,
+            continued=grant.continued,
+        )
+        return assignment if missing is None else failed(assignment, missing)
+
+    def _grant(self, claim: Claim, asked_at: float, continued: int = 0) -> Grant:
+        run_id, step, attempt = parse_attempt_key(claim.item)
+        return Grant(claim=claim, asked_at=asked_at, run_id=run_id, step=step, attempt=attempt, continued=continued)
+
+    def _not_here(self, run: HeldRun | Exception | None, grant: Grant) -> timedelta | None:
+        """How long to give the item back for, or None where this worker can go on with it."""
+        if run is None:
+            return _LONGEST_DELAY
+        if isinstance(run, Exception):
+            self._observer.notice("corrupt_history", run_id=grant.run_id, error=str(run))
+            return _LONGEST_DELAY
+        spec = run.definition.steps_by_name.get(grant.step)
+        if not isinstance(spec, FunctionStep) or self._function(run.state.workflow, grant.step) is not None:
+            return None
+        key = (run.state.workflow, grant.step)
+        delay = self._absent.get(key, _FIRST_DELAY)
+        self._absent[key] = min(delay * 2, _LONGEST_DELAY)
+        self._observer.notice("missing_step", workflow=key[0], step=key[1], run_id=grant.run_id)
+        return delay
+
+    def _function(self, workflow: str, step: str) -> BoundStep | None:
+        registered = self._registry.get(workflow)
+        return registered.steps.get(step) if registered else None
+
+    def _refused(self, grant: Grant, verdict: Verdict) -> None:
+        """3.5.2: refused because closed: settle. Because another claim is recorded: held by that one. Else: free."""
+        error = verdict.error
+        self._observer.notice("claim_refused", item=grant.claim.item, fence=grant.claim.fence, error=str(error))
+        if isinstance(error, ClaimRefused) and error.settle:
+            self._give_back(settlements=[Settlement(claim=grant.claim)])
+        elif isinstance(error, ClaimRefused):
+            release = Release(claim=grant.claim, delay=error.delay, floor=error.floor, as_claim=error.current)
+            self._give_back(releases=[release])
+        else:
+            self._give_back(releases=[Release(claim=grant.claim, delay=_FIRST_DELAY)])
+
+    def _give_back(self, *, settlements: Sequence[Settlement] = (), releases: Sequence[Release] = ()) -> None:
+        """Losing the call costs the rest of a lease, no more."""
+        try:
+            if settlements:
+                self._leases.settle(settlements)
+            if releases:
+                self._leases.release(releases)
+        except (BackendUnavailable, CommitUnknown) as error:
+            self._observer.notice("lease_backend_unavailable", error=str(error))
+
+
+def would_be_suspect(state: RunState, step: str) -> bool:
+    """Whether a claim recorded now would follow a lost delivery: one was lost before, or is superseded by this one."""
+    runnable = state.runnables.get(step)
+    return runnable is not None and (runnable.lost > 0 or runnable.status == "claimed")

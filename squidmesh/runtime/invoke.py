@@ -1,0 +1,154 @@
+"""Running one step: values in, an outcome out. The only place that calls user code.
+
+A step gets copies: it can do to its arguments what it likes, and reach no one's state with it.
+"""
+
+from __future__ import annotations
+
+import traceback
+from asyncio import CancelledError
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from squidmesh.clock import seconds
+from squidmesh.config import MAX_ERROR_BYTES
+from squidmesh.errors import GiveUp, RetryLater, Snooze, StepRefused
+from squidmesh.ids import RunId, attempt_key
+from squidmesh.journal.facts import StepError
+from squidmesh.ports.lease_backend import Claim
+from squidmesh.runtime.context import Context, LeaseFlag
+from squidmesh.workflow.definition import FunctionStep
+from squidmesh.workflow.mapping import BoundStep, copy_json, output_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assignment:
+    """A recorded claim on its way into a slot. ``inputs`` and ``context`` (the whole context, only where the step asks
+    for it) hold JSON values that still belong to the run's state. ``suspect``: a delivery of this attempt was lost
+    before. ``asked_at``: as in ``Heartbeats.hold``. ``continued``: how many steps of the run were claimed at once
+    before this one.
+    """
+
+    claim: Claim
+    run_id: RunId
+    workflow: str
+    spec: FunctionStep
+    step: BoundStep
+    attempt: int
+    delivery: int
+    inputs: dict[str, Any]
+    context: dict[str, Any]
+    payload_fields: frozenset[str]
+    lost: LeaseFlag
+    asked_at: float
+    continued: int = 0
+
+    @property
+    def suspect(self) -> bool:
+        return self.delivery > 1
+
+    @property
+    def key(self) -> str:
+        return attempt_key(self.run_id, self.spec.name, self.attempt)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Completed:
+    assignment: Assignment
+    output: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failed:
+    assignment: Assignment
+    error: StepError
+    retryable: bool
+    retry_after: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snoozed:
+    assignment: Assignment
+    after: timedelta
+
+
+Outcome = Completed | Failed | Snoozed
+
+_LONGEST_DELAY = timedelta(days=366)
+
+
+def invoke(assignment: Assignment, run_coroutine: Callable[[Coroutine[Any, Any, Any]], Any]) -> Outcome:
+    """Calls the step. Every ``Exception`` becomes an outcome, and so do ``sys.exit`` and a cancelled coroutine: a step
+    does not end its host. What is left (an interrupt) is raised; the claim then ends like that of a process that died.
+    """
+    try:
+        step = assignment.step
+        arguments = step.arguments(assignment.inputs, _context(assignment))
+        result = step.fn(**arguments)
+        if step.is_async:
+            result = run_coroutine(result)
+        output = output_of(assignment.spec, step.result(result), payload_fields=assignment.payload_fields)
+    except Snooze as snooze:
+        return _timed(assignment, snooze, lambda after: Snoozed(assignment=assignment, after=after))
+    except RetryLater as later:
+        described = describe(later)
+        return _timed(
+            assignment,
+            later,
+            lambda after: Failed(assignment=assignment, error=described, retryable=True, retry_after=after),
+        )
+    except (Exception, SystemExit, CancelledError) as error:
+        return failed(assignment, error)
+    return Completed(assignment=assignment, output=output)
+
+
+def failed(assignment: Assignment, error: BaseException) -> Failed:
+    """What an exception means: refused data and ``GiveUp`` are final, anything else may be retried by policy."""
+    return Failed(assignment=assignment, error=describe(error), retryable=not isinstance(error, GiveUp | StepRefused))
+
+
+def describe(error: BaseException) -> StepError:
+    """The error as it is recorded: bounded, and always storable. ``details`` is the end of the traceback."""
+    code = getattr(error, "code", None)
+    trace = "".join(traceback.format_exception(error))
+    return StepError(
+        code=code if isinstance(code, str) and code.isidentifier() else "step_raised",
+        type=type(error).__qualname__[:200],
+        message=_storable(str(error), MAX_ERROR_BYTES // 4, keep_end=False),
+        details=_storable(trace, MAX_ERROR_BYTES // 2, keep_end=True),
+    )
+
+
+def _storable(text: str, limit: int, *, keep_end: bool) -> str:
+    """At most ``limit`` bytes of UTF-8, without NUL and lone surrogates."""
+    encoded = text.replace("\0", "\ufffd").encode("utf-8", "replace")
+    kept = encoded[-limit:] if keep_end else encoded[:limit]
+    return kept.decode("utf-8", "ignore")
+
+
+def _timed(assignment: Assignment, asked: RetryLater | Snooze, make: Callable[[timedelta], Outcome]) -> Outcome:
+    """``after`` comes from user code: a wrong one is that step's failure, not the pump's."""
+    try:
+        after = seconds(asked.after)
+        if not timedelta(0) <= after <= _LONGEST_DELAY:
+            raise ValueError(f"{after} is not between 0 and {_LONGEST_DELAY}")
+    except (TypeError, ValueError, OverflowError) as wrong:
+        return failed(assignment, GiveUp(f"{type(asked).__name__}(after={asked.after!r}): {wrong}"))
+    return make(after)
+
+
+def _context(assignment: Assignment) -> Context | None:
+    if not assignment.step.wants_context:
+        return None
+    return Context(
+        run_id=assignment.run_id,
+        workflow=assignment.workflow,
+        step=assignment.spec.name,
+        attempt=assignment.attempt,
+        delivery=assignment.delivery,
+        fence=assignment.claim.fence,
+        lost=assignment.lost,
+        load_state=lambda: copy_json(assignment.context),
+    )

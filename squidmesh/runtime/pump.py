@@ -1,0 +1,273 @@
+"""The pump: one thread that owns all run state of a worker (protocol 5).
+
+A turn takes the outcomes that have gathered, claims for the slots that are free, records both in one commit, and hands
+what was recorded to the slots. What gathers during a commit is the next batch: group commit without timers, no locks
+around state, one sequential loop. Slots run user code and nothing else; heartbeats have their own thread.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TypedDict
+
+from squidmesh.clock import Instant
+from squidmesh.config import MeshConfig
+from squidmesh.errors import StaleClaim, UnstorableResult
+from squidmesh.ids import claim_hash
+from squidmesh.planning.commands import AnyCommand, NextClaim, RecordCompletion, RecordFailure, RecordRelease
+from squidmesh.ports.observer import Observer
+from squidmesh.runtime import chance
+from squidmesh.runtime.heartbeat import Heartbeats, Pulse
+from squidmesh.runtime.held import HeldRun
+from squidmesh.runtime.intake import Intake
+from squidmesh.runtime.invoke import Assignment, Completed, Failed, Outcome, Snoozed, describe
+from squidmesh.runtime.recorder import Intent, Recorder, Verdict
+from squidmesh.runtime.slots import Slots
+from squidmesh.runtime.solitude import Solitude
+
+MOST_CONTINUED = 32
+"""Steps of one run in a row without a delivery; then the run takes its turn in the queue again, like everyone."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Turn:
+    """``touched``: runs for which something was recorded. ``granted``: how many claims came. ``idle_for``: for how long
+    there is nothing to do unless something happens (an outcome, a poke, the store changed); zero where the next turn
+    should follow at once.
+    """
+
+    touched: list[HeldRun] = field(default_factory=list)
+    granted: int = 0
+    idle_for: timedelta = timedelta(0)
+
+
+class Pump:
+    """``pulse`` is None where steps run in the pump's own thread. ``continues``: goes on with a run's next step where
+    that is visible at once, without a delivery in between.
+    """
+
+    def __init__(
+        self,
+        *,
+        recorder: Recorder,
+        intake: Intake,
+        slots: Slots,
+        heartbeats: Heartbeats,
+        solitude: Solitude,
+        config: MeshConfig,
+        observer: Observer,
+        pulse: Pulse | None,
+        continues: bool,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._recorder = recorder
+        self._intake = intake
+        self._slots = slots
+        self._heartbeats = heartbeats
+        self._solitude = solitude
+        self._config = config
+        self._observer = observer
+        self._pulse = pulse
+        self._continues = continues
+        self._monotonic = monotonic
+        self._running: dict[str, Assignment] = {}
+        self._waiting: deque[Assignment] = deque()
+        self._unrecorded: list[Outcome] = []
+
+    @property
+    def holds(self) -> int:
+        """How many recorded claims have no recorded outcome yet."""
+        return len(self._running) + len(self._waiting) + len(self._unrecorded)
+
+    def turn(self, *, claim: bool = True, start: bool = True) -> Turn:
+        """``claim=False`` takes nothing new; ``start=False`` starts nothing that waits. Both: what has ended is
+        recorded, nothing else, as a drain does.
+        """
+        if self._pulse is not None:
+            self._pulse.turn()
+        self._gather()
+        idle_for = self._rest()
+        if claim and self._free() > 0:
+            asked, idle_for = self._intake.ask(self._free())
+        else:
+            asked = []
+        grants = self._intake.sort_out(asked)
+        outcomes = list(self._unrecorded)
+        decided_at = self._monotonic()
+        goes_on = self._continues and claim and not self._waiting and not self._solitude.closed
+        intents = [self._outcome_intent(outcome, goes_on) for outcome in outcomes]
+        verdicts = self._recorder.record([*intents, *map(self._intake.intent, grants)])
+        self._unrecorded.clear()
+        for outcome, verdict in zip(outcomes, verdicts, strict=False):
+            self._concluded(outcome.assignment, verdict)
+            self._go_on(outcome.assignment, verdict, decided_at)
+        for grant, verdict in zip(grants, verdicts[len(outcomes) :], strict=True):
+            self._admit(self._intake.admit(grant, verdict))
+        if start:
+            self._start()
+        if asked or outcomes:
+            idle_for = timedelta(0)
+        touched = [verdict.run for verdict in verdicts if verdict.error is None and verdict.run is not None]
+        return Turn(touched=touched, granted=len(asked), idle_for=idle_for)
+
+    def release_held(self) -> None:
+        """Gives back every claim whose outcome has not come: the end of a drain. Unspent; what its step still does is
+        refused from then on.
+        """
+        self.turn(claim=False, start=False)
+        held = [*self._running.values(), *self._waiting]
+        verdicts = self._recorder.record([_release_intent(assignment) for assignment in held])
+        for assignment, verdict in zip(held, verdicts, strict=True):
+            self._let_go(assignment)
+            if assignment.claim.claim_id in self._running:
+                self._solitude.leave()
+            else:
+                self._solitude.forget(assignment.key)
+            refused = verdict.error.code if verdict.error else None
+            self._observer.notice("claim_released", item=assignment.key, refused=refused)
+        self._running.clear()
+        self._waiting.clear()
+
+    def abandon(self) -> None:
+        """Lets everything go without a word: this pump has come to grief. Its leases end by themselves."""
+        for assignment in self._running.values():
+            self._solitude.leave()
+            self._let_go(assignment)
+        for assignment in self._waiting:
+            self._solitude.forget(assignment.key)
+            self._let_go(assignment)
+        for outcome in self._unrecorded:
+            self._let_go(outcome.assignment)
+        self._running.clear()
+        self._waiting.clear()
+        self._unrecorded.clear()
+
+    def _let_go(self, assignment: Assignment) -> None:
+        assignment.lost.set()
+        self._heartbeats.let_go(assignment.claim)
+
+    def _gather(self) -> None:
+        for outcome in self._slots.drain():
+            if self._running.pop(outcome.assignment.claim.claim_id, None) is None:
+                continue  # released at the end of a drain; the journal would refuse it
+            self._heartbeats.outcome_waits(outcome.assignment.claim)
+            self._solitude.leave()
+            self._unrecorded.append(outcome)
+
+    def _free(self) -> int:
+        """How many more assignments could start."""
+        if self._waiting or self._solitude.closed:
+            return 0
+        return self._slots.capacity - len(self._running)
+
+    def _rest(self) -> timedelta:
+        return min(self._config.idle_poll, self._config.lease / 4)
+
+    def _admit(self, admitted: Assignment | Failed | None) -> None:
+        if admitted is None:
+            return
+        assignment = admitted.assignment if isinstance(admitted, Failed) else admitted
+        self._heartbeats.hold(assignment.claim, asked_at=assignment.asked_at, lost=assignment.lost, pulse=self._pulse)
+        if isinstance(admitted, Failed):
+            self._unrecorded.append(admitted)
+        else:
+            self._waiting.append(assignment)
+
+    def _start(self) -> None:
+        """Those without a lost delivery first: a suspect waits until it is alone."""
+        for assignment in sorted(self._waiting, key=lambda waiting: waiting.suspect):
+            if self._solitude.admit(assignment.key, suspect=assignment.suspect):
+                self._waiting.remove(assignment)
+                self._running[assignment.claim.claim_id] = assignment
+                self._slots.submit(assignment)
+
+    def _go_on(self, ended: Assignment, verdict: Verdict, asked_at: float) -> None:
+        following = verdict.following
+        if following is not None and verdict.error is None and verdict.run is not None:
+            self._admit(self._intake.follow(following, verdict.run, asked_at=asked_at, continued=ended.continued + 1))
+
+    def _concluded(self, assignment: Assignment, verdict: Verdict) -> None:
+        self._heartbeats.let_go(assignment.claim)
+        if isinstance(verdict.error, StaleClaim):
+            self._observer.notice("stale_write_refused", item=assignment.key, fence=assignment.claim.fence)
+        elif verdict.error is not None:
+            self._observer.notice("outcome_refused", item=assignment.key, error=str(verdict.error))
+
+    def _outcome_intent(self, outcome: Outcome, goes_on: bool) -> Intent:
+        assignment = outcome.assignment
+        completed = isinstance(outcome, Completed)
+        then = following_id = None
+        if goes_on and completed and assignment.continued < MOST_CONTINUED:
+            following_id = chance.new_claim_id()
+            then = NextClaim(
+                owner=assignment.claim.owner,
+                claim_hash=claim_hash(following_id),
+                lease=self._config.lease,
+                steps=self._intake.steps_here(assignment.workflow),
+            )
+        return Intent(
+            run_id=assignment.run_id,
+            command=_outcome_command(outcome, then, self._config.max_snoozes),
+            claim=assignment.claim,
+            trust_held=True,
+            following_id=following_id,
+            unstorable=_unstorable_command(assignment) if completed else None,
+        )
+
+
+def _outcome_command(outcome: Outcome, then: NextClaim | None, max_snoozes: int) -> Callable[[Instant], AnyCommand]:
+    assignment = outcome.assignment
+    drawn = chance.jitter()
+
+    def command(now: Instant) -> AnyCommand:
+        if isinstance(outcome, Completed):
+            return RecordCompletion(now=now, output=outcome.output, then=then, **_under(assignment))
+        if isinstance(outcome, Snoozed):
+            return RecordRelease(
+                now=now, reason="snooze", delay=outcome.after, max_snoozes=max_snoozes, **_under(assignment)
+            )
+        return RecordFailure(
+            now=now,
+            error=outcome.error,
+            retryable=outcome.retryable,
+            retry_after=outcome.retry_after,
+            jitter=drawn,
+            **_under(assignment),
+        )
+
+    return command
+
+
+def _unstorable_command(assignment: Assignment) -> Callable[[Instant, UnstorableResult], AnyCommand]:
+    def command(now: Instant, error: UnstorableResult) -> AnyCommand:
+        return RecordFailure(now=now, error=describe(error), retryable=False, **_under(assignment))
+
+    return command
+
+
+def _release_intent(assignment: Assignment) -> Intent:
+    def command(now: Instant) -> AnyCommand:
+        return RecordRelease(now=now, reason="drain", **_under(assignment))
+
+    return Intent(run_id=assignment.run_id, command=command, claim=assignment.claim, trust_held=True)
+
+
+class _Under(TypedDict):
+    step: str
+    attempt: int
+    claim_hash: str
+    fence: int
+
+
+def _under(assignment: Assignment) -> _Under:
+    """The attempt, and the claim under which its worker speaks."""
+    return {
+        "step": assignment.spec.name,
+        "attempt": assignment.attempt,
+        "claim_hash": assignment.claim.hash,
+        "fence": assignment.claim.fence,
+    }

@@ -1,0 +1,256 @@
+"""From intents to a durable record: load, decide, append, and on a conflict fold the tail and decide again.
+
+The one way in which anything is written to a run that has started. Many intents go in at once and share one commit;
+each run is a group of its own, so each succeeds or conflicts alone (protocol 5).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from squidmesh.clock import Instant
+from squidmesh.errors import (
+    BackendError,
+    BackendUnavailable,
+    CommitUnknown,
+    CorruptHistory,
+    DataRefused,
+    JournalConflict,
+    NotFound,
+    SquidMeshError,
+    UnstorableResult,
+)
+from squidmesh.ids import ClaimId, ThreadId, attempt_key
+from squidmesh.journal.codec import encode_facts, encode_state
+from squidmesh.journal.facts import AnyFact, AttemptClaimed
+from squidmesh.journal.fold import evolve
+from squidmesh.planning.commands import AnyCommand
+from squidmesh.planning.decide import decide
+from squidmesh.planning.rows import changes
+from squidmesh.ports.journal_store import Append, Conflict, Group, JournalStore
+from squidmesh.ports.lease_backend import Claim, LeaseBackend
+from squidmesh.ports.observer import Observer
+from squidmesh.runtime.chance import new_entry_id
+from squidmesh.runtime.commit import Committer
+from squidmesh.runtime.delivery import Effects
+from squidmesh.runtime.endings import Endings
+from squidmesh.runtime.held import HeldRun, Runs
+
+_ROUNDS = 100
+"""Conflicts in a row on one run before the recorder gives the intent back: each means that another writer got on."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Intent:
+    """``command`` is made anew for each decision, from the journal's time. ``claim``: the lease under which it stands,
+    if any. ``unstorable`` makes the command that replaces this one when the store can not hold its data.
+    ``trust_held``: the run as it is held is most likely the newest, so decide on it without asking the journal first;
+    where that is wrong, the append conflicts. ``following_id``: the claim id of the step that this one may go on with.
+    """
+
+    run_id: str
+    command: Callable[[Instant], AnyCommand]
+    claim: Claim | None = None
+    trust_held: bool = False
+    following_id: ClaimId | None = None
+    unstorable: Callable[[Instant, UnstorableResult], AnyCommand] | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class Verdict:
+    """Accepted: ``facts`` are in the journal (none: the command repeated an older one) and ``run`` includes them.
+    Refused: ``error`` says why, and nothing of the intent was written.
+    """
+
+    intent: Intent
+    run: HeldRun | None = None
+    facts: list[AnyFact] = field(default_factory=list)
+    error: SquidMeshError | None = None
+
+    @property
+    def following(self) -> Claim | None:
+        """The claim, already recorded and leased, on the step that follows at once; None where there is none."""
+        claim, claim_id = self.intent.claim, self.intent.following_id
+        claimed = self.facts[-1] if self.facts else None
+        if claim is None or claim_id is None or not isinstance(claimed, AttemptClaimed):
+            return None
+        return Claim(
+            item=attempt_key(self.intent.run_id, claimed.step, claimed.attempt),
+            queue=claim.queue,
+            owner=claim.owner,
+            claim_id=claim_id,
+            generation=claimed.generation,
+            fence=claimed.fence,
+            lease=claim.lease,
+            incarnation=claim.incarnation,
+        )
+
+
+@dataclass(slots=True, kw_only=True)
+class _Entry:
+    """One run's part of a batch: what its intents came to."""
+
+    run: HeldRun
+    verdicts: list[Verdict]
+    group: Group
+    effects: Effects
+
+
+class Recorder:
+    """Not thread-safe: each pump has its own."""
+
+    def __init__(
+        self,
+        store: JournalStore,
+        leases: LeaseBackend,
+        runs: Runs,
+        committer: Committer,
+        observer: Observer,
+        endings: Endings,
+    ) -> None:
+        self._store = store
+        self._leases = leases
+        self._runs = runs
+        self._committer = committer
+        self._observer = observer
+        self._endings = endings
+
+    def record(self, intents: Sequence[Intent]) -> list[Verdict]:
+        """One verdict an intent, in order. Live effects (settle, release, offer) follow the durable facts (3.4).
+
+        Raises ``BackendUnavailable`` or ``CommitUnknown`` when the committer's patience ends. After the first nothing
+        was written; after either, the same intents may be recorded again.
+        """
+        verdicts = [Verdict(intent=intent) for intent in intents]
+        waiting = _by_run(verdicts)
+        try:
+            for _ in range(_ROUNDS):
+                if not waiting:
+                    return verdicts
+                waiting = self._round(waiting)
+        except BaseException:
+            for run_id in waiting:
+                self._runs.drop(run_id)
+            raise
+        for left in waiting.values():
+            _refuse(left, JournalConflict(f"run {left[0].intent.run_id} moved on {_ROUNDS} times in a row"))
+        return verdicts
+
+    def _round(self, waiting: dict[str, list[Verdict]]) -> dict[str, list[Verdict]]:
+        """Decides and commits once; returns what conflicted, to be decided again on what the journal holds then."""
+        now = self._store.now()
+        trusted = {id_ for id_, verdicts in waiting.items() if all(v.intent.trust_held for v in verdicts)}
+        loaded = self._runs.load(waiting, trusted=trusted)
+        entries = []
+        for run_id, verdicts in waiting.items():
+            run = loaded.get(run_id)
+            if isinstance(run, HeldRun):
+                entry = self._decide(run, verdicts, now)
+                if entry is not None:
+                    entries.append(entry)
+            else:
+                _refuse(verdicts, run or NotFound(f"there is no run {run_id!r}", field="run_id"))
+        conflicting: dict[str, list[Verdict]] = {}
+        done = Effects()
+        for entry, answer in zip(entries, self._commit(entries), strict=True):
+            if isinstance(answer, Conflict):
+                self._runs.drop(entry.run.state.run_id)
+                conflicting[entry.run.state.run_id] = entry.verdicts
+                continue
+            self._committed(entry, answer)
+            done.add(entry.effects)
+        try:
+            done.carry_out(self._leases)
+        except (BackendUnavailable, CommitUnknown) as error:  # the facts are durable; what was lost is a hint (3.4)
+            self._observer.notice("lease_backend_unavailable", error=str(error))
+        return conflicting
+
+    def _decide(self, run: HeldRun, verdicts: list[Verdict], now: Instant) -> _Entry | None:
+        """The entry of one run: the facts of all its intents, and the state and rows that they lead to."""
+        facts: list[AnyFact] = []
+        effects = Effects()
+        for verdict in verdicts:
+            verdict.run, verdict.facts, verdict.error = run, [], None
+            try:
+                decided = decide(run.definition, run.state, verdict.intent.command(now))
+            except SquidMeshError as refused:
+                verdict.error = refused
+                continue
+            if not decided:
+                continue
+            for fact in decided:
+                evolve(run.state, fact)
+            facts += decided
+            verdict.facts = decided
+            effects.note(run.state, decided, verdict.intent.claim, now, verdict.following)
+        if not facts:
+            return None
+        run.state.revision += 1
+        return _Entry(run=run, verdicts=verdicts, group=self._group(run, facts, effects), effects=effects)
+
+    def _group(self, run: HeldRun, facts: list[AnyFact], effects: Effects) -> Group:
+        state = run.state
+        checkpoint = encode_state(state) if run.checkpoint_due(state.revision) and not state.ended else None
+        append = Append(
+            thread=ThreadId(state.run_id),
+            expected_revision=state.revision - 1,
+            entry_id=new_entry_id(),
+            body=encode_facts(facts),
+            rows=changes(run.row, facts, state),
+            checkpoint=checkpoint,
+        )
+        return Group(appends=(append,), leases=effects.in_journal() if self._leases.in_journal else ())
+
+    def _commit(self, entries: list[_Entry]) -> list[object]:
+        if not entries:
+            return []
+        try:
+            return list(self._committer.commit([entry.group for entry in entries]))
+        except DataRefused:
+            return [self._commit_alone(entry) for entry in entries]
+
+    def _commit_alone(self, entry: _Entry) -> object:
+        """A poisoned append hurts only itself: its intent is replaced by a failure, and decided again."""
+        try:
+            (answer,) = self._committer.commit([entry.group])
+        except DataRefused as error:
+            for verdict in entry.verdicts:
+                replacement = verdict.intent.unstorable
+                if replacement is None:
+                    return error
+                refused = UnstorableResult(f"the store can not hold this result: {error}")
+                verdict.intent.command = lambda now, make=replacement, why=refused: make(now, why)  # type: ignore[misc]
+                verdict.intent.unstorable = None
+            append = entry.group.appends[0]
+            return Conflict(thread=append.thread, revision=append.expected_revision)
+        return answer
+
+    def _committed(self, entry: _Entry, answer: object) -> None:
+        append = entry.group.appends[0]
+        if isinstance(answer, BackendError):
+            self._runs.drop(entry.run.state.run_id)
+            _refuse(entry.verdicts, answer)
+            entry.effects.clear()
+            return
+        if append.checkpoint is not None:
+            entry.run.checkpoint_at = append.expected_revision + 1
+        if append.rows.run is not None:
+            entry.run.row = append.rows.run
+        if entry.run.state.ended:
+            self._runs.drop(entry.run.state.run_id)
+            self._endings.one_more()
+        else:
+            self._runs.keep(entry.run)
+
+
+def _by_run(verdicts: list[Verdict]) -> dict[str, list[Verdict]]:
+    grouped: dict[str, list[Verdict]] = {}
+    for verdict in verdicts:
+        grouped.setdefault(verdict.intent.run_id, []).append(verdict)
+    return grouped
+
+
+def _refuse(verdicts: list[Verdict], error: SquidMeshError | CorruptHistory) -> None:
+    for verdict in verdicts:
+        verdict.error, verdict.facts = error, []

@@ -1,0 +1,111 @@
+"""Where user code runs: slots take an assignment from an inbox and put its outcome into an outbox, nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import threading
+from collections import deque
+from collections.abc import Callable, Coroutine
+from typing import Any, Protocol
+
+from squidmesh.runtime.invoke import Assignment, Outcome, failed, invoke
+
+
+class Slots(Protocol):
+    capacity: int
+
+    def submit(self, assignment: Assignment) -> None:
+        """Called by the pump only, never beyond the capacity."""
+        ...
+
+    def drain(self) -> list[Outcome]:
+        """What has ended since the last call."""
+        ...
+
+    def close(self) -> None:
+        """Takes nothing more. Does not wait for user code."""
+        ...
+
+
+class AsyncLoop:
+    """One background event loop for ``async def`` steps, started when the first one comes."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+
+    def run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        """Runs it on the loop and returns its result, from any other thread."""
+        with self._lock:
+            if self._loop is None:
+                self._loop = asyncio.new_event_loop()
+                self._thread = threading.Thread(target=self._loop.run_forever, name="squidmesh-async", daemon=True)
+                self._thread.start()
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
+
+    def close(self) -> None:
+        with self._lock:
+            loop, thread, self._loop, self._thread = self._loop, self._thread, None, None
+        if loop is not None and thread is not None:
+            loop.call_soon_threadsafe(loop.stop)
+            thread.join()
+            loop.close()
+
+
+class InlineSlots:
+    """One slot in the caller's own thread: ``submit`` returns when the step has ended."""
+
+    capacity = 1
+
+    def __init__(self, loop: AsyncLoop) -> None:
+        self._loop = loop
+        self._outbox: list[Outcome] = []
+
+    def submit(self, assignment: Assignment) -> None:
+        self._outbox.append(invoke(assignment, self._loop.run))
+
+    def drain(self) -> list[Outcome]:
+        ended, self._outbox = self._outbox, []
+        return ended
+
+    def close(self) -> None:
+        pass
+
+
+class ThreadSlots:
+    """``capacity`` threads. ``wake`` is called after each outcome. The threads are daemons: a step that never returns
+    does not keep a process alive that was told to leave.
+    """
+
+    def __init__(self, capacity: int, *, loop: AsyncLoop, wake: Callable[[], None]) -> None:
+        self.capacity = capacity
+        self._loop = loop
+        self._wake = wake
+        self._inbox: queue.SimpleQueue[Assignment | None] = queue.SimpleQueue()
+        self._outbox: deque[Outcome] = deque()
+        self._threads = [
+            threading.Thread(target=self._serve, name=f"squidmesh-slot-{n}", daemon=True) for n in range(capacity)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def submit(self, assignment: Assignment) -> None:
+        self._inbox.put(assignment)
+
+    def drain(self) -> list[Outcome]:
+        return [self._outbox.popleft() for _ in range(len(self._outbox))]
+
+    def close(self) -> None:
+        for _ in self._threads:
+            self._inbox.put(None)
+
+    def _serve(self) -> None:
+        while (assignment := self._inbox.get()) is not None:
+            try:
+                outcome = invoke(assignment, self._loop.run)
+            except BaseException as error:  # nobody waits for this thread: whatever it was, it is the step's failure
+                outcome = failed(assignment, error)
+            self._outbox.append(outcome)
+            self._wake()

@@ -1,0 +1,567 @@
+"""What every journal store promises. A backend's tests subclass this and provide the fixture ``store``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+import pytest
+
+from squidmesh.clock import micros
+from squidmesh.errors import DataRefused, InvalidInput
+from squidmesh.ids import EntryId, Fingerprint, RunId, ThreadId, attempt_key, derived_id
+from squidmesh.journal.rows import AttemptRow, RowChanges, RunRow
+from squidmesh.ports.journal_store import (
+    Append,
+    Checkpoint,
+    Committed,
+    Conflict,
+    DefinitionRecord,
+    Group,
+    History,
+    JournalStore,
+    RunQuery,
+    ThreadRead,
+)
+from squidmesh.testing.clock import VirtualClock
+from squidmesh.testing.threads import together
+
+NO_ROWS = RowChanges()
+
+
+def thread_id(name: str) -> ThreadId:
+    return ThreadId(derived_id("thread", name))
+
+
+def append(
+    name: str,
+    expected: int = 0,
+    *,
+    body: bytes = b"{}",
+    rows: RowChanges = NO_ROWS,
+    checkpoint: bytes | None = None,
+    entry_id: str = "",
+) -> Append:
+    """An entry to come; its id is made from its place unless one is given."""
+    return Append(
+        thread=thread_id(name),
+        expected_revision=expected,
+        entry_id=EntryId(entry_id or derived_id("entry", name, str(expected + 1))),
+        body=body,
+        rows=rows,
+        checkpoint=checkpoint,
+    )
+
+
+def alone(name: str, expected: int = 0, **rest: object) -> Group:
+    return Group(appends=(append(name, expected, **rest),))  # type: ignore[arg-type]
+
+
+def run_row(name: str, started_at: int = 0, **rest: object) -> RunRow:
+    row: dict[str, object] = {
+        "run_id": thread_id(name),
+        "workflow": "RingErrand",
+        "version": "1",
+        "trigger": "leave_shire",
+        "key": None,
+        "queue": "default",
+        "status": "running",
+        "step": "pack",
+        "error": None,
+        "started_at": started_at,
+        "due_at": None,
+        "ended_at": None,
+    }
+    return RunRow(**{**row, **rest})  # type: ignore[arg-type]
+
+
+def attempt_row(name: str, attempt: int = 1, *, step: str = "pack", **rest: object) -> AttemptRow:
+    row: dict[str, object] = {
+        "item": attempt_key(thread_id(name), step, attempt),
+        "run_id": RunId(thread_id(name)),
+        "step": step,
+        "attempt": attempt,
+        "queue": "default",
+        "priority": 5,
+        "visible_at": 0,
+        "generation": 0,
+        "fence": 0,
+    }
+    return AttemptRow(**{**row, **rest})  # type: ignore[arg-type]
+
+
+def read(store: JournalStore, name: str, after: int = 0, *, whole: bool = False) -> History:
+    (history,) = store.read([ThreadRead(thread=thread_id(name), after=after)], whole=whole)
+    return history
+
+
+def revisions(store: JournalStore, name: str) -> list[int]:
+    return [entry.revision for entry in read(store, name, whole=True).tail]
+
+
+def add_run(store: JournalStore, name: str, started_at: int = 0, **rest: object) -> None:
+    rows = RowChanges(run=run_row(name, started_at, **rest))
+    assert store.commit([alone(name, rows=rows)]) == [Committed()]
+
+
+def names(rows: Sequence[RunRow], known: Sequence[str]) -> list[str]:
+    by_id = {thread_id(name): name for name in known}
+    return [by_id[ThreadId(row.run_id)] for row in rows]
+
+
+class JournalStoreSuite:
+    """Provide ``store``: a new, empty one. An embedded store is given ``clock``; one with a clock of its own overrides
+    that fixture with something that can be moved, or waited for.
+    """
+
+    @pytest.fixture
+    def clock(self) -> VirtualClock:
+        return VirtualClock()
+
+    @pytest.fixture
+    def store(self, clock: VirtualClock) -> JournalStore:
+        raise NotImplementedError("a backend's tests provide the fixture `store`")
+
+    # ----------------------------------------------------------------------------------------- compare and append
+
+    def test_a_new_thread_begins_at_revision_one(self, store: JournalStore) -> None:
+        assert store.commit([alone("frodo", 0, body=b"one")]) == [Committed()]
+
+        (entry,) = read(store, "frodo").tail
+        assert (entry.thread, entry.revision, entry.body) == (thread_id("frodo"), 1, b"one")
+
+    def test_an_append_at_another_revision_is_a_conflict_that_names_the_revision(self, store: JournalStore) -> None:
+        store.commit([alone("frodo", 0)])
+        store.commit([alone("frodo", 1)])
+
+        for expected in (0, 1, 3):
+            assert store.commit([alone("frodo", expected)]) == [Conflict(thread=thread_id("frodo"), revision=2)]
+        assert store.commit([alone("sam", 1)]) == [Conflict(thread=thread_id("sam"), revision=0)]
+
+    def test_revisions_have_no_gap(self, store: JournalStore) -> None:
+        """I1."""
+        for expected in (0, 1, 0, 2, 5, 3, 3, 4):
+            store.commit([alone("frodo", expected)])
+
+        assert revisions(store, "frodo") == [1, 2, 3, 4, 5]
+
+    def test_an_entry_never_changes(self, store: JournalStore) -> None:
+        """I1."""
+        store.commit([alone("frodo", 0, body=b"first", entry_id="a")])
+        before = store.entry(thread_id("frodo"), 1)
+        store.commit([alone("frodo", 0, body=b"other", entry_id="b")])
+        store.commit([alone("frodo", 1, body=b"second", entry_id="a")])
+
+        assert store.entry(thread_id("frodo"), 1) == before
+        assert read(store, "frodo").tail[0] == before
+
+    def test_a_conflict_writes_nothing(self, store: JournalStore) -> None:
+        store.commit([alone("frodo", 0)])
+        rows = RowChanges(run=run_row("frodo"), put=(attempt_row("frodo"),))
+        definition = DefinitionRecord(fingerprint=Fingerprint("f"), body=b"definition")
+        late = Group(
+            appends=(append("frodo", 0, body=b"late", rows=rows, checkpoint=b"state"),), definitions=(definition,)
+        )
+
+        assert store.commit([late]) == [Conflict(thread=thread_id("frodo"), revision=1)]
+        assert [entry.body for entry in read(store, "frodo").tail] == [b"{}"]
+        assert read(store, "frodo").checkpoint is None
+        assert store.run_row(thread_id("frodo")) is None
+        assert store.open_attempts() == []
+        assert store.definition(Fingerprint("f")) is None
+
+    def test_a_commit_of_nothing_does_nothing(self, store: JournalStore) -> None:
+        assert store.commit([]) == []
+        assert store.commit([Group(appends=())]) == [Committed()]
+
+    # ------------------------------------------------------------------------------------------------------ groups
+
+    def test_each_group_succeeds_or_conflicts_alone(self, store: JournalStore) -> None:
+        store.commit([alone("sam", 0)])
+
+        answers = store.commit([alone("frodo", 0), alone("sam", 0), alone("merry", 0)])
+
+        assert answers == [Committed(), Conflict(thread=thread_id("sam"), revision=1), Committed()]
+        assert [revisions(store, name) for name in ("frodo", "sam", "merry")] == [[1], [1], [1]]
+
+    def test_a_group_is_all_or_nothing(self, store: JournalStore) -> None:
+        store.commit([alone("sam", 0)])
+        rows = RowChanges(put=(attempt_row("frodo"),))
+
+        answers = store.commit([Group(appends=(append("frodo", 0, rows=rows), append("sam", 0)))])
+
+        assert answers == [Conflict(thread=thread_id("sam"), revision=1)]
+        assert revisions(store, "frodo") == []
+        assert store.open_attempts() == []
+
+    def test_a_group_appends_to_several_threads(self, store: JournalStore) -> None:
+        store.commit([alone("parent", 0)])
+
+        group = Group(appends=(append("parent", 1, body=b"child started"), append("child", 0, body=b"run started")))
+
+        assert store.commit([group]) == [Committed()]
+        assert [entry.body for entry in read(store, "parent").tail] == [b"{}", b"child started"]
+        assert [entry.body for entry in read(store, "child").tail] == [b"run started"]
+
+    def test_a_thread_occurs_once_in_a_commit(self, store: JournalStore) -> None:
+        with pytest.raises(DataRefused):
+            store.commit([alone("frodo", 0), alone("frodo", 1)])
+        assert revisions(store, "frodo") == []
+
+    def test_a_big_batch_is_one_commit(self, store: JournalStore) -> None:
+        crowd = [f"orc-{number}" for number in range(1000)]
+        groups = [alone(name, rows=RowChanges(run=run_row(name), put=(attempt_row(name),))) for name in crowd]
+
+        assert store.commit(groups) == [Committed()] * 1000
+        assert sum(store.count_runs().values()) == 1000
+        assert store.commit(groups[:2]) == [Conflict(thread=thread_id(name), revision=1) for name in crowd[:2]]
+
+    # --------------------------------------------------------------------------------------------- unknown outcomes
+
+    def test_an_append_that_is_repeated_conflicts_with_itself_and_is_found_in_its_place(
+        self, store: JournalStore
+    ) -> None:
+        """Protocol 3.5.7: the only place where it can stand is its expected revision + 1."""
+        store.commit([alone("frodo", 0)])
+        lost = alone("frodo", 1, entry_id="the-lost-one")
+        store.commit([lost])
+        store.commit([alone("frodo", 2)])
+
+        assert store.commit([lost]) == [Conflict(thread=thread_id("frodo"), revision=3)]
+        entry = store.entry(thread_id("frodo"), 2)
+        assert entry is not None
+        assert entry.entry_id == "the-lost-one"
+
+    def test_an_entry_that_is_not_there_is_none(self, store: JournalStore) -> None:
+        store.commit([alone("frodo", 0)])
+
+        assert store.entry(thread_id("frodo"), 2) is None
+        assert store.entry(thread_id("frodo"), 0) is None
+        assert store.entry(thread_id("sam"), 1) is None
+
+    # -------------------------------------------------------------------------------------------------------- bytes
+
+    @pytest.mark.parametrize(
+        "body",
+        [
+            b"",
+            b"{}",
+            '{"ring": "Ash nazg durbatulûk 🜚 \u2028 \u200b e\u0301"}'.encode(),
+            rb'{"escaped": "\u0000\\\"\n"}',
+            b"'; DROP TABLE entries; -- %s :name ? $1",
+            b"x" * (1024 * 1024),
+        ],
+        ids=["empty", "json", "unicode", "escapes", "sql", "a megabyte"],
+    )
+    def test_bodies_come_back_byte_for_byte(self, store: JournalStore, body: bytes) -> None:
+        definition = DefinitionRecord(fingerprint=Fingerprint("f"), body=body)
+        store.commit([Group(appends=(append("frodo", 0, body=body, checkpoint=body),), definitions=(definition,))])
+
+        assert read(store, "frodo", whole=True).tail[0].body == body
+        assert read(store, "frodo").checkpoint == Checkpoint(revision=1, body=body)
+        assert store.definition(Fingerprint("f")) == body
+
+    def test_a_definition_is_put_if_absent(self, store: JournalStore) -> None:
+        for name, body in (("frodo", b"first"), ("sam", b"second")):
+            definition = DefinitionRecord(fingerprint=Fingerprint("f"), body=body)
+            assert store.commit([Group(appends=(append(name),), definitions=(definition,))]) == [Committed()]
+
+        assert store.definition(Fingerprint("f")) == b"first"
+        assert store.definition(Fingerprint("unknown")) is None
+
+    # ------------------------------------------------------------------------------------------------------ reading
+
+    def test_an_unknown_thread_has_an_empty_history(self, store: JournalStore) -> None:
+        assert read(store, "nobody") == History(checkpoint=None, tail=())
+        assert read(store, "nobody", after=3) == History(checkpoint=None, tail=())
+
+    def test_histories_come_in_the_order_of_the_requests(self, store: JournalStore) -> None:
+        store.commit([alone("frodo", 0, body=b"f1"), alone("sam", 0, body=b"s1")])
+        store.commit([alone("frodo", 1, body=b"f2", checkpoint=b"state")])
+
+        asked = [("sam", 0), ("nobody", 0), ("frodo", 1), ("frodo", 0)]
+        histories = store.read([ThreadRead(thread=thread_id(name), after=after) for name, after in asked])
+
+        assert [[entry.body for entry in history.tail] for history in histories] == [[b"s1"], [], [b"f2"], []]
+        assert [history.checkpoint is not None for history in histories] == [False, False, False, True]
+        assert store.read([]) == []
+
+    def test_a_tail_starts_after_what_was_asked_for(self, store: JournalStore) -> None:
+        for expected in range(12):
+            store.commit([alone("frodo", expected)])
+
+        assert [entry.revision for entry in read(store, "frodo", after=9).tail] == [10, 11, 12]
+        assert read(store, "frodo", after=12).tail == ()
+        assert read(store, "frodo", after=99).tail == ()
+
+    def test_a_checkpoint_comes_with_the_entries_above_it_only(self, store: JournalStore) -> None:
+        """I2."""
+        for expected in range(4):
+            store.commit([alone("frodo", expected, checkpoint=b"state-2" if expected == 1 else None)])
+
+        history = read(store, "frodo")
+
+        assert history.checkpoint == Checkpoint(revision=2, body=b"state-2")
+        assert [entry.revision for entry in history.tail] == [3, 4]
+
+    def test_only_the_newest_checkpoint_counts(self, store: JournalStore) -> None:
+        for expected in range(3):
+            store.commit([alone("frodo", expected, checkpoint=b"state-%d" % (expected + 1))])
+
+        assert read(store, "frodo") == History(checkpoint=Checkpoint(revision=3, body=b"state-3"), tail=())
+
+    def test_a_whole_read_passes_over_checkpoints(self, store: JournalStore) -> None:
+        """I2."""
+        for expected in range(3):
+            store.commit([alone("frodo", expected, checkpoint=b"state")])
+
+        history = read(store, "frodo", whole=True)
+
+        assert history.checkpoint is None
+        assert [entry.revision for entry in history.tail] == [1, 2, 3]
+
+    def test_a_read_of_a_tail_passes_over_checkpoints(self, store: JournalStore) -> None:
+        for expected in range(3):
+            store.commit([alone("frodo", expected, checkpoint=b"state")])
+
+        history = read(store, "frodo", after=1)
+
+        assert history.checkpoint is None
+        assert [entry.revision for entry in history.tail] == [2, 3]
+
+    # --------------------------------------------------------------------------------------------------------- rows
+
+    def test_rows_are_kept_as_they_were_written(self, store: JournalStore) -> None:
+        run = run_row("frodo", 7, key="order-17", error="boom", due_at=8, ended_at=9, step=None, status="failed")
+        claimed = attempt_row("frodo", 2, owner="sam@1", claim_hash="c0ffee", lease=60_000_000, fence=3, generation=1)
+        store.commit([alone("frodo", rows=RowChanges(run=run, put=(attempt_row("frodo"), claimed)))])
+
+        assert store.run_row(thread_id("frodo")) == run
+        assert store.open_attempts() == [attempt_row("frodo"), claimed]
+
+    def test_a_row_that_is_put_again_replaces_the_old_one(self, store: JournalStore) -> None:
+        first = RowChanges(run=run_row("frodo"), put=(attempt_row("frodo"),))
+        moved = attempt_row("frodo", queue="slow", priority=9, visible_at=44, generation=1, fence=5)
+        ended = run_row("frodo", status="completed", step=None, ended_at=44)
+        store.commit([alone("frodo", 0, rows=first)])
+        store.commit([alone("frodo", 1, rows=RowChanges(run=ended, put=(moved,)))])
+
+        assert store.run_row(thread_id("frodo")) == ended
+        assert store.open_attempts() == [moved]
+
+    def test_an_entry_changes_only_the_rows_that_it_names(self, store: JournalStore) -> None:
+        rows = RowChanges(run=run_row("frodo"), put=(attempt_row("frodo", step="pack"),))
+        store.commit([alone("frodo", 0, rows=rows), alone("sam", 0, rows=RowChanges(put=(attempt_row("sam"),)))])
+
+        next_one = attempt_row("frodo", step="moria")
+        ended = attempt_row("frodo", step="pack").item
+        store.commit([alone("frodo", 1, rows=RowChanges(put=(next_one,), remove=(ended,)))])
+
+        assert store.run_row(thread_id("frodo")) == run_row("frodo")
+        found = {row.item for row in store.open_attempts()}
+        assert found == {next_one.item, attempt_row("sam").item}
+
+    def test_removing_what_is_not_there_is_no_error(self, store: JournalStore) -> None:
+        rows = RowChanges(remove=(attempt_row("frodo").item,))
+
+        assert store.commit([alone("frodo", rows=rows)]) == [Committed()]
+
+    def test_open_attempts_come_in_pages_in_order_of_item(self, store: JournalStore) -> None:
+        put = tuple(attempt_row("frodo", number) for number in (3, 1, 2))
+        store.commit([alone("frodo", rows=RowChanges(put=put))])
+        store.commit([alone("sam", rows=RowChanges(put=(attempt_row("sam"),)))])
+
+        every = [row.item for row in store.open_attempts()]
+        assert every == sorted(every)
+        assert len(every) == 4
+        paged, after = [], ""
+        while page := store.open_attempts(limit=2, after=after):
+            paged += page
+            after = page[-1].item
+        assert [row.item for row in paged] == every
+        of_frodo = store.open_attempts(run_id=thread_id("frodo"), after=attempt_row("frodo", 1).item)
+        assert [row.attempt for row in of_frodo] == [2, 3]
+
+    def test_open_attempts_of_a_run_are_not_those_of_a_run_whose_id_begins_alike(self, store: JournalStore) -> None:
+        longer = thread_id("frodo") + "0"
+        other = attempt_row("frodo", item=attempt_key(longer, "pack", 1), run_id=longer)
+        store.commit([alone("frodo", rows=RowChanges(put=(attempt_row("frodo"), other)))])
+
+        assert store.open_attempts(run_id=thread_id("frodo")) == [attempt_row("frodo")]
+
+    # -------------------------------------------------------------------------------------------------------- lists
+
+    def test_runs_are_listed_newest_first(self, store: JournalStore) -> None:
+        for started_at, name in ((1, "frodo"), (3, "sam"), (2, "merry")):
+            add_run(store, name, started_at)
+
+        page = store.runs(RunQuery())
+
+        assert names(page.rows, ["frodo", "sam", "merry"]) == ["sam", "merry", "frodo"]
+        assert page.next is None
+
+    def test_pages_show_each_run_once(self, store: JournalStore) -> None:
+        crowd = [f"orc-{number}" for number in range(10)]
+        for number, name in enumerate(crowd):
+            add_run(store, name, number // 4)  # several of one moment
+
+        rows: list[RunRow] = []
+        query = RunQuery(limit=3)
+        while True:
+            page = store.runs(query)
+            rows += page.rows
+            if page.next is None:
+                break
+            query = RunQuery(limit=3, after=page.next)
+
+        assert sorted(names(rows, crowd)) == sorted(crowd)
+        ages = [(row.started_at, row.run_id) for row in rows]
+        assert ages == sorted(ages, reverse=True)
+
+    def test_pages_are_stable_while_runs_are_added(self, store: JournalStore) -> None:
+        for started_at, name in enumerate(("frodo", "sam", "merry", "pippin")):
+            add_run(store, name, started_at)
+        first = store.runs(RunQuery(limit=2))
+        add_run(store, "gollum", 99)
+
+        second = store.runs(RunQuery(limit=2, after=first.next))
+
+        assert names([*first.rows, *second.rows], ["frodo", "sam", "merry", "pippin"]) == [
+            "pippin",
+            "merry",
+            "sam",
+            "frodo",
+        ]
+
+    def test_the_last_page_has_no_cursor(self, store: JournalStore) -> None:
+        add_run(store, "frodo", 1)
+        add_run(store, "sam", 2)
+
+        assert store.runs(RunQuery(limit=2)).next is None
+        assert store.runs(RunQuery(limit=1)).next is not None
+        assert store.runs(RunQuery(workflow="Nothing")).rows == ()
+
+    @pytest.mark.parametrize("cursor", ["", "nonsense", "1:", ":x", "-1:x"])
+    def test_a_cursor_that_no_page_gave_is_refused(self, store: JournalStore, cursor: str) -> None:
+        with pytest.raises(InvalidInput, match="after"):
+            store.runs(RunQuery(after=cursor))
+
+    @pytest.mark.parametrize(
+        ("query", "expected"),
+        [
+            (RunQuery(workflow="SiegeOfGondor"), ["pippin", "merry"]),
+            (RunQuery(queue="slow"), ["pippin", "sam"]),
+            (RunQuery(status="completed"), ["merry"]),
+            (RunQuery(status="failed"), ["pippin"]),
+            (RunQuery(status="running"), ["sam", "frodo"]),
+            (RunQuery(status="paused"), []),
+            (RunQuery(workflow="SiegeOfGondor", status="failed"), ["pippin"]),
+            (RunQuery(workflow="SiegeOfGondor", status="running"), []),
+            (RunQuery(workflow="RingErrand", status="completed"), []),
+            (RunQuery(queue="slow", status="running"), ["sam"]),
+            (RunQuery(text="order-1"), ["pippin", "frodo"]),
+            (RunQuery(text="order-1", queue="slow"), ["pippin"]),
+            (RunQuery(text="order-1", status="failed", workflow="SiegeOfGondor"), ["pippin"]),
+            (RunQuery(text="rder"), []),
+            (RunQuery(text="order_1"), []),
+            (RunQuery(text="order%"), []),
+            (RunQuery(text=thread_id("sam")[:13]), ["sam"]),
+            (RunQuery(text=""), ["pippin", "merry", "sam", "frodo"]),
+        ],
+        ids=str,
+    )
+    def test_lists_are_filtered(self, store: JournalStore, query: RunQuery, expected: list[str]) -> None:
+        add_run(store, "frodo", 1, key="order-1")
+        add_run(store, "sam", 2, queue="slow")
+        add_run(store, "merry", 3, workflow="SiegeOfGondor", status="completed", key="order-2")
+        add_run(store, "pippin", 4, workflow="SiegeOfGondor", status="failed", queue="slow", key="order-12")
+
+        assert names(store.runs(query).rows, ["frodo", "sam", "merry", "pippin"]) == expected
+
+    def test_filtered_lists_have_pages_too(self, store: JournalStore) -> None:
+        crowd = [f"orc-{number}" for number in range(7)]
+        for number, name in enumerate(crowd):
+            add_run(store, name, number, status="failed" if number % 2 else "running", key=f"orc-{number}")
+
+        for query in (RunQuery(status="failed"), RunQuery(text="orc-"), RunQuery(workflow="RingErrand")):
+            every = store.runs(query).rows
+            first = store.runs(RunQuery(status=query.status, text=query.text, workflow=query.workflow, limit=2))
+            rest = store.runs(RunQuery(status=query.status, text=query.text, workflow=query.workflow, after=first.next))
+            assert first.rows + rest.rows == every
+
+    def test_a_run_that_waits_for_a_time_that_has_come_counts_as_running(
+        self, store: JournalStore, clock: VirtualClock
+    ) -> None:
+        hour = timedelta(hours=1)
+        due_at = store.now() + micros(hour)
+        add_run(store, "frodo", 1, status="waiting", due_at=due_at)
+        add_run(store, "sam", 2, status="retrying", due_at=due_at)
+        add_run(store, "merry", 3, status="running")
+        add_run(store, "pippin", 4, status="waiting")
+        add_run(store, "gandalf", 5, status="paused", due_at=due_at)
+        everyone = ["frodo", "sam", "merry", "pippin", "gandalf"]
+
+        def listed(status: str) -> list[str]:
+            return names(store.runs(RunQuery(status=status)).rows, everyone)
+
+        assert store.count_runs() == {"waiting": 2, "retrying": 1, "running": 1, "paused": 1}
+        assert (listed("waiting"), listed("retrying"), listed("running")) == (["pippin", "frodo"], ["sam"], ["merry"])
+        clock.advance(hour)
+        assert store.count_runs() == {"waiting": 1, "running": 3, "paused": 1}
+        assert (listed("waiting"), listed("retrying"), listed("running")) == (["pippin"], [], ["merry", "sam", "frodo"])
+        frodo = store.run_row(thread_id("frodo"))
+        assert frodo is not None
+        assert frodo.status == "waiting", "rows are given as they were written"
+
+    def test_runs_are_counted_by_status(self, store: JournalStore) -> None:
+        assert store.count_runs() == {}
+        for number, status in enumerate(["completed", "completed", "failed", "running"]):
+            add_run(store, f"orc-{number}", status=status, workflow="RingErrand" if number else "SiegeOfGondor")
+
+        assert store.count_runs() == {"completed": 2, "failed": 1, "running": 1}
+        assert store.count_runs(workflow="RingErrand") == {"completed": 1, "failed": 1, "running": 1}
+        assert store.count_runs(workflow="SiegeOfGondor") == {"completed": 1}
+        assert store.count_runs(workflow="Nothing") == {}
+
+    # -------------------------------------------------------------------------------------------------- concurrency
+
+    def test_of_writers_to_one_thread_exactly_one_wins_each_revision(self, store: JournalStore) -> None:
+        """I1."""
+
+        def write(writer: int) -> int:
+            won = 0
+            for expected in range(20):
+                entry_id = derived_id("entry", str(writer), str(expected))
+                (answer,) = store.commit([alone("frodo", expected, entry_id=entry_id)])
+                won += answer == Committed()
+                while len(revisions(store, "frodo")) <= expected:  # the others have not written this one yet
+                    store.commit([alone("frodo", expected, entry_id=entry_id)])
+            return won
+
+        together(4, write)
+
+        assert revisions(store, "frodo") == list(range(1, 21))
+
+    def test_writers_to_different_threads_never_conflict(self, store: JournalStore) -> None:
+        def write(writer: int) -> list[Committed | Conflict]:
+            return [answer for n in range(25) for answer in store.commit([alone(f"orc-{writer}", n)])]
+
+        answers = together(4, write)
+
+        assert answers == [[Committed()] * 25] * 4
+        assert [revisions(store, f"orc-{writer}") for writer in range(4)] == [list(range(1, 26))] * 4
+
+    def test_groups_that_name_the_same_threads_in_another_order_do_not_lock_each_other_out(
+        self, store: JournalStore
+    ) -> None:
+        def write(writer: int) -> int:
+            order = ("frodo", "sam") if writer % 2 else ("sam", "frodo")
+            won = 0
+            while won < 5:
+                at = len(revisions(store, "frodo"))
+                (answer,) = store.commit([Group(appends=tuple(append(name, at) for name in order))])
+                won += answer == Committed()
+            return won
+
+        assert sum(together(4, write)) == 20
+        assert revisions(store, "frodo") == revisions(store, "sam") == list(range(1, 21))

@@ -1,0 +1,1 @@
+"""What should happen: definitions, their authoring and their validation. Pure."""

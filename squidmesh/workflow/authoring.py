@@ -1,0 +1,312 @@
+"""What an author writes: a class whose body declares triggers, steps and routes.
+
+Everything here is a value. The class body only collects; nothing is judged while it runs, so that
+:func:`squidmesh.workflow.validation.problems_of` can report every problem at once. ``__set_name__`` tells a declaration
+where it stands, ``__init_subclass__`` records a body's declarations in order; there is no metaclass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, ClassVar, Final, Generic, TypeAlias, TypeVar, final
+
+from pydantic import BaseModel, JsonValue
+
+from squidmesh.workflow.definition import COMPLETE, Condition, Operator, Outcome, Recovery
+from squidmesh.workflow.retry import RetryPolicy
+
+P = TypeVar("P", bound=BaseModel)
+Place: TypeAlias = tuple[type, str]
+"""A class, and the name that a declaration has in its body."""
+
+
+# --------------------------------------------------------------------------------------------------------- routes
+
+
+@final
+class Complete:
+    """The target of a route that ends the run well. There is one: :data:`complete`."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return COMPLETE
+
+
+complete: Final = Complete()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Arrow:
+    """One route as written; ``source`` and ``target`` are judged later."""
+
+    source: object
+    on: Outcome
+    target: object
+    when: Condition | None = None
+    recovery: Recovery | None = None
+
+    def __repr__(self) -> str:
+        return f"{self.source!r} on {self.on} {self.target!r}"
+
+
+@final
+@dataclass(frozen=True, slots=True, repr=False)
+class Routes:
+    """One route or a chain of them; ``>>`` goes on with an ok route from where the last one ends."""
+
+    arrows: tuple[Arrow, ...]
+
+    def __rshift__(self, target: StepDeclaration | Complete) -> Routes:
+        return Routes((*self.arrows, Arrow(source=self.arrows[-1].target, on="ok", target=target)))
+
+    def __repr__(self) -> str:
+        return f"<{', '.join(map(repr, self.arrows))}>"
+
+
+Flow: TypeAlias = Routes | Sequence[Routes]
+
+
+# ---------------------------------------------------------------------------------------------------------- steps
+
+
+class StepDeclaration:
+    """A step as written. Its name is the attribute that it is assigned to in the body of a :class:`Workflow`."""
+
+    places: list[Place]
+    """Where it was written: exactly one place, if all is well."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.places.append((owner, name))
+
+    def __rshift__(self, target: StepDeclaration | Complete) -> Routes:
+        """``a >> b``: when ``a`` is ok, ``b`` is next. ``a >> b >> complete`` is a chain."""
+        return self.to(target)
+
+    def to(self, target: StepDeclaration | Complete, when: Condition | None = None) -> Routes:
+        """When this step is ok (and ``when`` holds), ``target`` is next. The first that holds, in declaration order."""
+        return Routes((Arrow(source=self, on="ok", target=target, when=when),))
+
+    def on_error(
+        self, target: StepDeclaration | Complete, when: Condition | None = None, recovery: Recovery | None = None
+    ) -> Routes:
+        """When this step has failed for good, ``target`` is next, instead of the run's failure. Function steps only.
+
+        ``recovery`` says in the history what the target does about it.
+        """
+        return Routes((Arrow(source=self, on="error", target=target, when=when, recovery=recovery),))
+
+    def on_reject(self, target: StepDeclaration | Complete, when: Condition | None = None) -> Routes:
+        """When this approval is rejected, ``target`` is next, instead of the run's failure. Approvals only."""
+        return Routes((Arrow(source=self, on="reject", target=target, when=when),))
+
+    def __repr__(self) -> str:
+        return f"<{'.'.join((self.places[0][0].__name__, self.places[0][1]))}>" if self.places else "<step>"
+
+
+def _places() -> list[Place]:
+    return []
+
+
+@final
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class FunctionDeclaration(StepDeclaration):
+    """See :func:`step`."""
+
+    fn: Callable[..., Any]
+    output: str | None = None
+    input: Mapping[str, str] | Sequence[str] | None = None
+    retry: RetryPolicy | None = None
+    queue: str | None = None
+    priority: int | None = None
+    irreversible: bool = False
+    compensatable: bool = True
+    places: list[Place] = field(default_factory=_places)
+
+
+@final
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class WaitDeclaration(StepDeclaration):
+    """See :func:`wait`."""
+
+    duration: timedelta | float
+    places: list[Place] = field(default_factory=_places)
+
+
+@final
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class ApprovalDeclaration(StepDeclaration):
+    """See :func:`approval`."""
+
+    output: str | None = None
+    places: list[Place] = field(default_factory=_places)
+
+
+AnyStep: TypeAlias = FunctionDeclaration | WaitDeclaration | ApprovalDeclaration
+
+
+def step(
+    fn: Callable[..., Any],
+    *,
+    output: str | None = None,
+    input: Mapping[str, str] | Sequence[str] | None = None,
+    retry: RetryPolicy | None = None,
+    queue: str | None = None,
+    priority: int | None = None,
+    irreversible: bool = False,
+    compensatable: bool = True,
+) -> FunctionDeclaration:
+    """A step that calls ``fn`` (sync or async), at least once, with its parameters taken from the run's context.
+
+    ``output``: the key that the result goes to; without it the result is an object whose keys are merged, or None.
+    ``input``: which values the parameters get, ``{"account_id": "account.id"}`` or ``["account", "invoice_id"]``;
+    without it every parameter is bound by its own name. ``retry``: without it the first failure is final. ``queue`` and
+    ``priority`` (0 to 9, lower first) override those of run and mesh. ``irreversible`` and ``compensatable=False``
+    block the replay of a run that has passed this step, unless the operator allows it.
+    """
+    return FunctionDeclaration(
+        fn=fn.__func__ if isinstance(fn, staticmethod) else fn,  # one that is still in its class body
+        output=output,
+        input=input,
+        retry=retry,
+        queue=queue,
+        priority=priority,
+        irreversible=irreversible,
+        compensatable=compensatable,
+    )
+
+
+def wait(duration: timedelta | float) -> WaitDeclaration:
+    """A step that is ok after a time (seconds or timedelta). It holds no worker meanwhile."""
+    return WaitDeclaration(duration=duration)
+
+
+def approval(*, output: str | None = None) -> ApprovalDeclaration:
+    """A gate: the run waits until a person approves or rejects. The decision goes to the context under ``output``."""
+    return ApprovalDeclaration(output=output)
+
+
+# ------------------------------------------------------------------------------------------------------- triggers
+
+
+@final
+class Manual(Generic[P]):
+    """A typed handle: ``mesh.start_run(RingErrand.leave_shire, LeaveShire(...))`` is checked by type checkers."""
+
+    __slots__ = ("payload", "places")
+
+    def __init__(self, payload: type[P]) -> None:
+        self.payload: Final = payload
+        self.places: Final[list[Place]] = []
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.places.append((owner, name))
+
+    @property
+    def workflow(self) -> type[Workflow]:
+        """The workflow that it starts; ``TypeError`` for a handle that stands in no :class:`Workflow`."""
+        owner = self.places[0][0] if self.places else None
+        if owner is None or not issubclass(owner, Workflow):
+            raise TypeError("this trigger was not declared in the body of a Workflow")
+        return owner
+
+    @property
+    def name(self) -> str:
+        """The trigger's own name; ``TypeError`` for a handle that stands in no class."""
+        if not self.places:
+            raise TypeError("this trigger was not declared in the body of a Workflow")
+        return self.places[0][1]
+
+    def __repr__(self) -> str:
+        where = f"{self.places[0][0].__name__}.{self.places[0][1]}" if self.places else "manual"
+        return f"<{where}({getattr(self.payload, '__name__', self.payload)})>"
+
+
+def manual(payload: type[P]) -> Manual[P]:
+    """A trigger that the host pulls with a payload of this model: it is validated before anything is written."""
+    return Manual(payload)
+
+
+# ----------------------------------------------------------------------------------------------------- conditions
+
+
+@final
+class Value:
+    """A path of the run's context, to be compared. Every comparison gives a :class:`Condition`, never a bool."""
+
+    __slots__ = ("_path",)
+    __hash__: ClassVar[None]  # type: ignore[assignment]
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    def __eq__(self, other: object) -> Condition:  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]
+        return self._condition("==", other)
+
+    def __ne__(self, other: object) -> Condition:  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]
+        return self._condition("!=", other)
+
+    def __gt__(self, other: float | str) -> Condition:
+        return self._condition(">", other)
+
+    def __lt__(self, other: float | str) -> Condition:
+        return self._condition("<", other)
+
+    def in_(self, options: Sequence[JsonValue]) -> Condition:
+        """Holds when the value equals one of the options."""
+        return self._condition("in", list(options) if isinstance(options, tuple) else options)
+
+    def exists(self) -> Condition:
+        """Holds when the path is there, even if it holds null."""
+        return self._condition("exists", None)
+
+    def _condition(self, operator: Operator, operand: Any) -> Condition:
+        return Condition.model_construct(path=self._path, operator=operator, value=operand)  # judged by validation
+
+
+def value(path: str) -> Value:
+    """``value("route.kind") == "road"``: a condition on a dotted path into payload and outputs.
+
+    A path that is not there, or a value of another type, does not match.
+    """
+    return Value(path)
+
+
+# ------------------------------------------------------------------------------------------------------- workflow
+
+
+class Workflow:
+    """The base of every workflow. The docstring of a subclass is its description.
+
+    ``version`` is a label of the author's choosing; a run keeps the definition that it started with. ``name`` is the
+    class name unless set; keys are scoped by it, so it outlives a rename of the class. ``flow`` is one route or chain,
+    or a tuple or list of them; a workflow of a single step needs none.
+    """
+
+    version: ClassVar[str]
+    name: ClassVar[str]
+    flow: ClassVar[Flow]
+
+    _declared: ClassVar[tuple[tuple[str, AnyStep | Manual[Any]], ...]] = ()
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls._declared = declarations_in(cls)
+
+
+def declarations_in(cls: type) -> tuple[tuple[str, AnyStep | Manual[Any]], ...]:
+    """The steps and triggers of this very class body, in declaration order."""
+    return tuple((name, it) for name, it in vars(cls).items() if isinstance(it, AnyStep | Manual))
+
+
+def declared(workflow: type[Workflow]) -> tuple[tuple[str, AnyStep | Manual[Any]], ...]:
+    """What the body of this workflow declared, in order."""
+    return workflow._declared
+
+
+def name_of(workflow: type[Workflow]) -> str:
+    """The workflow's name: ``name`` if it is set to a text, or the name of the class."""
+    name = getattr(workflow, "name", None)
+    return name if isinstance(name, str) else workflow.__name__

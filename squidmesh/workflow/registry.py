@@ -1,0 +1,106 @@
+"""The workflows that a mesh knows. A step's function is found here and nowhere else (protocol 6)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import Any
+
+from pydantic import BaseModel
+
+from squidmesh.errors import NotFound, Problem, WorkflowError
+from squidmesh.workflow.authoring import Manual, Workflow, name_of
+from squidmesh.workflow.definition import Definition
+from squidmesh.workflow.mapping import BoundStep
+from squidmesh.workflow.validation import Examination, examine
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegisteredWorkflow:
+    """``triggers``: the payload model of each. ``steps``: the function steps, ready to be called. ``warnings``: what
+    validation found odd, but let pass.
+    """
+
+    name: str
+    definition: Definition
+    triggers: Mapping[str, type[BaseModel]]
+    steps: Mapping[str, BoundStep]
+    warnings: tuple[Problem, ...]
+
+
+class Registry:
+    """Immutable; safe to share between threads."""
+
+    def __init__(self, workflows: Iterable[type[Workflow]]) -> None:
+        """Raises one :class:`WorkflowError` with the problems of all workflows; if several are broken, each path starts
+        with the name of its workflow.
+        """
+        self._by_name: dict[str, RegisteredWorkflow] = {}
+        self._classes: dict[type, str] = {}
+        broken: list[tuple[str, tuple[Problem, ...]]] = []
+        seen: set[str] = set()
+        for workflow in workflows:
+            name, found = self._register(workflow, seen)
+            seen.add(name)
+            if found:
+                broken.append((name, found))
+        if len(broken) == 1:
+            raise WorkflowError(*broken[0])
+        if broken:
+            together = (replace(one, path=f"{name}.{one.path}") for name, found in broken for one in found)
+            raise WorkflowError(", ".join(dict.fromkeys(name for name, _ in broken)), tuple(together))
+
+    def _register(self, workflow: type[Workflow], seen: set[str]) -> tuple[str, tuple[Problem, ...]]:
+        given: object = workflow
+        if not (isinstance(given, type) and issubclass(given, Workflow)):
+            message = f"{workflow!r} is no workflow; allowed is a subclass of Workflow"
+            return repr(workflow), (Problem(path="workflows", code="not_a_workflow", message=message),)
+        name = name_of(workflow)
+        examined = examine(workflow)
+        problems = tuple(problem for problem in examined.problems if not problem.warning)
+        if name in seen:
+            message = f"another workflow is registered as {name!r}; set name= in one of them"
+            problems = (*problems, Problem(path="name", code="duplicate_workflow", message=message))
+        if not problems:
+            self._classes[workflow] = name
+            self._by_name[name] = _registered(examined)
+        return name, problems
+
+    def get(self, name: str) -> RegisteredWorkflow | None:
+        """The workflow of that name, if it is registered."""
+        return self._by_name.get(name)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """In the order of registration."""
+        return tuple(self._by_name)
+
+    def of(self, target: type[Workflow] | Manual[Any] | str) -> RegisteredWorkflow:
+        """The workflow that is meant by its class, its name, or one of its triggers; :class:`NotFound` otherwise."""
+        found = self._by_name.get(target) if isinstance(target, str) else None
+        if not isinstance(target, str):
+            workflow = target.workflow if isinstance(target, Manual) else target
+            found = self._by_name.get(self._classes.get(workflow, ""))
+        if found is None:
+            known = ", ".join(self._by_name) or "none"
+            raise NotFound(f"{target!r} is not registered; registered are: {known}", field="workflow")
+        return found
+
+
+def _registered(examined: Examination) -> RegisteredWorkflow:
+    definition = examined.definition
+    assert definition is not None  # there were no problems
+    return RegisteredWorkflow(
+        name=definition.name,
+        definition=definition,
+        triggers=MappingProxyType(dict(examined.payloads)),
+        steps=MappingProxyType(
+            {
+                step.name: BoundStep(step, *examined.functions[step.name])
+                for step in definition.steps
+                if step.kind == "function"
+            }
+        ),
+        warnings=examined.problems,
+    )

@@ -1,0 +1,217 @@
+"""All that is wrong with a workflow, at once, and its definition if nothing is.
+
+Each check adds its problems and goes on with a value that could have stood there, so that nothing is refused a second
+time for its consequences.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import BaseModel
+
+from squidmesh.errors import Problem, WorkflowError
+from squidmesh.ids import is_identifier, is_step_name
+from squidmesh.workflow.authoring import (
+    AnyStep,
+    ApprovalDeclaration,
+    FunctionDeclaration,
+    Manual,
+    WaitDeclaration,
+    Workflow,
+    declarations_in,
+    declared,
+    name_of,
+)
+from squidmesh.workflow.definition import COMPLETE, Definition, FunctionStep, ManualTrigger
+from squidmesh.workflow.settings import Problems, read_approval, read_function, read_payload, read_wait
+from squidmesh.workflow.shape import UNKNOWN
+from squidmesh.workflow.signature import Signature
+from squidmesh.workflow.supply import Plan, Written, check_supply
+from squidmesh.workflow.topology import Topology, read_flow
+
+_RESERVED = (COMPLETE, "version", "name", "flow")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Examination:
+    """``definition`` is None if any problem is more than a warning. The rest is what a registry needs besides it."""
+
+    name: str
+    problems: tuple[Problem, ...]
+    definition: Definition | None
+    payloads: Mapping[str, type[BaseModel]] = field(default_factory=dict)
+    functions: Mapping[str, tuple[Callable[..., Any], Signature]] = field(default_factory=dict)
+
+
+def problems_of(workflow: type[Workflow]) -> tuple[Problem, ...]:
+    """Every problem and warning, each with a dotted path, a stable code and a sentence."""
+    return examine(workflow).problems
+
+
+def define(workflow: type[Workflow]) -> Definition:
+    """The normalised definition; :class:`WorkflowError` with every problem (warnings aside) if there is any."""
+    examined = examine(workflow)
+    if examined.definition is None:
+        raise WorkflowError(examined.name, tuple(one for one in examined.problems if not one.warning))
+    return examined.definition
+
+
+def examine(workflow: type[Workflow]) -> Examination:
+    """Problems, definition, payload models and functions of a workflow, in one pass. Never raises for its faults."""
+    problems = Problems()
+    name = name_of(workflow)
+    _check_header(workflow, problems)
+    if _check_bases(workflow, problems):
+        return Examination(name=name, problems=problems.found, definition=None)
+    parts = _Parts(workflow, problems)
+    topology = read_flow(vars(workflow).get("flow", ()), parts.steps)
+    problems.extend(topology.problems)
+    _check_supply(parts, topology, problems)
+    return Examination(
+        name=name,
+        problems=problems.found,
+        definition=None if problems.fatal else _definition(workflow, name, parts, topology),
+        payloads={name: trigger.payload for name, trigger in parts.triggers.items()},
+        functions={name: (parts.fn(name), signature) for name, signature in parts.signatures.items()},
+    )
+
+
+# --------------------------------------------------------------------------------------------------------- header
+
+
+def _check_header(workflow: type[Workflow], problems: Problems) -> None:
+    allowed = "allowed are 1 to 128 of A-Z a-z 0-9 . _ -"
+    version = getattr(workflow, "version", None)
+    if version is None:
+        problems.add(
+            "version", "missing_version", f'a workflow says which version it is, as in version = "1"; {allowed}'
+        )
+    elif not _is_declaration(version) and not (isinstance(version, str) and is_identifier(version)):
+        problems.add("version", "invalid_version", f"{version!r} is refused; {allowed}")
+    name = getattr(workflow, "name", None) or workflow.__name__
+    if not _is_declaration(name) and not (isinstance(name, str) and is_identifier(name)):
+        problems.add("name", "invalid_name", f"{name!r} is refused; {allowed}")
+
+
+def _is_declaration(value: object) -> bool:
+    return isinstance(value, AnyStep | Manual)
+
+
+def _check_bases(workflow: type[Workflow], problems: Problems) -> bool:
+    parents = [base.__name__ for base in workflow.__mro__[1:] if declarations_in(base)]
+    if parents:
+        message = (
+            f"{', '.join(parents)} has steps or triggers of its own; a workflow declares all of them in one class body"
+        )
+        problems.add("bases", "inherited_workflow", message)
+    return bool(parents)
+
+
+# ---------------------------------------------------------------------------------------------------------- parts
+
+
+class _Parts:
+    """The declarations of a class body, read one by one."""
+
+    def __init__(self, workflow: type[Workflow], problems: Problems) -> None:
+        self.workflow = workflow
+        self.problems = problems
+        self.triggers: dict[str, Manual[Any]] = {}
+        self.steps: dict[str, AnyStep] = {}
+        self.trigger_specs: list[ManualTrigger] = []
+        self.step_specs: list[Any] = []
+        self.signatures: dict[str, Signature] = {}
+        self.payload = Written({}, open=False)
+        self.written: dict[str, Written] = {}
+        for name, it in declared(workflow):
+            if isinstance(it, Manual):
+                self._read_trigger(name, it)
+            else:
+                self._read_step(name, it)
+        if not self.triggers:
+            problems.add(
+                "triggers", "no_trigger", "nothing can start a run; declare one, as in start = manual(Payload)"
+            )
+        if not self.steps:
+            problems.add("steps", "no_steps", "a workflow has at least one step")
+
+    def fn(self, name: str) -> Callable[..., Any]:
+        step = self.steps[name]
+        assert isinstance(step, FunctionDeclaration)  # only those have a signature
+        return step.fn
+
+    def _read_trigger(self, name: str, trigger: Manual[Any]) -> None:
+        path = f"triggers.{name}"
+        self.triggers[name] = trigger
+        self._check_name(path, name, "trigger")
+        self._check_place(path, name, trigger, "trigger")
+        spec, written = read_payload(path, name, trigger.payload, self.problems)
+        self.trigger_specs.append(spec)
+        keys = {**self.payload.keys, **written.keys}
+        shared = self.payload.keys.keys() & written.keys.keys()
+        self.payload = Written({**keys, **dict.fromkeys(shared, UNKNOWN)}, self.payload.open or written.open)
+
+    def _read_step(self, name: str, step: AnyStep) -> None:
+        path = f"steps.{name}"
+        self.steps[name] = step
+        self._check_name(path, name, "step")
+        self._check_place(path, name, step, "step")
+        match step:
+            case FunctionDeclaration():
+                spec, signature, written = read_function(path, name, step, self.problems)
+                self.signatures[name], self.written[name] = signature, written
+                self.step_specs.append(spec)
+            case WaitDeclaration():
+                self.written[name] = Written({})
+                self.step_specs.append(read_wait(path, name, step, self.problems))
+            case ApprovalDeclaration():
+                gate = read_approval(path, name, step, self.problems)
+                self.written[name] = Written({gate.output: UNKNOWN} if gate.output else {})
+                self.step_specs.append(gate)
+
+    def _check_name(self, path: str, name: str, what: str) -> None:
+        if name in _RESERVED:
+            message = f"{name!r} means something else here; reserved are {', '.join(_RESERVED)}"
+            self.problems.add(path, f"reserved_{what}_name", message)
+        elif not is_step_name(name):
+            message = f"{name!r} is refused; allowed are 1 to 64 of A-Z a-z 0-9 . _ -"
+            self.problems.add(path, f"invalid_{what}_name", message)
+
+    def _check_place(self, path: str, name: str, it: AnyStep | Manual[Any], what: str) -> None:
+        if it.places[:1] not in ([], [(self.workflow, name)]):
+            owner, first = it.places[0]
+            message = f"it is {owner.__name__}.{first} already; declare a {what} once for each name that it has"
+            self.problems.add(path, f"shared_{what}", message)
+
+
+def _check_supply(parts: _Parts, topology: Topology, problems: Problems) -> None:
+    if topology.order is None:
+        return
+    functions = {spec.name: spec for spec in parts.step_specs if isinstance(spec, FunctionStep)}
+    plan = Plan(
+        order=topology.order,
+        routes=topology.routes,
+        places=topology.places,
+        payload=parts.payload if parts.triggers else Written({}, open=True),
+        written=parts.written,
+        functions={name: (spec, parts.signatures[name]) for name, spec in functions.items()},
+        approvals=frozenset(name for name, step in parts.steps.items() if isinstance(step, ApprovalDeclaration)),
+    )
+    problems.extend(check_supply(plan))
+
+
+def _definition(workflow: type[Workflow], name: str, parts: _Parts, topology: Topology) -> Definition:
+    assert topology.entry is not None  # or there would have been a problem
+    return Definition(
+        name=name,
+        version=workflow.version,
+        description=inspect.cleandoc(vars(workflow).get("__doc__") or ""),
+        triggers=tuple(parts.trigger_specs),
+        steps=tuple(parts.step_specs),
+        routes=topology.routes,
+        entry=topology.entry,
+    )

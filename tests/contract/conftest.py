@@ -1,0 +1,6 @@
+"""The suites live in the package, but their asserts shall speak as those of test files do."""
+
+import pytest
+
+for suite in ("journal_suite", "lease_suite", "offer_suite", "journal_lease_suite", "planes"):
+    pytest.register_assert_rewrite(f"squidmesh.testing.{suite}")

@@ -1,0 +1,30 @@
+"""The memory backend keeps every promise of the suites."""
+
+import pytest
+
+from squidmesh.memory import backend
+from squidmesh.testing.journal_suite import JournalStoreSuite
+from squidmesh.testing.lease_suite import LeaseBackendSuite
+from squidmesh.testing.offer_suite import OfferSuite
+from squidmesh.testing.planes import OfferPlane
+
+
+class TestJournal(JournalStoreSuite):
+    @pytest.fixture
+    def store(self, clock):
+        return backend("memory://", clock=clock).journal()
+
+
+class TestLeases(LeaseBackendSuite):
+    @pytest.fixture
+    def plane(self, clock):
+        return OfferPlane(backend("memory://", clock=clock).leases())
+
+    def stored(self, plane):
+        return str(vars(plane.leases))
+
+
+class TestOffers(OfferSuite):
+    @pytest.fixture
+    def leases(self, clock):
+        return backend("memory://", clock=clock).leases()

@@ -1,0 +1,38 @@
+"""The SQLite backend keeps every promise of the suites."""
+
+import pytest
+from squidmesh_sqlite import backend
+
+from squidmesh.testing.journal_lease_suite import JournalLeaseSuite
+from squidmesh.testing.journal_suite import JournalStoreSuite
+from squidmesh.testing.lease_suite import LeaseBackendSuite
+from squidmesh.testing.planes import JournalPlane
+
+
+@pytest.fixture
+def opened(tmp_path, clock):
+    opened = backend(f"sqlite:///{tmp_path}/journal.db", clock=clock)
+    yield opened
+    opened.close()
+
+
+class TestJournal(JournalStoreSuite):
+    @pytest.fixture
+    def store(self, opened):
+        return opened.journal()
+
+
+class TestLeases(LeaseBackendSuite):
+    @pytest.fixture
+    def plane(self, opened, tmp_path):
+        self.folder = tmp_path
+        return JournalPlane(opened.journal(), opened.leases())
+
+    def stored(self, plane):
+        return "".join(path.read_bytes().decode("latin-1") for path in self.folder.iterdir())
+
+
+class TestLeasesInTheJournal(JournalLeaseSuite):
+    @pytest.fixture
+    def plane(self, opened):
+        return JournalPlane(opened.journal(), opened.leases())

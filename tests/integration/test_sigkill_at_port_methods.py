@@ -1,0 +1,60 @@
+"""I20, for real: a process is killed with SIGKILL at each port method; another one, over the same file, goes on."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import squidmesh_sqlite
+
+from squidmesh.runtime.chance import SystemClock
+from tests.support.audit import audit
+from tests.support.crashing import Plan
+from tests.support.victim import live
+
+ROOT = Path(__file__).parents[2]
+PLACES = [
+    f"{method} {when}"
+    for method in (
+        "journal.now",
+        "journal.commit",
+        "journal.read",
+        "journal.definition",
+        "journal.run_row",
+        "leases.claim",
+        "leases.heartbeat",
+    )
+    for when in ("before", "after")
+]
+
+
+def test_these_are_the_methods_that_the_main_job_reaches(tmp_path: Path) -> None:
+    plan = Plan()
+    live(f"sqlite:///{tmp_path / 'journal.db'}", tmp_path / "effects", plan)
+    assert {place.split()[0] for place in plan.places} == {place.split()[0] for place in PLACES}
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_a_process_killed_at_this_call_loses_nothing(place: str, tmp_path: Path) -> None:
+    url, effects = f"sqlite:///{tmp_path / 'journal.db'}", tmp_path / "effects"
+    search = os.pathsep.join([str(ROOT), str(ROOT / "backends")])
+    victim = subprocess.run(
+        [sys.executable, "-m", "tests.support.victim", url, str(effects), place],
+        env=os.environ | {"PYTHONPATH": search},
+        cwd=tmp_path,
+        capture_output=True,
+        timeout=60,
+    )
+    assert victim.returncode == -signal.SIGKILL, victim.stderr.decode()
+    run = live(url, effects, Plan())
+    assert run.status == "completed"
+    store = squidmesh_sqlite.backend(url, clock=SystemClock())
+    state = audit(store.journal(), run.run_id)
+    store.close()
+    assert state.runnables["charge"].attempt == 2, "a crash costs a delivery, never an attempt"
+    keys = Counter(effects.read_text().split())
+    assert len(keys) == 3, "three steps touch the world, each under one idempotency key"
+    assert keys.total() <= 3 + 1 + 1, "one step fails once by itself; the kill repeats one at most"

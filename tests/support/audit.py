@@ -1,0 +1,86 @@
+"""Reads a whole thread and holds it to the invariants: for any test that has let something run, or die."""
+
+from collections import Counter
+from itertools import pairwise
+
+from squidmesh.journal import facts
+from squidmesh.journal.codec import decode_facts, decode_state, encode_state
+from squidmesh.journal.facts import AnyFact
+from squidmesh.journal.fold import fold
+from squidmesh.journal.state import RunState
+from squidmesh.planning.rows import rebuild
+from squidmesh.ids import ThreadId
+from squidmesh.ports.journal_store import JournalStore, ThreadRead
+
+
+def audit(store: JournalStore, run_id: str) -> RunState:
+    """Asserts I1 to I5, I7, I9 and I13 of one run; returns its state, folded from the start."""
+    (history,) = store.read([ThreadRead(thread=ThreadId(run_id))], whole=True)
+    entries = [decode_facts(entry.body, thread=run_id, revision=entry.revision) for entry in history.tail]
+    assert [entry.revision for entry in history.tail] == list(range(1, len(entries) + 1)), "I1: gapless"
+    assert len({entry.entry_id for entry in history.tail}) == len(entries), "I1: one id an entry"
+    state: RunState | None = None
+    for entry in entries:
+        assert state is None or not state.ended, "I9: nothing follows the end"
+        state = fold(state, entry)
+    assert state is not None
+    _judge([fact for entry in entries for fact in entry])
+    _folds_alike(store, run_id, state)
+    _rows_equal(store, state)
+    return state
+
+
+def _judge(history: list[AnyFact]) -> None:
+    claims: dict[str, list[facts.AttemptClaimed]] = {}
+    visible: dict[tuple[str, int], int] = {}
+    results: Counter[tuple[str, int]] = Counter()
+    successes: Counter[str] = Counter()
+    for fact in history:
+        match fact:
+            case facts.AttemptScheduled():
+                visible[fact.step, fact.attempt] = fact.visible_at
+            case facts.ClaimReleased():
+                visible[fact.step, fact.attempt] = fact.visible_at
+            case facts.AttemptClaimed():
+                claims.setdefault(fact.step, []).append(fact)
+                assert fact.at >= visible[fact.step, fact.attempt], "I7: nothing is claimed early"
+            case facts.AttemptCompleted() | facts.AttemptFailed():
+                results[fact.step, fact.attempt] += 1
+                successes[fact.step] += isinstance(fact, facts.AttemptCompleted)
+                last = claims[fact.step][-1]
+                assert (last.attempt, last.fence) == (fact.attempt, fact.fence), "I4: under the current claim only"
+            case _:
+                pass
+    for recorded in claims.values():
+        for older, newer in pairwise(recorded):
+            assert (newer.generation, newer.fence) > (older.generation, older.fence), "I3: fences grow"
+    assert set(results.values()) <= {1}, "I5: one accepted result an attempt"
+    assert set(successes.values()) <= {0, 1}, "I5: one accepted success a runnable"
+
+
+def _folds_alike(store: JournalStore, run_id: str, whole: RunState) -> None:
+    """I2: with the newest checkpoint, and with one taken of every prefix, the state is the same."""
+    (short,) = store.read([ThreadRead(thread=ThreadId(run_id))])
+    (long,) = store.read([ThreadRead(thread=ThreadId(run_id))], whole=True)
+    if short.checkpoint is not None:
+        state = decode_state(short.checkpoint.body)
+        assert state is not None
+        for entry in short.tail:
+            state = fold(state, decode_facts(entry.body, thread=run_id, revision=entry.revision))
+        assert state == whole, "I2: with the stored checkpoint"
+    decoded = [decode_facts(entry.body, thread=run_id, revision=entry.revision) for entry in long.tail]
+    for cut in range(1, len(decoded), max(1, len(decoded) // 8)):
+        state = None
+        for facts_of_one in decoded[:cut]:
+            state = fold(state, facts_of_one)
+        assert state is not None
+        state = decode_state(encode_state(state))
+        for facts_of_one in decoded[cut:]:
+            state = fold(state, facts_of_one)
+        assert state == whole, f"I2: with a checkpoint at {cut}"
+
+
+def _rows_equal(store: JournalStore, state: RunState) -> None:
+    rows = rebuild(state)
+    assert store.run_row(state.run_id) == rows.run, "I13: the run row"
+    assert store.open_attempts(run_id=state.run_id) == sorted(rows.put, key=lambda row: row.item), "I13: the agenda"

@@ -1,0 +1,47 @@
+"""Who wakes an idle pump: a poke, and a commit of any process."""
+
+import pytest
+
+from squidmesh.testing.journal_suite import add_run
+from squidmesh.testing.wakeup_suite import AGES, WakeupSuite, waiting
+
+
+class TestWakeup(WakeupSuite):
+    @pytest.fixture
+    def backend(self, open_store):
+        backend = open_store()
+        backend.journal()
+        return backend
+
+
+def test_a_commit_of_another_process_ends_the_wait(open_store):
+    ours, theirs = open_store(), open_store()
+    journal = theirs.journal()
+    thread = waiting(ours.wakeup())
+    add_run(journal, "frodo")
+    thread.join()
+
+
+def test_a_commit_before_the_first_wait_is_not_missed(open_store):
+    ours, theirs = open_store(), open_store()
+    journal = theirs.journal()
+    wakeup = ours.wakeup()
+    add_run(journal, "frodo")
+    wakeup.wait(AGES)
+
+
+def test_a_commit_between_two_waits_is_not_missed(open_store):
+    ours, theirs = open_store(), open_store()
+    journal = theirs.journal()
+    wakeup = ours.wakeup()
+    wakeup.poke()
+    wakeup.wait(AGES)
+    add_run(journal, "frodo")
+    wakeup.wait(AGES)
+
+
+def test_a_file_that_appears_later_is_noticed(open_store):
+    wakeup = open_store().wakeup()
+    thread = waiting(wakeup)
+    open_store().journal()
+    thread.join()
