@@ -2,7 +2,7 @@
 
 The journal counts time in whole microseconds since 1970 in UTC: an :data:`Instant`. Integers sort alike in Python,
 SQL and Lua, and fold without rounding. People meet ``datetime`` and ``timedelta``; the conversions are here.
-Each plane has one clock. Embedded stores are given one (the host's, or a virtual one in tests); servers bring their own.
+Each plane has one clock. Embedded stores are given one (the host's, or a virtual one in tests); servers bring theirs.
 """
 
 from __future__ import annotations

@@ -86,7 +86,7 @@ def notes(node: GraphNode) -> tuple[str, ...]:
     """Attempts, lost deliveries, and the code of the error that matters now."""
     found = []
     most = node.max_attempts or 1
-    if node.attempt is not None and (most > 1 or node.attempt > 1):
+    if node.attempt is not None and (node.attempt > 1 or (most > 1 and node.status != "completed")):
         found.append(f"attempt {node.attempt} of {most}" if node.attempt <= most else f"attempt {node.attempt}")
     if node.lost:
         found.append(f"{node.lost} lost")

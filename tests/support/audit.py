@@ -3,13 +3,13 @@
 from collections import Counter
 from itertools import pairwise
 
+from squidmesh.ids import ThreadId
 from squidmesh.journal import facts
 from squidmesh.journal.codec import decode_facts, decode_state, encode_state
 from squidmesh.journal.facts import AnyFact
 from squidmesh.journal.fold import fold
 from squidmesh.journal.state import RunState
 from squidmesh.planning.rows import rebuild
-from squidmesh.ids import ThreadId
 from squidmesh.ports.journal_store import JournalStore, ThreadRead
 
 

@@ -58,7 +58,7 @@ DELETE FROM leases WHERE item = ?;
 
 -- name: release
 -- The row stays, for its counter: the next grant overwrites it, and the end of the attempt removes it.
-UPDATE leases SET granted = max(0, ?), owner = NULL, claim_hash = NULL, request_hash = NULL, expires_at = ?
+UPDATE leases SET granted = max(granted, ?), owner = NULL, claim_hash = NULL, request_hash = NULL, expires_at = ?
 WHERE item = ? AND claim_hash = ? AND fence = ?;
 
 -- name: release_as
