@@ -43,6 +43,8 @@ class SqliteJournal:
 
     def commit(self, groups: Sequence[Group]) -> list[Committed | Conflict]:
         """A constant number of statements, whatever the size of the batch."""
+        if not groups:
+            return []
         expected = _expected(groups)
         threads = msgspec.json.encode(list(expected)).decode()
         writes = _Writes(groups)  # before the lock is held; a conflict is rare

@@ -70,6 +70,8 @@ class SqliteLeases:
         """Looks without the write lock first, unless there was something to claim the last time: the idle hold nobody
         up, the busy look once.
         """
+        if limit < 1:
+            return Grants(claims=())
         first = next(self._first_queue) % max(1, len(queues))
         queues = [*queues[first:], *queues[:first]]
         request = _Request(owner, request_id, lease, self.incarnation())
@@ -79,7 +81,7 @@ class SqliteLeases:
                 if claims := request.repeated(look):
                     return Grants(claims=claims)
                 if not look.free(queues, 1, item):
-                    return Grants(claims=(), next_due=None if limit < 1 else look.next_due(queues))
+                    return Grants(claims=(), next_due=look.next_due(queues))
         with self._pool.write() as connection:
             look = _Look(connection, self._clock.now())
             if claims := request.repeated(look):

@@ -89,7 +89,7 @@ def notes(node: GraphNode) -> tuple[str, ...]:
     if node.attempt is not None and (node.attempt > 1 or (most > 1 and node.status != "completed")):
         found.append(f"attempt {node.attempt} of {most}" if node.attempt <= most else f"attempt {node.attempt}")
     if node.lost:
-        found.append(f"{node.lost} lost")
+        found.append("1 lost delivery" if node.lost == 1 else f"{node.lost} lost deliveries")
     if node.error is not None and (node.status != "completed" or node.error == "no_matching_transition"):
         found.append(error_name(node.error, node.error_type))
     return tuple(found)

@@ -7,7 +7,10 @@ one. Where the terminal is too narrow for that, the graph is an outline: its nod
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.padding import Padding
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
@@ -49,13 +52,20 @@ class _Drawing:
         self._graph = graph
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        yield from sketch(self._graph, options.max_width) or _outline(self._graph)
+        drawing = sketch(self._graph, options.max_width)
+        if drawing is None:
+            yield from _outline(self._graph)
+            return
+        yield from drawing.lines
+        for edge, label in drawing.cut_short:
+            note = clean(f"{edge.source} → {edge.target}: {label}")
+            yield Padding(note, (0, 0, 0, 2), style="dim", expand=False)
 
 
 def _heading(graph: RunGraph) -> Text:
     heading = Text(overflow="fold")
-    heading.append(graph.workflow, style="bold")
-    heading.append(f" {graph.version}", style="dim")
+    heading.append(clean(graph.workflow).plain, style="bold")
+    heading.append(f" {clean(graph.version)}", style="dim")
     if graph.run_id is not None:
         heading.append(f"  run {graph.run_id}  ", style="dim")
     if graph.status is not None:
@@ -63,17 +73,15 @@ def _heading(graph: RunGraph) -> Text:
     return heading
 
 
-def _outline(graph: RunGraph) -> list[Text]:
+def _outline(graph: RunGraph) -> Iterator[RenderableType]:
     """One paragraph a node, with a line for each of its routes."""
-    lines = []
     for node in graph.nodes:
-        name = Text("  ")
-        name.append(f"{looks.sign(node.status)} {title(node)}", style=looks.style(node.status))
+        line = Text(f"{looks.sign(node.status)} {title(node)}", style=looks.style(node.status))
         said = ", ".join((headline(node, graph.as_of), *notes(node)))
-        name.append(f"  {said}", style="dim")
-        lines.append(name)
-        lines += [_route(graph, edge) for edge in graph.edges if edge.source == node.id]
-    return lines
+        yield Padding(line.append(f"  {said}", style="dim"), (0, 0, 0, 2), expand=False)
+        for edge in graph.edges:
+            if edge.source == node.id:
+                yield Padding(_route(graph, edge), (0, 0, 0, 6), expand=False)
 
 
 _ARROWS = {"selected": "━▶", "pending": "─▷", "skipped": "╌▷", "blocked": "╌▷"}
@@ -81,5 +89,5 @@ _ARROWS = {"selected": "━▶", "pending": "─▷", "skipped": "╌▷", "bloc
 
 def _route(graph: RunGraph, edge: GraphEdge) -> Text:
     label = edge_label(graph, edge) or edge.on
-    line = Text(f"      {label} {_ARROWS[edge.status]} {edge.target}", style=EDGE_STYLES[edge.status])
+    line = Text(f"{label} {_ARROWS[edge.status]} {edge.target}", style=EDGE_STYLES[edge.status])
     return line if edge.status == "selected" else line.append(f"  ({edge.status})", style="dim")

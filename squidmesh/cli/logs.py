@@ -18,6 +18,14 @@ class _Line(logging.Formatter):
         return f"{moment:%Y-%m-%dT%H:%M:%S}Z {record.levelname:<7} {record.getMessage()}{told}"
 
 
+class _Stderr(logging.Handler):
+    """To stderr as it is when something is said."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        sys.stderr.write(f"{self.format(record)}\n")
+        sys.stderr.flush()
+
+
 def to_stderr(level: int = logging.WARNING) -> None:
     """Unless the app has set up logging of its own. Called again, it changes the level."""
     ours = any(isinstance(handler.formatter, _Line) for handler in _LOGGER.handlers)
@@ -25,7 +33,7 @@ def to_stderr(level: int = logging.WARNING) -> None:
         _LOGGER.setLevel(level)
     if ours or _LOGGER.handlers or logging.getLogger().handlers:
         return
-    handler = logging.StreamHandler(sys.stderr)
+    handler = _Stderr()
     handler.setFormatter(_Line())
     _LOGGER.addHandler(handler)
     _LOGGER.setLevel(level)

@@ -28,8 +28,16 @@ _PENS = {"selected": Pen.HEAVY, "pending": Pen.LIGHT, "skipped": Pen.DASHED, "bl
 EDGE_STYLES = {"selected": "bold", "pending": "", "skipped": "dim", "blocked": "dim"}
 
 
-def sketch(graph: RunGraph, width: int) -> list[Text] | None:
-    """The lines of the drawing; None where it does not fit."""
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """``cut_short``: the edges whose label had no room, with the whole of it."""
+
+    lines: list[Text]
+    cut_short: list[tuple[GraphEdge, str]]
+
+
+def sketch(graph: RunGraph, width: int) -> Drawing | None:
+    """None where it does not fit."""
     boxes = {node.id: box_of(node, graph.as_of) for node in graph.nodes}
     placement = place(graph)
     columns = _columns(graph, placement, boxes, width)
@@ -110,19 +118,14 @@ class _Sketch:
             _arrange(legs)
         self._tops = self._measure()
 
-    def draw(self) -> list[Text]:
+    def draw(self) -> Drawing:
         for name, box in self._boxes.items():
             column = self._column(name)
             box.draw(self._canvas, column.x, self._top(name), column.width)
         for row, legs in enumerate(self._gaps):
             for leg in sorted(legs, key=lambda leg: _PENS[leg.edge.status]):
                 self._draw_leg(row, leg)
-        lines = self._canvas.lines()
-        if self._cut_short:
-            lines.append(Text())
-        for edge, label in self._cut_short:
-            lines.append(Text(f"  {edge.source} → {edge.target}: {label}", style="dim", overflow="fold"))
-        return lines
+        return Drawing(self._canvas.lines(), self._cut_short)
 
     # ----------------------------------------------------------------------------------------------- measuring
 

@@ -7,7 +7,7 @@ from rich.text import Text
 
 from squidmesh.cli import looks, target
 from squidmesh.cli.output import json_option, show, show_json
-from squidmesh.cli.values import read_object
+from squidmesh.cli.values import read_object, read_seconds
 
 
 @click.command()
@@ -17,7 +17,7 @@ from squidmesh.cli.values import read_object
 @click.option("--key", help="Start once for ever: the same key again gives the same run.")
 @click.option("--queue", help="Instead of the mesh's own.")
 @click.option("--priority", type=int, help="0 (first) to 9.")
-@click.option("--delay", type=float, metavar="SECONDS", help="Nothing of the run becomes visible before.")
+@click.option("--delay", callback=read_seconds, metavar="SECONDS", help="Nothing of the run becomes visible before.")
 @target.options
 @json_option
 @click.pass_context

@@ -125,6 +125,10 @@ def _import(name: str) -> object:
         return importlib.import_module(name)
     except SquidMeshError:
         raise
+    except SystemExit as error:
+        raise _bad_app(f"importing {name!r} ended the program, with {error.code!r}") from error
+    except SyntaxError as error:
+        raise _bad_app(f"importing {name!r} failed: {error.msg} ({error.filename}, line {error.lineno})") from error
     except ModuleNotFoundError as error:
         if error.name is not None and (name == error.name or name.startswith(f"{error.name}.")):
             raise _bad_app(f"there is no module {error.name!r}") from error

@@ -3,11 +3,29 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from pathlib import Path
 from typing import Any
 
+import click
+
 from squidmesh import UsageError
+
+_LONGEST = 10 * 366 * 86_400
+
+
+def read_seconds(_: click.Context, option: click.Parameter, given: str | None) -> float | None:
+    """The callback of an option: a number of seconds, whole or not, from 0 to ten years."""
+    if given is None:
+        return None
+    try:
+        seconds = float(given)
+    except ValueError:
+        seconds = math.nan
+    if not 0 <= seconds <= _LONGEST:
+        raise click.BadParameter(f"{given!r} is refused; allowed are 0 to {_LONGEST} seconds", param=option)
+    return seconds
 
 
 def read_object(given: str, *, field: str) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from squidmesh.cli import logs, target
 from squidmesh.cli.fleet import Fleet
 from squidmesh.cli.output import json_option, show_json
 from squidmesh.cli.signals import Orphaned, Signalled, in_background, on_signals, watch_lifeline
+from squidmesh.cli.values import read_seconds
 
 FAILED = 1
 _CLOSING = 5.0
@@ -31,8 +32,8 @@ _CLOSING = 5.0
 @click.option("--processes", type=click.IntRange(1, 256), default=1, show_default=True)
 @click.option(
     "--grace",
-    type=click.FloatRange(0, 86_400),
-    default=20.0,
+    callback=read_seconds,
+    default="20",
     show_default=True,
     metavar="SECONDS",
     help="How long running steps may go on after the worker was told to leave.",

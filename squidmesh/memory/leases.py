@@ -114,6 +114,8 @@ class MemoryLeases:
         request_id: str,
         item: AttemptKey | None = None,
     ) -> Grants:
+        if limit < 1:
+            return Grants(claims=())
         request = (owner, claim_hash(request_id))
         with self._lock:
             now = self._clock.now()

@@ -369,7 +369,12 @@ class LeaseBackendSuite:
         assert plane.leases.heartbeat([old, forged, new]) == [Beat.LOST, Beat.LOST, Beat.EXTENDED]
         plane.leases.release([Release(claim=old), Release(claim=forged)])
         plane.leases.settle([Settlement(claim=old), Settlement(claim=forged)])
+        clock.advance(LEASE / 2)
         assert plane.leases.heartbeat([new]) == [Beat.EXTENDED]
+        clock.advance(LEASE / 2)
+        assert plane.leases.heartbeat([old, forged]) == [Beat.LOST, Beat.LOST]
+        clock.advance(LEASE / 2)
+        assert claimed(claim(plane)) == keys("ring"), "only its own heartbeats extend a lease"
 
     # ------------------------------------------------------------------------------------------------------ settle
 
@@ -446,6 +451,20 @@ class LeaseBackendSuite:
 
         handed_over = _holder("moria", owner="frodo@1", claim_id="next:0", fence=1)
         assert plane.leases.heartbeat([current, handed_over]) == [Beat.EXTENDED, Beat.EXTENDED]
+
+    def test_a_late_hand_over_takes_no_lease_away(self, plane: Plane, clock: VirtualClock) -> None:
+        plane.publish(item("pack"))
+        granted = claim_one(plane, "frodo@1")
+        settlement = self._handing_over(granted, "moria", fence=1)
+        plane.settle(settlement)
+        clock.advance(LEASE)
+        current = claim_one(plane, "sam@1")
+
+        plane.leases.settle([settlement])
+
+        assert plane.leases.heartbeat([current]) == [Beat.EXTENDED]
+        clock.advance(LEASE)
+        assert claim_one(plane).fence == 3
 
     def _handing_over(self, granted: Claim, to: str, *, fence: int) -> Settlement:
         return Settlement(claim=granted, handover=Handover(item=item(to), claim_id=ClaimId("next:0"), fence=fence))

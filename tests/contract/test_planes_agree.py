@@ -1,4 +1,4 @@
-"""Whatever is done, in whatever order: journal leases and the memory answer alike, and keep I6, I7 and growing fences."""
+"""Whatever is done, in whatever order: journal leases and memory answer alike, and keep I6, I7 and growing fences."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -9,7 +9,6 @@ from hypothesis import settings
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, multiple, rule
 from squidmesh_sqlite import backend as sqlite
 
-from squidmesh.clock import duration
 from squidmesh.memory import backend as memory
 from squidmesh.ports.lease_backend import Beat, Claim, Release, Settlement
 from squidmesh.testing import VirtualClock

@@ -9,7 +9,7 @@ WITH RECURSIVE found (priority) AS (
 SELECT priority FROM found WHERE priority IS NOT NULL;
 
 -- name: head
--- The visible items of one priority that no live lease holds, in order. Walks past the leased ones only.
+-- The visible items of one priority that no live lease holds, in order. Walks past the held ones, and nothing else.
 SELECT agenda.item, agenda.queue, agenda.generation, max(agenda.fence, ifnull(leases.granted, 0)), agenda.visible_at
 FROM agenda LEFT JOIN leases ON leases.item = agenda.item
 WHERE agenda.queue = :queue AND agenda.priority = :priority AND agenda.visible_at <= :now

@@ -15,7 +15,9 @@ def test_a_memory_may_have_a_name(url):
     assert backend(url, clock=VirtualClock()).migrate() == []
 
 
-@pytest.mark.parametrize("url", ["", "memory", "memory:", "memory:/", "memory:///x", "memory://a/b", "memory://a?b=c", "sqlite://"])
+@pytest.mark.parametrize(
+    "url", ["", "memory", "memory:", "memory:/", "memory:///x", "memory://a/b", "memory://a?b=c", "sqlite://"]
+)
 def test_any_other_address_is_refused_with_what_is_allowed(url):
     with pytest.raises(InvalidUrl, match=r"allowed are memory:// and memory://name") as refused:
         backend(url, clock=VirtualClock())

@@ -125,8 +125,18 @@ def test_after_a_fork_the_child_opens_connections_of_its_own(open_store, monkeyp
 
     assert opened[-1] is not before
     assert not is_closed(before), "closing it would disturb the parent"
-    monkeypatch.undo()
-    before.close()
+    for connection in opened:
+        connection.close()
+
+
+def test_the_journal_waits_for_the_disk_and_leases_need_not(backend):
+    """What a power cut takes of the leases was held by processes of the same machine."""
+    for pool, synchronous in ((backend.journal()._pool, 2), (backend.leases()._pool, 1)):
+        with pool.read() as connection:
+            assert connection.execute("PRAGMA synchronous").fetchone() == (synchronous,)
+            assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+            assert connection.execute("PRAGMA foreign_keys").fetchone() == (0,)
+            assert connection.execute("PRAGMA temp_store").fetchone() == (2,)
 
 
 # ------------------------------------------------------------------------------------------------------------- busy
