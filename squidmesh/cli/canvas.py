@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import IntEnum
+from itertools import groupby
 
 from rich.text import Text
 
@@ -71,14 +72,21 @@ class Canvas:
         places = self._cells.keys() | self._texts.keys()
         rows: list[Text] = []
         for y in range(1 + max((y for _, y in places), default=-1)):
+            width = 1 + max((x for x, at in places if at == y), default=-1)
+            drawn = [self._at(x, y) for x in range(width)]
             row = Text(no_wrap=True, overflow="crop")
-            for x in range(1 + max((x for x, at in places if at == y), default=-1)):
-                cell = self._cells.get((x, y))
-                drawn = (cell.character(), cell.style) if cell else (" ", "")
-                row.append(*self._texts.get((x, y), drawn))
+            for style, pieces in groupby(drawn, key=lambda piece: piece[1]):
+                row.append("".join(character for character, _ in pieces), style)
             row.rstrip()
             rows.append(row)
         return rows
+
+    def _at(self, x: int, y: int) -> tuple[str, str]:
+        """The character and its style."""
+        if (x, y) in self._texts:
+            return self._texts[x, y]
+        cell = self._cells.get((x, y))
+        return (cell.character(), cell.style) if cell else (" ", "")
 
     def _arms(self, x: int, y: int, pen: Pen, style: str, *arms: int) -> None:
         cell = self._cells.setdefault((x, y), _Cell(style=style))

@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
+from io import TextIOWrapper
 from typing import Any, NoReturn
 
 import click
@@ -24,6 +25,9 @@ class Commands(click.Group):
 
     def main(self, *args: Any, **extra: Any) -> NoReturn:
         extra["standalone_mode"] = False
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, TextIOWrapper):
+                stream.reconfigure(errors="replace")  # a terminal that has no ✓ gets a ?, not a traceback
         try:
             code = super().main(*args, **extra)
             sys.stdout.flush()

@@ -15,10 +15,10 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from queue import Empty, SimpleQueue
+from queue import Empty
 
 from squidmesh.cli import logs
-from squidmesh.cli.signals import Orphaned, Signalled, in_background, on_signals
+from squidmesh.cli.signals import Events, Signalled, in_background
 
 _SHORTEST_PAUSE = 0.5
 _LONGEST_PAUSE = 30.0
@@ -51,14 +51,14 @@ class Fleet:
     def __init__(self, arguments: Sequence[str], processes: int) -> None:
         self._arguments = list(arguments)
         self._children = [_Child(number) for number in range(1, processes + 1)]
-        self._events: SimpleQueue[Signalled | Orphaned | _Ended] = SimpleQueue()
+        self._events: Events[_Ended] = Events()
         self._codes: list[int] = []
 
     def run(self) -> int:
         """Until told to leave; 0 if every child then drained cleanly."""
         lifeline, held = os.pipe()
         try:
-            with on_signals(self._events):
+            with self._events:
                 told = self._keep_going(lifeline)
                 return self._drain(told)
         finally:
@@ -71,7 +71,7 @@ class Fleet:
         while True:
             self._start_what_is_due(lifeline)
             try:
-                event = self._events.get(timeout=self._next_due())
+                event = self._events.get(self._next_due())
             except Empty:
                 continue
             if isinstance(event, _Ended):
@@ -85,12 +85,17 @@ class Fleet:
                 self._start(child, lifeline)
 
     def _start(self, child: _Child, lifeline: int) -> None:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "squidmesh", *self._arguments, "--processes=1", f"--lifeline={lifeline}"],
-            stdin=subprocess.DEVNULL,
-            pass_fds=(lifeline,),
-            process_group=0,  # a terminal's Ctrl-C reaches the parent alone, which passes it on: once, not twice
-        )
+        try:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "squidmesh", *self._arguments, "--processes=1", f"--lifeline={lifeline}"],
+                stdin=subprocess.DEVNULL,
+                pass_fds=(lifeline,),
+                process_group=0,  # a terminal's Ctrl-C reaches the parent alone, which passes it on: once, not twice
+            )
+        except OSError as error:
+            child.due = time.monotonic() + _LONGEST_PAUSE
+            logs.warning("process_not_started", number=child.number, error=error, again_in=_LONGEST_PAUSE)
+            return
         child.process, child.born, child.due = process, time.monotonic(), None
         logs.info("process_started", number=child.number, pid=process.pid)
         in_background(lambda: self._events.put(_Ended(child, process.wait())))
@@ -132,7 +137,7 @@ class Fleet:
         until = time.monotonic() + _LAST_PATIENCE
         with suppress(Empty):
             while self._living():
-                event = self._events.get(timeout=max(0.0, until - time.monotonic()))
+                event = self._events.get(max(0.0, until - time.monotonic()))
                 if isinstance(event, _Ended):
                     self._gone(event)
         for process in self._living():

@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import os
 from dataclasses import dataclass
-from queue import SimpleQueue
 from typing import NoReturn
 
 import click
@@ -18,7 +17,7 @@ from squidmesh import Mesh, Worker
 from squidmesh.cli import logs, target
 from squidmesh.cli.fleet import Fleet
 from squidmesh.cli.output import json_option, show_json
-from squidmesh.cli.signals import Orphaned, Signalled, in_background, on_signals, watch_lifeline
+from squidmesh.cli.signals import Events, Orphaned, Signalled, in_background, watch_lifeline
 from squidmesh.cli.values import read_seconds
 
 FAILED = 1
@@ -86,13 +85,13 @@ class _Process:
     def __init__(self, mesh: Mesh, worker: Worker) -> None:
         self._mesh = mesh
         self._worker = worker
-        self._events: SimpleQueue[Signalled | Orphaned | _PumpEnded | _Drained] = SimpleQueue()
+        self._events: Events[Orphaned | _PumpEnded | _Drained] = Events()
 
     def run(self, lifeline: int | None) -> int:
         """The exit code: 0 after a clean drain."""
-        with on_signals(self._events):
+        with self._events:
             if lifeline is not None:
-                watch_lifeline(lifeline, self._events)
+                watch_lifeline(lifeline, lambda: self._events.put(Orphaned()))
             self._worker.start()
             in_background(self._watch_pump)
             logs.info("worker_started", pid=os.getpid())

@@ -17,7 +17,7 @@ from squidmesh.testing.clock import VirtualClock
 from squidmesh.workflow.registry import Registry
 from tests.support.audit import audit
 from tests.support.crashing import CrashingBackend, Plan, ProcessDied, port_methods
-from tests.support.recovery import LEASE, Effects, carry_on, make_workflow
+from tests.support.recovery import LEASE, Effects, Work, carry_on, in_batches, make_workflow, one_by_one
 
 READ_ONLY = {"journal.runs", "journal.count_runs", "journal.open_attempts", "leases.items", "leases.stats"}
 """Port methods that the main job has no use for: lists for people. They are tried in the contract suites."""
@@ -32,13 +32,16 @@ CheckLife = Callable[[int, str], bool]
 class World:
     """What outlives a process: the file, the clock, and the effects of the steps."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, work: Work) -> None:
+        folder.mkdir(exist_ok=True)
+        self._work = work
+        self.keys = ["bill-1"] if work is one_by_one else ["bill-1", "bill-2", "bill-3"]
         self.url = f"sqlite:///{folder / 'journal.db'}"
         self.clock = VirtualClock()
         self.effects = Effects()
         self.lives = 0
 
-    def live(self, plan: Plan) -> Run:
+    def live(self, plan: Plan) -> list[Run]:
         """One process, from its start to its end, or to its death."""
         self.lives += 1
         backend = squidmesh_sqlite.backend(self.url, clock=self.clock)
@@ -61,11 +64,11 @@ class World:
 
         mesh = Mesh("crashing", registry=registry, config=config, open_engine=open_engine)
         try:
-            return carry_on(mesh, workflow, self.clock.advance)
+            return carry_on(mesh, workflow, self.clock.advance, keys=self.keys, work=self._work)
         finally:
             backend.close()  # of file handles only: nothing is written
 
-    def live_until_done(self, die: CheckLife, *, deaths: int) -> Run:
+    def live_until_done(self, die: CheckLife, *, deaths: int) -> list[Run]:
         """Lives until the run has ended; the first ``deaths`` lives may die."""
         for _ in range(deaths):
             try:
@@ -74,49 +77,57 @@ class World:
                 continue
         return self.live(Plan())
 
-    def check(self, run: Run) -> None:
+    def check(self, runs: list[Run]) -> None:
         store = squidmesh_sqlite.backend(self.url, clock=self.clock)
-        state = audit(store.journal(), run.run_id)
+        journal = store.journal()
+        for run in runs:
+            state = audit(journal, run.run_id)
+            assert run.status == "completed"
+            assert run.output is not None
+            assert run.output["charge"]["status"] == "paid"
+            assert set(state.runnables) == {"load", "check", "rest", "charge", "notify"}
+            assert state.runnables["charge"].attempt == 2, "a crash costs a delivery, never an attempt"
         store.close()
-        assert run.status == "completed"
-        assert run.output is not None
-        assert run.output["charge"]["status"] == "paid"
-        assert set(state.runnables) == {"load", "rest", "charge", "notify"}
-        assert state.runnables["charge"].attempt == 2, "a crash costs a delivery, never an attempt"
-        assert len(self.effects.calls) == 3, "three steps touch the world, each under one idempotency key"
+        expected = 4 * len(self.keys)
+        assert len(self.effects.calls) == expected, "four steps touch the world, each under one idempotency key"
 
 
 def dies_at(chosen: int) -> CheckLife:
     return lambda count, place: count == chosen
 
 
-@pytest.fixture(scope="module")
-def places(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """Every place of an undisturbed life."""
+WAYS = pytest.mark.parametrize("work", [one_by_one, in_batches])
+
+
+def calm_life(folder: Path, work: Work) -> list[str]:
+    """Every place that an undisturbed life reaches."""
     plan = Plan()
-    world = World(tmp_path_factory.mktemp("calm"))
+    world = World(folder / "calm", work)
     world.check(world.live(plan))
     return plan.places
 
 
-def test_the_main_job_reaches_every_port_method(places: list[str]) -> None:
-    reached = {place.split()[0] for place in places}
+@WAYS
+def test_the_main_job_reaches_every_port_method(work: Work, tmp_path: Path) -> None:
+    reached = {place.split()[0] for place in calm_life(tmp_path, work)}
     assert port_methods() - reached == READ_ONLY | NOT_ON_THIS_PLANE | ONLY_IN_TROUBLE
 
 
-def test_a_death_at_any_port_call_loses_nothing(places: list[str], tmp_path: Path) -> None:
+@WAYS
+def test_a_death_at_any_port_call_loses_nothing(work: Work, tmp_path: Path) -> None:
+    places = calm_life(tmp_path, work)
     died = 0
     for chosen in range(1, len(places) + 1):
-        world = World(tmp_path / str(chosen))
-        (tmp_path / str(chosen)).mkdir()
+        world = World(tmp_path / str(chosen), work)
         world.check(world.live_until_done(dies_at(chosen), deaths=1))
         died += world.lives > 1
     assert died == len(places), "every chosen call was reached, and killed its process"
 
 
+@WAYS
 @pytest.mark.parametrize("every", [7, 11, 13, 17, 23, 31])
-def test_one_death_after_another_loses_nothing(every: int, tmp_path: Path) -> None:
-    world = World(tmp_path)
+def test_one_death_after_another_loses_nothing(work: Work, every: int, tmp_path: Path) -> None:
+    world = World(tmp_path, work)
     run = world.live_until_done(lambda count, place: count == every + world.lives, deaths=30)
     world.check(run)
     assert world.lives > 2

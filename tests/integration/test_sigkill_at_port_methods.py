@@ -56,5 +56,5 @@ def test_a_process_killed_at_this_call_loses_nothing(place: str, tmp_path: Path)
     store.close()
     assert state.runnables["charge"].attempt == 2, "a crash costs a delivery, never an attempt"
     keys = Counter(effects.read_text().split())
-    assert len(keys) == 3, "three steps touch the world, each under one idempotency key"
-    assert keys.total() <= 3 + 1 + 1, "one step fails once by itself; the kill repeats one at most"
+    assert len(keys) == 4, "four steps touch the world, each under one idempotency key"
+    assert keys.total() <= 4 + 1 + 1, "one step fails once by itself; the kill repeats one at most"

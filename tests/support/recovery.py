@@ -1,13 +1,14 @@
 """The main job in small: a payment that waits, fails once, is approved, branches and ends. Used by the crash tests."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
 
 from pydantic import BaseModel
 
 from squidmesh import Context, Mesh, RetryPolicy, Run, Workflow, approval, fixed, manual, step, value, wait
+from squidmesh.runtime.slots import InlineSlots
 
 LEASE = timedelta(seconds=30)
 
@@ -41,6 +42,9 @@ def make_workflow(effects: Effects, beat: list[object], *, pace: float = 1.0) ->
         effects.call(context)
         return amount * 100
 
+    def look(cents: int, context: Context) -> None:
+        effects.call(context)
+
     def pay_bill(cents: int, context: Context) -> dict[str, str]:
         effects.call(context)
         for heart in beat:
@@ -56,13 +60,14 @@ def make_workflow(effects: Effects, beat: list[object], *, pace: float = 1.0) ->
         version = "1"
         pay = manual(Bill)
         load = step(find, output="cents")
+        check = step(look)
         rest = wait(5 * pace)
         charge = step(pay_bill, output="charge", retry=RetryPolicy(max_attempts=3, backoff=fixed(2 * pace)))
         gate = approval(output="gate")
         notify = step(tell)
         other = step(tell)
         flow = (
-            load >> rest >> charge >> gate,
+            load >> check >> rest >> charge >> gate,
             gate.to(notify, when=value("charge.status") == "paid"),
             gate.to(other),
         )
@@ -70,19 +75,49 @@ def make_workflow(effects: Effects, beat: list[object], *, pace: float = 1.0) ->
     return Payment
 
 
-def carry_on(mesh: Mesh, workflow: type[Workflow], pause: Callable[[timedelta], object], *, key: str = "bill-1") -> Run:
-    """One life of a process: starts the run (or finds it), works, waits and approves until it has ended. ``pause`` lets
-    time pass.
+Work = Callable[[Mesh], object]
+"""Does everything that is visible now, then returns."""
+
+
+def one_by_one(mesh: Mesh) -> None:
+    while mesh.execute_next(owner_id="worker") is not None:
+        pass
+
+
+def in_batches(mesh: Mesh) -> None:
+    """As a worker's pump does it: several claims a turn, one commit for all, and on to a run's next step at once. The
+    slots are inline, so that nothing depends on threads.
     """
-    run = mesh.start_run(workflow, {"amount": 7}, key=key)
+    engine = mesh._engine()
+    slots = InlineSlots(engine.loop)
+    slots.capacity = 4
+    pump = engine.pump(
+        slots, owner_id="pump", queues=["default"], pulse=None, patience=timedelta(seconds=5), continues=True
+    )
+    while pump.turn().idle_for == timedelta(0) or pump.holds:
+        pass
+
+
+def carry_on(
+    mesh: Mesh,
+    workflow: type[Workflow],
+    pause: Callable[[timedelta], object],
+    *,
+    keys: Sequence[str] = ("bill-1",),
+    work: Work = one_by_one,
+) -> list[Run]:
+    """One life of a process: starts the runs (or finds them), works, waits and approves until all have ended. ``pause``
+    lets time pass.
+    """
+    runs = [mesh.start_run(workflow, {"amount": 7}, key=key) for key in keys]
     for _ in range(60):
-        while mesh.execute_next(owner_id="worker") is not None:
-            pass
-        seen = mesh.inspect_run(run.run_id)
-        if seen.ended_at is not None:
-            return mesh.wait_for(run.run_id, timeout=0)
-        if seen.status == "paused":
+        work(mesh)
+        seen = [mesh.inspect_run(run.run_id) for run in runs]
+        if all(run.ended_at is not None for run in seen):
+            return [mesh.wait_for(run.run_id, timeout=0) for run in runs]
+        paused = [run for run in seen if run.status == "paused"]
+        for run in paused:
             mesh.approve_run(run.run_id, actor="ops", key="approved-once")
-        else:
+        if not paused:
             pause(timedelta(seconds=3))
-    raise AssertionError(f"the run does not end: {mesh.explain_run(run.run_id)}")
+    raise AssertionError(f"the runs do not end: {[mesh.explain_run(run.run_id) for run in runs]}")
