@@ -96,7 +96,7 @@ class ClaimReleased(Fact, frozen=True, kw_only=True):
     attempt: int
     fence: int
     visible_at: int
-    reason: Literal["drain", "snooze", "unknown_commit"]
+    reason: Literal["drain", "snooze", "unstarted"]
 
 
 class AttemptCompleted(Fact, frozen=True, kw_only=True):

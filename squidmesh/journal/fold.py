@@ -159,7 +159,7 @@ def _decide(state: RunState, fact: facts.ApprovalDecided) -> None:
     state.open_gates.remove(fact.step)
     state.outputs.update(fact.output)
     if fact.key is not None:
-        state.keys[fact.key] = fact.decision
+        state.keys[fact.key] = f"{fact.decision} {fact.step}"
 
 
 def _check(table: Mapping[tuple[S | None, type[facts.Fact]], S], status: S | None, fact: AnyFact) -> S:

@@ -71,7 +71,8 @@ class RouteState(msgspec.Struct, frozen=True, kw_only=True):
 
 class RunState(msgspec.Struct, kw_only=True):
     """``open_steps``: steps with an open attempt, ``open_gates``: approvals that wait, so that nothing on the hot path
-    walks over all steps. ``outputs``: what the accepted steps gave, key by key. ``keys``: idempotency keys of commands.
+    walks over all steps. ``outputs``: what the accepted steps gave, key by key. ``keys``: the
+    idempotency keys of commands, each with its ``decision step``.
     """
 
     run_id: str

@@ -77,7 +77,7 @@ class RecordRelease(_OfAttempt, frozen=True, kw_only=True):
     attempt instead.
     """
 
-    reason: Literal["drain", "snooze", "unknown_commit"]
+    reason: Literal["drain", "snooze", "unstarted"]
     delay: timedelta = timedelta(0)
     max_snoozes: int | None = None
 

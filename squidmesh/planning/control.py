@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from squidmesh.clock import Instant, to_datetime
-from squidmesh.errors import NotFound, NotWaiting
+from squidmesh.errors import KeyReused, NotFound, NotWaiting
 from squidmesh.journal.facts import AnyFact, ApprovalDecided, RunFailed
 from squidmesh.journal.state import RunState
 from squidmesh.planning.commands import DecideApproval
@@ -14,9 +14,10 @@ from squidmesh.workflow.definition import ApprovalStep, Definition
 
 
 def decide_approval(definition: Definition, state: RunState, command: DecideApproval) -> list[AnyFact]:
-    """One decision a gate. A rejection without a route for it fails the run. The same key again gives no facts."""
+    """One decision a gate. A rejection without a route for it fails the run. The same key again gives
+    no facts; with another decision, or for another gate, it is refused."""
     if command.key is not None and command.key in state.keys:
-        return []
+        return _repeated(state, command, command.key)
     step = _open_gate(definition, state, command)
     gate = definition.step(step)
     assert isinstance(gate, ApprovalStep)
@@ -36,6 +37,13 @@ def decide_approval(definition: Definition, state: RunState, command: DecideAppr
     routed = follow(definition, state, step, "reject", output=output, now=command.now)
     rejected = RunFailed(at=command.now, code="rejected", step=step, message=f"{step} was rejected")
     return [decided, *(routed or [rejected])]
+
+
+def _repeated(state: RunState, command: DecideApproval, key: str) -> list[AnyFact]:
+    decision, _, step = state.keys[key].partition(" ")
+    if command.decision != decision or command.step not in (None, step):
+        raise KeyReused(f"{key!r} was the key of another command: {step} was {decision} with it", field="key")
+    return []
 
 
 def _open_gate(definition: Definition, state: RunState, command: DecideApproval) -> str:

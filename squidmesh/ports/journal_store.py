@@ -114,7 +114,7 @@ class JournalStore(Protocol):
     """
 
     def now(self) -> Instant:
-        """The plane's clock (protocol 3.6)."""
+        """The plane's clock (protocol 3.6), as of the last reply and the time since: asks nobody, and never raises."""
         ...
 
     def commit(self, groups: Sequence[Group]) -> list[Committed | Conflict]:

@@ -10,6 +10,8 @@ from squidmesh.clock import Instant
 from squidmesh.ids import ClaimId, EntryId, RunId
 
 _LOW_62 = (1 << 62) - 1
+_chance = random.SystemRandom()
+"""Not the module's own generator: a host that seeds that one, as tests and notebooks do, would draw our ids again."""
 
 
 class SystemClock:
@@ -24,7 +26,7 @@ def uuid7() -> str:
     that an index of them grows at its end.
     """
     moment = (time.time_ns() // 1_000_000) & 0xFFFF_FFFF_FFFF
-    drawn = random.getrandbits(74)
+    drawn = _chance.getrandbits(74)
     digits = f"{moment << 80 | 0x7 << 76 | (drawn >> 62) << 64 | 0x2 << 62 | drawn & _LOW_62:032x}"
     return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
@@ -54,4 +56,4 @@ def new_nonce() -> str:
 
 def jitter() -> float:
     """A number in [0, 1)."""
-    return random.random()
+    return _chance.random()

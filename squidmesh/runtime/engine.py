@@ -6,8 +6,10 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Protocol
 
 from squidmesh.config import MeshConfig
+from squidmesh.errors import InvalidUrl
 from squidmesh.ports.backend import Backend
 from squidmesh.ports.journal_store import JournalStore, Wakeup
 from squidmesh.ports.lease_backend import LeaseBackend
@@ -26,6 +28,15 @@ from squidmesh.workflow.registry import Registry
 
 CALLER_PATIENCE = timedelta(seconds=15)
 """How long a call of the public API goes on trying a store that is not there. A worker's pump goes on for ever."""
+
+
+_LAST_WAIT = timedelta(seconds=5)
+
+
+class Stoppable(Protocol):
+    def abort(self) -> None: ...
+
+    def join(self, timeout: timedelta | None = None) -> None: ...
 
 
 @dataclass(slots=True)
@@ -57,6 +68,8 @@ class Engine:
         self.observer = observer
         self.store: JournalStore = journal.journal()
         self.leases: LeaseBackend = (leases or journal).leases()
+        if leases is not None and self.leases.in_journal:
+            raise InvalidUrl("keeps its leases in a journal; allowed is a lease backend of its own", field="leases")
         self.definitions = Definitions(self.store)
         self.heartbeats = Heartbeats(self.leases, every=config.beat, observer=observer)
         self._heartbeat_thread = heartbeat_thread
@@ -64,6 +77,8 @@ class Engine:
         self.endings = Endings()
         self.loop = AsyncLoop()
         self.nonce = new_nonce()
+        self.workers: set[Stoppable] = set()
+        """Those that run now; each adds and removes itself."""
         self._backends = [journal] if leases is None else [leases, journal]
         self._lock = threading.Lock()
         self._wakeups: list[Wakeup] = []
@@ -125,7 +140,8 @@ class Engine:
 
     def forget_wakeup(self, wakeup: Wakeup) -> None:
         with self._lock:
-            self._wakeups.remove(wakeup)
+            if wakeup in self._wakeups:
+                self._wakeups.remove(wakeup)
         wakeup.close()
 
     def poke(self) -> None:
@@ -136,6 +152,12 @@ class Engine:
             wakeup.poke()
 
     def close(self) -> None:
+        """Ends what runs: workers are aborted (their leases end by themselves; drain them first), steps on the event
+        loop are cancelled. Then the stores are closed.
+        """
+        for worker in list(self.workers):
+            worker.abort()
+            worker.join(_LAST_WAIT)
         self.heartbeats.stop()
         self.loop.close()
         with self._lock:

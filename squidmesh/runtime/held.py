@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Collection, Iterable
 
-from squidmesh.errors import CorruptHistory
+from squidmesh.errors import BackendError, CorruptHistory
 from squidmesh.ids import Fingerprint, ThreadId
 from squidmesh.journal.codec import decode_facts, decode_state
 from squidmesh.journal.fold import IllegalFact, fold
@@ -49,19 +49,24 @@ class Definitions:
         self._store = store
         self._known: dict[str, Definition] = {}
 
-    def get(self, state: RunState) -> Definition:
+    def get(self, state: RunState, patience: Patience) -> Definition:
+        """``CorruptHistory`` where it is not there, or is none that this version can read."""
         found = self._known.get(state.fingerprint)
         if found is None:
-            body = self._store.definition(Fingerprint(state.fingerprint))
-            if body is None:
-                raise CorruptHistory(
-                    f"its definition {state.fingerprint[:12]} is not in the journal", thread=state.run_id, revision=1
-                )
-            found = self.put(Definition.from_json(body))
+            body = patience.call(lambda: self._store.definition(Fingerprint(state.fingerprint)))
+            found = self._known[state.fingerprint] = _read_definition(state, body)
         return found
 
-    def put(self, definition: Definition) -> Definition:
-        return self._known.setdefault(definition.fingerprint, definition)
+
+def _read_definition(state: RunState, body: bytes | None) -> Definition:
+    name = f"its definition {state.fingerprint[:12]}"
+    if body is None:
+        raise CorruptHistory(f"{name} is not in the journal", thread=state.run_id, revision=1)
+    try:
+        return Definition.from_json(body)
+    except ValueError as error:
+        why = f"{name} can not be read; it is damaged, or of a newer version"
+        raise CorruptHistory(why, thread=state.run_id, revision=1) from error
 
 
 class Runs:
@@ -94,9 +99,15 @@ class Runs:
         for read, history in zip(reads, self._patience.call(lambda: self._store.read(reads)), strict=True):
             try:
                 run = self._refresh(read, history)
-            except CorruptHistory as error:
+            except BackendError as error:
                 self._held.pop(read.thread, None)
+                if not isinstance(error, CorruptHistory):
+                    raise
                 loaded[read.thread] = error
+                continue
+            except Exception as error:  # whatever one odd history does, it holds one run, not the fleet
+                self._held.pop(read.thread, None)
+                loaded[read.thread] = unreadable(read.thread, read.after, error)
                 continue
             if run is not None:
                 loaded[read.thread] = run
@@ -133,10 +144,19 @@ class Runs:
     def _open(self, thread: ThreadId, history: History) -> HeldRun | None:
         state = decode_state(history.checkpoint.body) if history.checkpoint else None
         if state is None and history.checkpoint is not None:
-            (history,) = self._store.read([ThreadRead(thread=thread)], whole=True)
+            (history,) = self._patience.call(lambda: self._store.read([ThreadRead(thread=thread)], whole=True))
         checkpoint_at = state.revision if state else 0
         state = replay(state, history.tail)
-        return None if state is None else HeldRun(state, self._definitions.get(state), checkpoint_at=checkpoint_at)
+        return (
+            None
+            if state is None
+            else HeldRun(state, self._definitions.get(state, self._patience), checkpoint_at=checkpoint_at)
+        )
+
+
+def unreadable(thread: str, revision: int, error: Exception) -> CorruptHistory:
+    """For a history, or a definition, that makes no sense in a way that nobody foresaw."""
+    return CorruptHistory(f"{type(error).__name__}: {error}", thread=thread, revision=revision)
 
 
 def replay(state: RunState | None, tail: Iterable[Entry]) -> RunState | None:

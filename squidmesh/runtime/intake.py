@@ -9,7 +9,14 @@ from datetime import timedelta
 
 from squidmesh.clock import Instant
 from squidmesh.config import MeshConfig
-from squidmesh.errors import BackendUnavailable, ClaimRefused, CommitUnknown, MissingInput
+from squidmesh.errors import (
+    BackendError,
+    BackendUnavailable,
+    ClaimRefused,
+    CommitUnknown,
+    InvalidInput,
+    MissingInput,
+)
 from squidmesh.ids import RunId, parse_attempt_key
 from squidmesh.journal.state import RunState
 from squidmesh.planning.commands import AnyCommand, RecordClaim
@@ -65,32 +72,49 @@ class Intake:
         self._queues = tuple(queues)
         self._owner = owner
         self._monotonic = monotonic
-        self._request_id: str | None = None
+        self._request: tuple[str, float] | None = None
         self._absent: dict[tuple[str, str], timedelta] = {}
         self._here: dict[str, frozenset[str]] = {}
+        self._pinned: dict[tuple[str, str], BoundStep | None] = {}
 
     def ask(self, limit: int) -> tuple[list[Grant], timedelta]:
         """Up to ``limit`` grants, and for how long there is nothing more to ask for unless something happens. A call
         whose answer was lost is asked again under the same request id (3.5.7).
         """
-        self._request_id = self._request_id or chance.new_request_id()
-        asked_at = self._monotonic()
+        if self._request is None:
+            self._request = chance.new_request_id(), self._monotonic()
+        request_id, asked_at = self._request
         try:
             grants = self._leases.claim(
                 self._queues,
                 owner=self._owner,
                 limit=limit,
                 lease=self._config.lease,
-                request_id=self._request_id,
+                request_id=request_id,
             )
         except (BackendUnavailable, CommitUnknown) as error:
             self._observer.notice("lease_backend_unavailable", error=str(error))
-            return [], self._config.idle_poll
-        self._request_id = None
-        idle = min(self._config.idle_poll, self._config.lease / 4)
-        if grants.next_due is not None:
-            idle = min(idle, grants.next_due)
-        return [self._grant(claim, asked_at) for claim in grants.claims], idle
+            return [], self.longest_rest
+        self._request = None
+        idle = self.longest_rest if grants.next_due is None else min(self.longest_rest, grants.next_due)
+        return self._readable(grants.claims, asked_at), idle
+
+    @property
+    def longest_rest(self) -> timedelta:
+        """An idle pump looks again after that time at the latest: often enough to show its heartbeats that it lives."""
+        return min(self._config.idle_poll, self._config.lease / 4)
+
+    def _readable(self, claims: Sequence[Claim], asked_at: float) -> list[Grant]:
+        """Grants of items whose key is one of ours."""
+        granted, odd = [], []
+        for claim in claims:
+            try:
+                granted.append(self._grant(claim, asked_at))
+            except InvalidInput as error:
+                self._observer.notice("unreadable_item", error=str(error))
+                odd.append(Release(claim=claim, delay=_LONGEST_DELAY))
+        self._give_back(releases=odd)
+        return granted
 
     def sort_out(self, grants: Sequence[Grant]) -> list[Grant]:
         """The grants to be recorded. The others are given back: their step has no function here, their history can not
@@ -158,7 +182,7 @@ class Intake:
 
     def _assign(self, grant: Grant, run: HeldRun, spec: FunctionStep) -> Assignment | Failed:
         state = run.state
-        step = self._function(state.workflow, spec.name)
+        step = self._bound(run, spec)
         assert step is not None, "sort_out() gives back what has no function here"
         context = state.context()
         try:
@@ -194,7 +218,7 @@ class Intake:
             self._observer.notice("corrupt_history", run_id=grant.run_id, error=str(run))
             return _LONGEST_DELAY
         spec = run.definition.steps_by_name.get(grant.step)
-        if not isinstance(spec, FunctionStep) or self._function(run.state.workflow, grant.step) is not None:
+        if not isinstance(spec, FunctionStep) or self._bound(run, spec) is not None:
             return None
         key = (run.state.workflow, grant.step)
         delay = self._absent.get(key, _FIRST_DELAY)
@@ -202,9 +226,14 @@ class Intake:
         self._observer.notice("missing_step", workflow=key[0], step=key[1], run_id=grant.run_id)
         return delay
 
-    def _function(self, workflow: str, step: str) -> BoundStep | None:
-        registered = self._registry.get(workflow)
-        return registered.steps.get(step) if registered else None
+    def _bound(self, run: HeldRun, spec: FunctionStep) -> BoundStep | None:
+        """Today's function, bound as the run's own definition says; None where there is no such function here."""
+        key = (run.definition.fingerprint, spec.name)
+        if key not in self._pinned:
+            registered = self._registry.get(run.state.workflow)
+            today = registered.steps.get(spec.name) if registered else None
+            self._pinned[key] = today.pinned_to(spec) if today else None
+        return self._pinned[key]
 
     def _refused(self, grant: Grant, verdict: Verdict) -> None:
         """3.5.2: refused because closed: settle. Because another claim is recorded: held by that one. Else: free."""
@@ -225,7 +254,7 @@ class Intake:
                 self._leases.settle(settlements)
             if releases:
                 self._leases.release(releases)
-        except (BackendUnavailable, CommitUnknown) as error:
+        except BackendError as error:
             self._observer.notice("lease_backend_unavailable", error=str(error))
 
 

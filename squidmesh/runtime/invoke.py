@@ -5,6 +5,7 @@ A step gets copies: it can do to its arguments what it likes, and reach no one's
 
 from __future__ import annotations
 
+import re
 import traceback
 from asyncio import CancelledError
 from collections.abc import Callable, Coroutine
@@ -74,15 +75,26 @@ class Snoozed:
     after: timedelta
 
 
-Outcome = Completed | Failed | Snoozed
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unstarted:
+    """The claim was lost or given back before the step began: nothing ran."""
+
+    assignment: Assignment
+
+
+Outcome = Completed | Failed | Snoozed | Unstarted
 
 _LONGEST_DELAY = timedelta(days=366)
+_NO_CODE = "step_raised"
+_CODE = re.compile(r"[a-z][a-z0-9_]{0,63}")
 
 
 def invoke(assignment: Assignment, run_coroutine: Callable[[Coroutine[Any, Any, Any]], Any]) -> Outcome:
     """Calls the step. Every ``Exception`` becomes an outcome, and so do ``sys.exit`` and a cancelled coroutine: a step
     does not end its host. What is left (an interrupt) is raised; the claim then ends like that of a process that died.
     """
+    if assignment.lost:
+        return Unstarted(assignment=assignment)
     try:
         step = assignment.step
         arguments = step.arguments(assignment.inputs, _context(assignment))
@@ -111,14 +123,30 @@ def failed(assignment: Assignment, error: BaseException) -> Failed:
 
 def describe(error: BaseException) -> StepError:
     """The error as it is recorded: bounded, and always storable. ``details`` is the end of the traceback."""
-    code = getattr(error, "code", None)
-    trace = "".join(traceback.format_exception(error))
     return StepError(
-        code=code if isinstance(code, str) and code.isidentifier() else "step_raised",
-        type=type(error).__qualname__[:200],
-        message=_storable(str(error), MAX_ERROR_BYTES // 4, keep_end=False),
-        details=_storable(trace, MAX_ERROR_BYTES // 2, keep_end=True),
+        code=_told(lambda: _code(error), _NO_CODE),
+        type=_storable(type(error).__qualname__, 200, keep_end=False),
+        message=_storable(
+            _told(lambda: str(error), "(its text can not be told)"), MAX_ERROR_BYTES // 4, keep_end=False
+        ),
+        details=_storable(
+            _told(lambda: "".join(traceback.format_exception(error)), ""), MAX_ERROR_BYTES // 2, keep_end=True
+        ),
     )
+
+
+def _code(error: BaseException) -> str:
+    """The error's own code, if it has one of a form that is fit for labels and programs."""
+    code = getattr(error, "code", None)
+    return code if isinstance(code, str) and _CODE.fullmatch(code) else _NO_CODE
+
+
+def _told(ask: Callable[[], str], otherwise: str) -> str:
+    """What an exception says of itself: it is user code too, and may raise while it does."""
+    try:
+        return ask()
+    except Exception:
+        return otherwise
 
 
 def _storable(text: str, limit: int, *, keep_end: bool) -> str:

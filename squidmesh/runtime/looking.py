@@ -11,7 +11,7 @@ from squidmesh.journal.facts import AnyFact
 from squidmesh.journal.state import RunState
 from squidmesh.ports.journal_store import ThreadRead
 from squidmesh.runtime.engine import Engine
-from squidmesh.runtime.held import HeldRun, Runs, replay
+from squidmesh.runtime.held import HeldRun, Runs, replay, unreadable
 from squidmesh.workflow.definition import Definition
 
 
@@ -52,10 +52,16 @@ def _whole(engine: Engine, run_id: str, *, keep: bool) -> Look:
         except CorruptHistory as error:
             anomaly = error
             break
+        except Exception as error:
+            anomaly = unreadable(run_id, entry.revision, error)
+            break
         entries.append((entry.revision, facts))
     if state is None:
         assert anomaly is not None
         raise anomaly
     return Look(
-        state=state, definition=engine.definitions.get(state), entries=entries if keep else None, anomaly=anomaly
+        state=state,
+        definition=engine.definitions.get(state, engine.caller_patience()),
+        entries=entries if keep else None,
+        anomaly=anomaly,
     )

@@ -23,14 +23,16 @@ from squidmesh.ports.observer import Observer
 from squidmesh.runtime import chance
 from squidmesh.runtime.heartbeat import Heartbeats, Pulse
 from squidmesh.runtime.held import HeldRun
-from squidmesh.runtime.intake import Intake
-from squidmesh.runtime.invoke import Assignment, Completed, Failed, Outcome, Snoozed, describe
+from squidmesh.runtime.intake import Grant, Intake
+from squidmesh.runtime.invoke import Assignment, Completed, Failed, Outcome, Snoozed, Unstarted, describe
 from squidmesh.runtime.recorder import Intent, Recorder, Verdict
 from squidmesh.runtime.slots import Slots
 from squidmesh.runtime.solitude import Solitude
 
 MOST_CONTINUED = 32
 """Steps of one run in a row without a delivery; then the run takes its turn in the queue again, like everyone."""
+_SUSPECT_PAUSE = timedelta(seconds=1)
+"""For how long nobody claims a suspect that this worker has given back, so that it is not this one again at once."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -90,16 +92,14 @@ class Pump:
         if self._pulse is not None:
             self._pulse.turn()
         self._gather()
-        idle_for = self._rest()
-        if claim and self._free() > 0:
-            asked, idle_for = self._intake.ask(self._free())
-        else:
-            asked = []
-        grants = self._intake.sort_out(asked)
+        self._give_up_waiting()
         outcomes = list(self._unrecorded)
-        decided_at = self._monotonic()
         goes_on = self._continues and claim and not self._waiting and not self._solitude.closed
         intents = [self._outcome_intent(outcome, goes_on) for outcome in outcomes]
+        going_on = sum(intent.following_id is not None for intent in intents)
+        asked, idle_for = self._ask(self._free() - going_on if claim else 0)
+        grants = self._intake.sort_out(asked)
+        decided_at = self._monotonic()
         verdicts = self._recorder.record([*intents, *map(self._intake.intent, grants)])
         self._unrecorded.clear()
         for outcome, verdict in zip(outcomes, verdicts, strict=False):
@@ -119,9 +119,13 @@ class Pump:
         refused from then on.
         """
         self.turn(claim=False, start=False)
-        held = [*self._running.values(), *self._waiting]
-        verdicts = self._recorder.record([_release_intent(assignment) for assignment in held])
-        for assignment, verdict in zip(held, verdicts, strict=True):
+        self._release([*self._running.values(), *self._waiting], timedelta(0))
+        self._running.clear()
+        self._waiting.clear()
+
+    def _release(self, assignments: list[Assignment], delay: timedelta) -> None:
+        verdicts = self._recorder.record([_release_intent(assignment, delay) for assignment in assignments])
+        for assignment, verdict in zip(assignments, verdicts, strict=True):
             self._let_go(assignment)
             if assignment.claim.claim_id in self._running:
                 self._solitude.leave()
@@ -129,7 +133,21 @@ class Pump:
                 self._solitude.forget(assignment.key)
             refused = verdict.error.code if verdict.error else None
             self._observer.notice("claim_released", item=assignment.key, refused=refused)
-        self._running.clear()
+
+    def _give_up_waiting(self) -> None:
+        """A suspect that has waited for a quarter of a lease to be alone is given back, and this worker goes on: where
+        a step beside it takes long, another worker may be alone sooner.
+        """
+        patience = self._config.lease.total_seconds() / 4
+        late = [waiting for waiting in self._waiting if self._monotonic() - waiting.asked_at > patience]
+        if late:
+            self._release(late, _SUSPECT_PAUSE)
+            for assignment in late:
+                self._waiting.remove(assignment)
+
+    def release_waiting(self) -> None:
+        """Gives back what has a recorded claim and no slot yet: the beginning of a drain."""
+        self._release(list(self._waiting), timedelta(0))
         self._waiting.clear()
 
     def abandon(self) -> None:
@@ -164,8 +182,10 @@ class Pump:
             return 0
         return self._slots.capacity - len(self._running)
 
-    def _rest(self) -> timedelta:
-        return min(self._config.idle_poll, self._config.lease / 4)
+    def _ask(self, limit: int) -> tuple[list[Grant], timedelta]:
+        if limit > 0:
+            return self._intake.ask(limit)
+        return [], self._intake.longest_rest
 
     def _admit(self, admitted: Assignment | Failed | None) -> None:
         if admitted is None:
@@ -180,6 +200,8 @@ class Pump:
     def _start(self) -> None:
         """Those without a lost delivery first: a suspect waits until it is alone."""
         for assignment in sorted(self._waiting, key=lambda waiting: waiting.suspect):
+            if len(self._running) >= self._slots.capacity:
+                return
             if self._solitude.admit(assignment.key, suspect=assignment.suspect):
                 self._waiting.remove(assignment)
                 self._running[assignment.claim.claim_id] = assignment
@@ -226,6 +248,8 @@ def _outcome_command(outcome: Outcome, then: NextClaim | None, max_snoozes: int)
     def command(now: Instant) -> AnyCommand:
         if isinstance(outcome, Completed):
             return RecordCompletion(now=now, output=outcome.output, then=then, **_under(assignment))
+        if isinstance(outcome, Unstarted):
+            return RecordRelease(now=now, reason="unstarted", **_under(assignment))
         if isinstance(outcome, Snoozed):
             return RecordRelease(
                 now=now, reason="snooze", delay=outcome.after, max_snoozes=max_snoozes, **_under(assignment)
@@ -249,9 +273,9 @@ def _unstorable_command(assignment: Assignment) -> Callable[[Instant, Unstorable
     return command
 
 
-def _release_intent(assignment: Assignment) -> Intent:
+def _release_intent(assignment: Assignment, delay: timedelta) -> Intent:
     def command(now: Instant) -> AnyCommand:
-        return RecordRelease(now=now, reason="drain", **_under(assignment))
+        return RecordRelease(now=now, reason="drain", delay=delay, **_under(assignment))
 
     return Intent(run_id=assignment.run_id, command=command, claim=assignment.claim, trust_held=True)
 

@@ -35,7 +35,7 @@ from squidmesh.runtime.chance import new_entry_id
 from squidmesh.runtime.commit import Committer
 from squidmesh.runtime.delivery import Effects
 from squidmesh.runtime.endings import Endings
-from squidmesh.runtime.held import HeldRun, Runs
+from squidmesh.runtime.held import HeldRun, Runs, unreadable
 
 _ROUNDS = 100
 """Conflicts in a row on one run before the recorder gives the intent back: each means that another writer got on."""
@@ -119,8 +119,8 @@ class Recorder:
     def record(self, intents: Sequence[Intent]) -> list[Verdict]:
         """One verdict an intent, in order. Live effects (settle, release, offer) follow the durable facts (3.4).
 
-        Raises ``BackendUnavailable`` or ``CommitUnknown`` when the committer's patience ends. After the first nothing
-        was written; after either, the same intents may be recorded again.
+        Raises ``BackendUnavailable`` or ``CommitUnknown`` when the committer's patience ends. Of the intents, some may
+        have been recorded by then; each may be tried again, since what was recorded refuses to be recorded twice.
         """
         verdicts = [Verdict(intent=intent) for intent in intents]
         waiting = _by_run(verdicts)
@@ -145,12 +145,17 @@ class Recorder:
         entries = []
         for run_id, verdicts in waiting.items():
             run = loaded.get(run_id)
-            if isinstance(run, HeldRun):
-                entry = self._decide(run, verdicts, now)
-                if entry is not None:
-                    entries.append(entry)
-            else:
+            if not isinstance(run, HeldRun):
                 _refuse(verdicts, run or NotFound(f"there is no run {run_id!r}", field="run_id"))
+                continue
+            try:
+                entry = self._decide(run, verdicts, now)
+            except Exception as error:  # what makes no sense in one run holds that run, and no other
+                self._runs.drop(run_id)
+                _refuse(verdicts, unreadable(run_id, run.state.revision, error))
+                continue
+            if entry is not None:
+                entries.append(entry)
         conflicting: dict[str, list[Verdict]] = {}
         done = Effects()
         for entry, answer in zip(entries, self._commit(entries), strict=True):
@@ -174,29 +179,29 @@ class Recorder:
             verdict.run, verdict.facts, verdict.error = run, [], None
             try:
                 decided = decide(run.definition, run.state, verdict.intent.command(now))
+                for fact in decided:
+                    evolve(run.state, fact)
+                verdict.facts = decided
+                effects.note(run.state, decided, verdict.intent.claim, now, verdict.following)
             except SquidMeshError as refused:
                 verdict.error = refused
                 continue
-            if not decided:
-                continue
-            for fact in decided:
-                evolve(run.state, fact)
             facts += decided
-            verdict.facts = decided
-            effects.note(run.state, decided, verdict.intent.claim, now, verdict.following)
         if not facts:
             return None
+        told = any(verdict.intent.claim is None for verdict in verdicts)
         run.state.revision += 1
-        return _Entry(run=run, verdicts=verdicts, group=self._group(run, facts, effects), effects=effects)
+        return _Entry(run=run, verdicts=verdicts, group=self._group(run, facts, effects, told), effects=effects)
 
-    def _group(self, run: HeldRun, facts: list[AnyFact], effects: Effects) -> Group:
+    def _group(self, run: HeldRun, facts: list[AnyFact], effects: Effects, told: bool) -> Group:
+        """``told``: a caller's own words are among the facts."""
         state = run.state
         checkpoint = encode_state(state) if run.checkpoint_due(state.revision) and not state.ended else None
         append = Append(
             thread=ThreadId(state.run_id),
             expected_revision=state.revision - 1,
             entry_id=new_entry_id(),
-            body=encode_facts(facts),
+            body=encode_facts(facts, check=told),
             rows=changes(run.row, facts, state),
             checkpoint=checkpoint,
         )

@@ -7,6 +7,8 @@ import queue
 import threading
 from collections import deque
 from collections.abc import Callable, Coroutine
+from concurrent.futures import Future
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from squidmesh.runtime.invoke import Assignment, Outcome, failed, invoke
@@ -35,23 +37,51 @@ class AsyncLoop:
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
+        self._running: set[Future[_Ended]] = set()
 
     def run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
-        """Runs it on the loop and returns its result, from any other thread."""
+        """Runs it on the loop and returns its result, from any other thread. What it raises is raised here."""
         with self._lock:
             if self._loop is None:
                 self._loop = asyncio.new_event_loop()
                 self._thread = threading.Thread(target=self._loop.run_forever, name="squidmesh-async", daemon=True)
                 self._thread.start()
-        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
+            future = asyncio.run_coroutine_threadsafe(_contained(coroutine), self._loop)
+            self._running.add(future)
+        try:
+            ended = future.result()
+        finally:
+            self._running.discard(future)
+        if ended.error is not None:
+            raise ended.error
+        return ended.result
 
     def close(self) -> None:
+        """Cancels what runs; whoever waits for it gets a ``CancelledError``."""
         with self._lock:
             loop, thread, self._loop, self._thread = self._loop, self._thread, None, None
-        if loop is not None and thread is not None:
-            loop.call_soon_threadsafe(loop.stop)
-            thread.join()
-            loop.close()
+            running = list(self._running)
+        if loop is None or thread is None:
+            return
+        for future in running:
+            future.cancel()
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+
+
+@dataclass(frozen=True, slots=True)
+class _Ended:
+    result: Any = None
+    error: BaseException | None = None
+
+
+async def _contained(coroutine: Coroutine[Any, Any, Any]) -> _Ended:
+    """A ``SystemExit`` that leaves a task would end the loop, and with it every other step on it."""
+    try:
+        return _Ended(result=await coroutine)
+    except BaseException as error:
+        return _Ended(error=error)
 
 
 class InlineSlots:

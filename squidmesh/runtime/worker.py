@@ -9,16 +9,19 @@ from types import TracebackType
 
 from squidmesh.clock import seconds
 from squidmesh.errors import UsageError
+from squidmesh.ports.journal_store import Wakeup
 from squidmesh.runtime.engine import Engine
 from squidmesh.runtime.heartbeat import Pulse
-from squidmesh.runtime.pump import Pump
+from squidmesh.runtime.pump import Turn
 from squidmesh.runtime.slots import ThreadSlots
 
 DEFAULT_GRACE = timedelta(seconds=20)
 
 
 class Worker:
-    """``concurrency`` slots in threads. A context manager: leaving it drains. Made by ``Mesh.worker``."""
+    """``concurrency`` slots in threads. Made by ``Mesh.worker``. A context manager: leaving it drains, and raises what
+    ended the pump, if anything did.
+    """
 
     def __init__(
         self, engine: Engine, *, concurrency: int, queues: Sequence[str], owner_id: str, grace: timedelta
@@ -32,7 +35,7 @@ class Worker:
         self._release = threading.Event()
         self._aborted = threading.Event()
         self._thread: threading.Thread | None = None
-        self._wakeup = engine.wakeup()
+        self._wakeup: Wakeup | None = None
         self.failed: BaseException | None = None
         """What ended the pump, if it did not end as it should."""
 
@@ -40,6 +43,8 @@ class Worker:
         if self._thread is not None:
             raise UsageError("a worker is started once", code="already_started")
         self._engine.start_heartbeats()
+        self._wakeup = self._engine.wakeup()
+        self._engine.workers.add(self)
         self._thread = threading.Thread(target=self._run, name="squidmesh-pump", daemon=True)
         self._thread.start()
         return self
@@ -50,10 +55,10 @@ class Worker:
         """
         allowed = self._grace if grace is None else seconds(grace)
         self._draining.set()
-        self._wakeup.poke()
+        self._poke()
         self.join(allowed)
         self._release.set()
-        self._wakeup.poke()
+        self._poke()
         self.join(max(allowed, timedelta(seconds=5)))
         clean = not self.running
         self._aborted.set()
@@ -63,7 +68,7 @@ class Worker:
         """Stops at once: records nothing more, gives nothing back."""
         self._aborted.set()
         self._draining.set()
-        self._wakeup.poke()
+        self._poke()
 
     @property
     def running(self) -> bool:
@@ -81,37 +86,49 @@ class Worker:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.drain()
+        if error is None and self.failed is not None:
+            raise self.failed
+
+    def _poke(self) -> None:
+        if self._wakeup is not None:
+            self._wakeup.poke()
 
     def _run(self) -> None:
-        pulse = Pulse()
-        slots = ThreadSlots(self._concurrency, loop=self._engine.loop, wake=self._wakeup.poke)
+        assert self._wakeup is not None
+        try:
+            self._pump(self._wakeup)
+        except BaseException as error:
+            if not self._aborted.is_set():  # an abort is no failure, whatever it interrupted
+                self.failed = error
+                self._engine.observer.notice("pump_failed", error=f"{type(error).__name__}: {error}")
+        finally:
+            self._engine.workers.discard(self)
+            self._engine.forget_wakeup(self._wakeup)
+
+    def _pump(self, wakeup: Wakeup) -> None:
+        slots = ThreadSlots(self._concurrency, loop=self._engine.loop, wake=wakeup.poke)
         pump = self._engine.pump(
             slots,
             owner_id=self._owner_id,
             queues=self._queues,
-            pulse=pulse,
+            pulse=Pulse(),
             patience=None,
             continues=True,
             give_up=self._aborted.is_set,
         )
         try:
-            self._turn_until_drained(pump)
-        except BaseException as error:
-            self.failed = error
-            pump.abandon()
-            self._engine.observer.notice("pump_failed", error=f"{type(error).__name__}: {error}")
+            while not self._draining.is_set():
+                self._rest(pump.turn(), wakeup)
+            if not self._aborted.is_set():
+                pump.release_waiting()
+            while pump.holds and not self._release.is_set() and not self._aborted.is_set():
+                self._rest(pump.turn(claim=False, start=False), wakeup)
+            if not self._aborted.is_set():
+                pump.release_held()
         finally:
+            pump.abandon()  # what is left, after an abort or a failure; nothing, after a drain
             slots.close()
-            self._engine.forget_wakeup(self._wakeup)
 
-    def _turn_until_drained(self, pump: Pump) -> None:
-        while not self._draining.is_set():
-            turn = pump.turn()
-            if turn.idle_for > timedelta(0):
-                self._wakeup.wait(turn.idle_for)
-        while pump.holds and not self._release.is_set() and not self._aborted.is_set():
-            turn = pump.turn(claim=False, start=False)
-            if turn.idle_for > timedelta(0):
-                self._wakeup.wait(turn.idle_for)
-        if not self._aborted.is_set():
-            pump.release_held()
+    def _rest(self, turn: Turn, wakeup: Wakeup) -> None:
+        if turn.idle_for > timedelta(0):
+            wakeup.wait(turn.idle_for)

@@ -63,13 +63,16 @@ class BoundStep:
     nothing but a :class:`~squidmesh.errors.StepRefused`.
     """
 
-    __slots__ = ("_adapters", "_bindings", "_contexts", "_result", "fn", "is_async", "step", "wants_context")
+    __slots__ = (
+        "_adapters", "_bindings", "_contexts", "_result", "_signature", "fn", "is_async", "step", "wants_context",
+    )  # fmt: skip
 
     def __init__(self, step: FunctionStep, fn: Callable[..., Any], signature: Signature) -> None:
         """``signature`` is that of ``fn``, and has no problems."""
         self.step: Final = step
         self.fn: Final = fn
         self.is_async: Final = signature.is_async
+        self._signature: Final = signature
         self._contexts: Final = tuple(p.name for p in signature.parameters if p.is_context)
         self.wants_context: Final = bool(self._contexts)
         self._bindings: Final = tuple(
@@ -80,6 +83,10 @@ class BoundStep:
         )
         self._adapters: Final = {p.name: p.adapter for p in signature.parameters}
         self._result: Final = signature.result
+
+    def pinned_to(self, step: FunctionStep) -> BoundStep:
+        """The same function, bound as the definition that a run started with says (protocol 3.10)."""
+        return self if step == self.step else BoundStep(step, self.fn, self._signature)
 
     def pick(self, context: Mapping[str, Any]) -> dict[str, Any]:
         """The JSON value of each parameter that the context has one for; they still belong to the context.

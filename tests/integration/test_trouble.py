@@ -9,8 +9,22 @@ import pytest
 import squidmesh_sqlite
 from pydantic import BaseModel
 
-from squidmesh import BackendUnavailable, CommitUnknown, Context, Mesh, Workflow, manual, step, wait
+from squidmesh import (
+    BackendUnavailable,
+    CommitUnknown,
+    Context,
+    CorruptHistory,
+    KeyReused,
+    Mesh,
+    Workflow,
+    approval,
+    manual,
+    step,
+    wait,
+)
+from squidmesh.planning.commands import DecideApproval
 from squidmesh.ports.journal_store import Committed, Conflict, Group
+from squidmesh.runtime.recorder import Intent
 from squidmesh.testing.clock import VirtualClock
 from tests.support.audit import audit
 
@@ -202,6 +216,75 @@ def test_a_run_in_flight_keeps_the_definition_that_it_started_with(site: Site) -
     ended = new.inspect_run(run.run_id)
     assert (ended.status, ended.version) == ("completed", "1")
     assert ran == ["new first", "new second"], "the old routes, with the functions of today"
+
+
+def test_renamed_outputs_and_inputs_are_for_new_runs_only(site: Site) -> None:
+    """3.10: what a step reads and writes is the definition's to say, and a run keeps its own."""
+    got: list[str] = []
+
+    def make(key: str) -> type[Workflow]:
+        class Renamed(Workflow):
+            version = key
+            go = manual(Nothing)
+            first_step = step(lambda: f"from {key}", output=key)
+            second_step = step(lambda given: got.append(given), input={"given": key})
+            flow = first_step >> second_step
+
+        return Renamed
+
+    old, new = make("x"), make("y")
+    started = site.mesh(old)
+    run = started.start_run(old)
+    started.execute_next()
+    deployed = site.mesh(new)
+    while deployed.execute_next() is not None:
+        pass
+    fresh = deployed.start_run(new)
+    while deployed.execute_next() is not None:
+        pass
+    assert deployed.inspect_run(run.run_id).status == "completed"
+    assert deployed.inspect_run(fresh.run_id).status == "completed"
+    assert got == ["from x", "from y"]
+
+
+# ------------------------------------------------------------------------------------------------------ decisions
+
+
+def test_a_key_stands_for_one_command(site: Site) -> None:
+    class Gates(Workflow):
+        version = "1"
+        go = manual(Nothing)
+        legal = approval()
+        fraud = approval()
+        flow = legal >> fraud
+
+    mesh = site.mesh(Gates)
+    run = mesh.start_run(Gates)
+    mesh.approve_run(run.run_id, actor="ops", key="k", step="legal")
+    assert mesh.approve_run(run.run_id, actor="ops", key="k", step="legal").status == "paused", "the same again"
+    with pytest.raises(KeyReused):
+        mesh.reject_run(run.run_id, actor="ops", key="k", step="fraud")
+    with pytest.raises(KeyReused):
+        mesh.approve_run(run.run_id, actor="ops", key="k", step="fraud")
+    assert mesh.approve_run(run.run_id, actor="ops", step="fraud").status == "completed"
+
+
+def test_an_entry_that_no_reader_could_take_is_never_written(site: Site) -> None:
+    class Gate(Workflow):
+        version = "1"
+        go = manual(Nothing)
+        legal = approval()
+
+    mesh = site.mesh(Gate)
+    run = mesh.start_run(Gate)
+    writer = mesh._engine().writer(patience=timedelta(0))
+    intent = Intent(
+        run_id=run.run_id,
+        command=lambda now: DecideApproval(now=now, decision="approved", actor=None),  # type: ignore[arg-type]
+    )
+    (verdict,) = writer.recorder.record([intent])
+    assert isinstance(verdict.error, CorruptHistory)
+    assert mesh.explain_run(run.run_id).reason == "approval", "nothing was written"
 
 
 # ------------------------------------------------------------------------------------------------- hard-to-store

@@ -3,20 +3,23 @@
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from squidmesh.clock import duration, micros, seconds, to_datetime, to_instant
 from squidmesh.testing.clock import VirtualClock
 
+CALM = settings(deadline=None)
 moments = st.datetimes(timezones=st.timezones())
 
 
+@CALM
 @given(st.timedeltas())
 def test_a_duration_comes_back_exactly(length: timedelta) -> None:
     assert duration(micros(length)) == length
 
 
+@CALM
 @given(moments)
 def test_a_moment_comes_back_exactly_and_in_utc(moment: datetime) -> None:
     back = to_datetime(to_instant(moment))
@@ -24,6 +27,7 @@ def test_a_moment_comes_back_exactly_and_in_utc(moment: datetime) -> None:
     assert back.tzinfo is UTC
 
 
+@CALM
 @given(moments, moments)
 def test_instants_sort_as_moments_do(one: datetime, other: datetime) -> None:
     one, other = one.astimezone(UTC), other.astimezone(UTC)

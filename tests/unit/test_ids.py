@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from squidmesh.errors import InvalidInput
@@ -21,6 +21,7 @@ from squidmesh.ids import (
     runnable_key,
 )
 
+CALM = settings(deadline=None)
 identifiers = st.from_regex(r"[A-Za-z0-9._-]{1,64}", fullmatch=True)
 
 
@@ -31,6 +32,7 @@ def test_derived_ids_are_the_same_for_ever_and_everywhere() -> None:
     assert idempotency_key("9a1e", "pack") == "b41acf68-8c50-566e-aa0d-b9c3c8f046d1"
 
 
+@CALM
 @given(st.lists(st.lists(st.text(st.characters(codec="utf-8"))), min_size=2, max_size=6, unique_by=tuple))
 def test_other_parts_give_another_id(parts: list[list[str]]) -> None:
     assert len({derived_id("kind", *part) for part in parts}) == len(parts)
@@ -44,6 +46,7 @@ def test_an_idempotency_key_is_safe_in_any_header() -> None:
     assert re.fullmatch(r"[0-9a-f-]{36}", idempotency_key("läuft\n", "pack"))
 
 
+@CALM
 @given(identifiers, identifiers, st.integers(1, 10**6))
 def test_an_attempt_key_reads_back(run_id: str, step: str, attempt: int) -> None:
     assert parse_attempt_key(attempt_key(run_id, step, attempt)) == (run_id, step, attempt)
@@ -66,6 +69,7 @@ def test_a_digit_that_is_no_number_is_refused_in_an_attempt_key() -> None:
         parse_attempt_key("r/s#²")
 
 
+@CALM
 @given(st.text(st.characters(codec="utf-8"), min_size=1), st.text(st.characters(codec="utf-8"), min_size=1))
 def test_a_claim_hash_tells_claims_apart_and_not_what_they_are(one: str, other: str) -> None:
     assert (claim_hash(one) == claim_hash(other)) == (one == other)
