@@ -93,7 +93,7 @@ def _running(
     attempt, since = _attempt(definition, runnable), _length(now - claim.at)
     summary = f"{runnable.step} is running: {claim.owner} claimed {attempt} {since} ago"
     if runnable.lost:
-        summary += f", after {_lost(runnable)}; it runs alone in its process"
+        summary += f", after {_lost(runnable)}; it runs alone in its process, once what runs beside it has ended"
     return Explanation(
         run_id=state.run_id,
         reason="running",
@@ -201,19 +201,40 @@ def _approval(state: RunState, now: Instant) -> Explanation:
     )
 
 
+def _on_the_way(state: RunState) -> dict[str, Any]:
+    """What an ended run had to get over: error routes that were taken, and deliveries that were lost."""
+    found: dict[str, Any] = {}
+    for route in state.routes:
+        failed = state.runnables.get(route.source)
+        if route.on == "error" and failed is not None:
+            by = f" ({route.recovery})" if route.recovery else ""
+            error = f" with {_name(failed.error)}" if failed.error else ""
+            found["recovered"] = (
+                f"{route.source} failed{error} on attempt {failed.attempt}; {route.target} followed{by}"
+            )
+    lost = sum(runnable.lost for runnable in state.runnables.values())
+    return found | ({"lost_deliveries": lost} if lost else {})
+
+
+def _recovered(state: RunState) -> str:
+    routes = [route for route in state.routes if route.on == "error"]
+    return f", by way of {routes[-1].target}: {routes[-1].source} had failed for good" if routes else ""
+
+
 _FAILED: dict[str | None, Reason] = {"rejected": "rejected", "no_matching_transition": "no_matching_transition"}
 
 
 def _ended(state: RunState, now: Instant) -> Explanation:
     ended_at = state.ended_at if state.ended_at is not None else state.updated_at
     evidence: dict[str, Any] = {"ended_at": to_datetime(ended_at), "took": duration(ended_at - state.started_at)}
+    evidence |= _on_the_way(state)
     show = f"squidmesh runs show {state.run_id} --history"
     ago, took = _length(now - ended_at), _length(ended_at - state.started_at)
     if state.phase == "completed":
         return Explanation(
             run_id=state.run_id,
             reason="completed",
-            summary=f"the run completed {ago} ago, {took} after its start.",
+            summary=f"the run completed {ago} ago, {took} after its start{_recovered(state)}.",
             evidence=evidence,
             next_actions=(show,),
             as_of=to_datetime(now),

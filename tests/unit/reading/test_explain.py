@@ -179,6 +179,14 @@ def test_a_failure_tells_the_step_its_attempts_and_its_error():
     assert explanation.evidence["attempts"] == 1
 
 
+def test_a_run_that_recovered_tells_what_it_had_to_get_over():
+    told = failing_once(final=True).route("moria:error:home", recovery="compensation").passed("home").run_completed(at=9)
+    explanation = explained(told, at=20)
+    assert explanation.reason == "completed"
+    assert "by way of home: moria had failed for good" in explanation.summary
+    assert explanation.evidence["recovered"] == "moria failed with Balrog on attempt 1; home followed (compensation)"
+
+
 def test_a_rejection_tells_who_rejected():
     told = Told(Gate).asked("ask").decided("ask", "rejected").run_failed("rejected", "ask", at=9)
 
