@@ -27,6 +27,7 @@ from squidmesh.errors import (
     Snooze,
     SquidMeshError,
     StaleClaim,
+    StoreDamaged,
     UsageError,
     WorkflowError,
 )
@@ -78,6 +79,7 @@ __all__ = [
     "Snooze",
     "SquidMeshError",
     "StaleClaim",
+    "StoreDamaged",
     "UsageError",
     "Worker",
     "Workflow",

@@ -10,11 +10,16 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import NewType, Protocol
 
+from squidmesh.errors import InvalidInput
+
 Instant = NewType("Instant", int)
 """A moment: microseconds since 1970-01-01T00:00Z."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+_MILLISECOND = timedelta(milliseconds=1)
+_SECOND = timedelta(seconds=1)
+_DAY = timedelta(days=1)
 
 
 class Clock(Protocol):
@@ -48,5 +53,43 @@ def to_instant(moment: datetime) -> Instant:
 
 
 def seconds(value: timedelta | float | int) -> timedelta:
-    """Durations are ``timedelta`` or seconds everywhere in the public API; inside, they are ``timedelta``."""
-    return value if isinstance(value, timedelta) else timedelta(seconds=value)
+    """Durations are ``timedelta`` or seconds everywhere in the public API; inside, they are ``timedelta``.
+    ``TypeError`` for what is neither, and for a bool; ``ValueError`` or ``OverflowError`` for a number that is none.
+    """
+    given: object = value
+    if isinstance(given, timedelta):
+        return given
+    if isinstance(given, bool) or not isinstance(given, int | float):
+        raise TypeError(f"a {type(given).__name__} is no duration; allowed is a timedelta or a number of seconds")
+    return timedelta(seconds=given)
+
+
+def check_duration(value: object, *, field: str, least: timedelta, most: timedelta, note: str = "") -> timedelta:
+    """The duration that a caller gave, if it is within the bounds; otherwise :class:`InvalidInput` names them."""
+    try:
+        length = seconds(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError):
+        length = None
+    if length is None or not least <= length <= most:
+        allowed = f"allowed is {in_words(least)} to {in_words(most)}{note}, as timedelta or number of seconds"
+        raise InvalidInput(f"{_shown(value)} is refused; {allowed}", field=field)
+    return length
+
+
+def in_words(length: timedelta) -> str:
+    """For a message: ``50 ms``, ``2.5 s``, ``1 day``."""
+    if length >= _DAY and not length % _DAY:
+        return "1 day" if length == _DAY else f"{length // _DAY} days"
+    if timedelta(0) < length < _SECOND:
+        return f"{length / _MILLISECOND:g} ms"
+    return f"{length.total_seconds():g} s"
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, timedelta):
+        return in_words(value)
+    if value is None or isinstance(value, bool | float):
+        return repr(value)
+    if isinstance(value, int):
+        return str(value) if abs(value) < 10**18 else "such a number"
+    return f"a {type(value).__name__}"

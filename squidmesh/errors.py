@@ -29,6 +29,7 @@
         ├── SchemaOutOfDate          the store must be migrated first
         ├── SchemaTooNew             the store was written by a newer version
         ├── ForeignStore             a file or database that is not ours
+        ├── StoreDamaged             ours, but not as it was made: it must be restored
         ├── DataRefused              the store can not hold this very value
         └── CorruptHistory           an entry that fails its codec or checksum, or of a newer version
 
@@ -263,6 +264,10 @@ class SchemaTooNew(BackendError):
 
 class ForeignStore(BackendError):
     code = "foreign_store"
+
+
+class StoreDamaged(BackendError):
+    code = "store_damaged"
 
 
 class DataRefused(BackendError):

@@ -54,7 +54,7 @@ def parse_attempt_key(key: str) -> tuple[RunId, str, int]:
     """``(run_id, step, attempt)``. Step names hold no ``/`` or ``#``, so the key reads one way only."""
     runnable, _, attempt = key.rpartition("#")
     run_id, _, step = runnable.partition("/")
-    if not (run_id and step and attempt.isdigit()):
+    if not (run_id and step and attempt.isascii() and attempt.isdigit() and len(attempt) < 10):
         raise InvalidInput(f"{key!r} is no attempt key; allowed is run_id/step#attempt", field="item")
     return RunId(run_id), step, int(attempt)
 

@@ -8,20 +8,25 @@ from typing import Protocol
 
 from squidmesh.clock import Clock
 from squidmesh.errors import InvalidUrl
+from squidmesh.ports.bell import Bell
 from squidmesh_sqlite.journal import SqliteJournal
 from squidmesh_sqlite.leases import SqliteLeases
-from squidmesh_sqlite.pool import Gate, Pool
+from squidmesh_sqlite.pool import Durability, Gate, Pool
 from squidmesh_sqlite.schema import Schema
-from squidmesh_sqlite.wakeup import Bell, SqliteWakeup
+from squidmesh_sqlite.wakeup import SqliteWakeup
 
 _ALLOWED = "allowed are sqlite:///relative.db and sqlite:////absolute/path.db"
+_LONGEST_FOLDER, _LONGEST_NAME, _LONGEST_PATH = 255, 247, 504
+"""Bytes. SQLite adds up to eight to the name of the file, for those beside it."""
 
 
 def database_path(url: str) -> Path:
     """The file that the URL names; relative to the folder of the moment. ``InvalidUrl`` says what is allowed."""
 
     def refuse(why: str) -> InvalidUrl:
-        return InvalidUrl(f"{url!r} is refused: {why}; {_ALLOWED}", field="url")
+        shown = repr(url)
+        shown = shown if len(shown) < 200 else f"{shown[:200]}…"
+        return InvalidUrl(f"{shown} is refused: {why}; {_ALLOWED}", field="url")
 
     scheme, separator, path = url.partition("://")
     if scheme != "sqlite" or not separator:
@@ -29,15 +34,36 @@ def database_path(url: str) -> Path:
     if not path.startswith("/"):
         raise refuse("it names a host" if path else "it names no file")
     path = path[1:]
-    if "?" in path:
-        raise refuse("it has a query string, and there is nothing to set")
     if path == ":memory:":
         raise refuse("a store in memory is memory://")
     if not path.strip("/") or path.endswith("/"):
         raise refuse("it names no file")
+    try:
+        absolute = Path(path).absolute()
+    except OSError:
+        raise refuse("it is relative, and the present folder does not exist any more") from None
+    if why := _flaw(str(absolute)):
+        raise refuse(why)
+    return absolute
+
+
+def _flaw(path: str) -> str | None:
+    """Why no file of ours can have this path. The URL in full names it, so this is about what a URL can say, too."""
+    if "?" in path:
+        return "it has a query string, and there is nothing to set"
     if "\0" in path:
-        raise refuse("it holds a NUL character")
-    return Path(path).absolute()
+        return "it holds a NUL character"
+    try:
+        *folders, name = path.encode().split(b"/")
+    except UnicodeEncodeError:
+        return "it holds a lone surrogate"
+    if max(map(len, folders)) > _LONGEST_FOLDER:
+        return f"a folder's name is too long: up to {_LONGEST_FOLDER} bytes"
+    if len(name) > _LONGEST_NAME:
+        return f"the file's name is too long: up to {_LONGEST_NAME} bytes"
+    if len(path.encode()) > _LONGEST_PATH:
+        return f"it is too long: up to {_LONGEST_PATH} bytes"
+    return None
 
 
 class _Closable(Protocol):
@@ -49,36 +75,38 @@ class SqliteBackend:
 
     def __init__(self, url: str, *, clock: Clock, factory: type[sqlite3.Connection] = sqlite3.Connection) -> None:
         self.path = database_path(url)
+        self.url = f"sqlite:///{self.path}"
         self._clock = clock
         self._factory = factory
         self._schema = Schema(self.path, factory)
         self._gate = Gate()
         self._bell = Bell()
-        self._handed_out: list[_Closable] = []
+        self._handed_out: set[_Closable] = set()
+        """What is open of it: whoever is closed leaves."""
 
     def migrate(self) -> list[str]:
         return self._schema.migrate()
 
     def journal(self) -> SqliteJournal:
-        self._schema.ready()
-        journal = SqliteJournal(Pool(self.path, self._gate, "durable", self._factory), self._clock)
-        self._handed_out.append(journal)
-        return journal
+        return SqliteJournal(self._pool("durable"), self._clock)
 
     def leases(self) -> SqliteLeases:
+        return SqliteLeases(self._pool("ordered"), self._clock)
+
+    def _pool(self, durability: Durability) -> Pool:
         self._schema.ready()
-        leases = SqliteLeases(Pool(self.path, self._gate, "ordered", self._factory), self._clock)
-        self._handed_out.append(leases)
-        return leases
+        pool = Pool(self.path, self._gate, durability, self._factory, self._handed_out.discard)
+        self._handed_out.add(pool)
+        return pool
 
     def wakeup(self) -> SqliteWakeup:
-        wakeup = SqliteWakeup(self.path, self._bell)
-        self._handed_out.append(wakeup)
+        wakeup = SqliteWakeup(self.path, self._bell, self._handed_out.discard)
+        self._handed_out.add(wakeup)
         return wakeup
 
     def close(self) -> None:
-        while self._handed_out:
-            self._handed_out.pop().close()
+        for one in list(self._handed_out):
+            one.close()
 
 
 def backend(url: str, *, clock: Clock) -> SqliteBackend:

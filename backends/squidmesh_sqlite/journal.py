@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Sequence
+from operator import attrgetter
 
 import msgspec
 
@@ -24,7 +25,9 @@ from squidmesh.ports.journal_store import (
     ThreadRead,
 )
 from squidmesh.ports.lease_backend import LeaseChange
+from squidmesh.ports.pages import check_query, check_text
 from squidmesh_sqlite import leases, lists
+from squidmesh_sqlite.faults import translated
 from squidmesh_sqlite.pool import Pool
 from squidmesh_sqlite.statements import load
 
@@ -46,7 +49,8 @@ class SqliteJournal:
         if not groups:
             return []
         expected = _expected(groups)
-        threads = msgspec.json.encode(list(expected)).decode()
+        with translated(self._pool.path):
+            threads = msgspec.json.encode(list(expected)).decode()
         writes = _Writes(groups)  # before the lock is held; a conflict is rare
         with self._pool.write() as connection:
             found = {thread: revision or 0 for thread, revision in connection.execute(_SQL["revisions"], (threads,))}
@@ -71,6 +75,10 @@ class SqliteJournal:
             for index, revision, entry_id, body in rows:
                 thread = reads[index].thread
                 tails[index].append(Entry(thread=thread, revision=revision, entry_id=EntryId(entry_id), body=body))
+        # Every plan that we know of gives them in order, and to sort what is sorted is one look at each. An ORDER BY
+        # would have SQLite keep all bodies in a table of its own first.
+        for tail in tails:
+            tail.sort(key=_revision)
         return [History(checkpoint=point, tail=tuple(tail)) for point, tail in zip(points, tails, strict=True)]
 
     def _checkpoints(self, connection: sqlite3.Connection, threads: list[ThreadId]) -> dict[ThreadId, Checkpoint]:
@@ -88,14 +96,16 @@ class SqliteJournal:
         return None if row is None else row[0]
 
     def runs(self, query: RunQuery) -> RunPage:
+        below = check_query(query)
         with self._pool.read() as connection:
-            return lists.page(connection, query, self.now())
+            return lists.runs(connection, query, below, self.now())
 
     def run_row(self, run_id: str) -> RunRow | None:
         with self._pool.read() as connection:
             return lists.run_row(connection, run_id)
 
     def count_runs(self, *, workflow: str | None = None) -> dict[str, int]:
+        check_text(workflow, field="workflow")
         with self._pool.read() as connection:
             return lists.count_runs(connection, workflow, self.now())
 
@@ -121,6 +131,9 @@ def _judge(group: Group, revisions: dict[str, int]) -> Committed | Conflict:
         if revision != append.expected_revision:
             return Conflict(thread=append.thread, revision=revision)
     return Committed()
+
+
+_revision = attrgetter("revision")
 
 
 class _Writes:

@@ -6,21 +6,20 @@ import sqlite3
 from typing import Any
 
 from squidmesh.clock import Instant
-from squidmesh.errors import InvalidInput
 from squidmesh.journal.rows import AttemptRow, RunRow
 from squidmesh.ports.journal_store import RunPage, RunQuery
+from squidmesh.ports.pages import Place, page
 from squidmesh_sqlite.statements import load
 
 _SQL = load("lists")
 _RUN = RunRow.__struct_fields__
 _ATTEMPT = AttemptRow.__struct_fields__
 """The columns of the statements stand in the order of these fields."""
-_ABOVE_ALL = (2**63 - 1, "")
 _LAST_CHARACTER = chr(0x10FFFF)
 
 
-def page(connection: sqlite3.Connection, query: RunQuery, now: Instant) -> RunPage:
-    started_at, run_id = _ABOVE_ALL if query.after is None else _from_cursor(query.after)
+def runs(connection: sqlite3.Connection, query: RunQuery, below: Place, now: Instant) -> RunPage:
+    started_at, run_id = below
     asked = {
         "workflow": query.workflow,
         "status": query.status,
@@ -31,9 +30,7 @@ def page(connection: sqlite3.Connection, query: RunQuery, now: Instant) -> RunPa
         "run_id": run_id,
         "limit": query.limit + 1,  # one more tells whether there is a next page
     }
-    found = [_run(row) for row in connection.execute(_SQL[_narrowest(query)], asked)]
-    rows = tuple(found[: query.limit])
-    return RunPage(rows=rows, next=_to_cursor(rows[-1]) if rows and len(found) > len(rows) else None)
+    return page(query, [_run(row) for row in connection.execute(_SQL[_narrowest(query)], asked)])
 
 
 def _narrowest(query: RunQuery) -> str:
@@ -45,17 +42,6 @@ def _narrowest(query: RunQuery) -> str:
     if query.status not in (None, "completed"):
         return "of_status"
     return "newest" if query.workflow is None else "of_workflow"
-
-
-def _to_cursor(row: RunRow) -> str:
-    return f"{row.started_at}:{row.run_id}"
-
-
-def _from_cursor(cursor: str) -> tuple[int, str]:
-    started_at, _, run_id = cursor.partition(":")
-    if not (started_at.isdigit() and run_id):
-        raise InvalidInput(f"{cursor!r} is no cursor; allowed is the next of a page", field="after")
-    return int(started_at), run_id
 
 
 def run_row(connection: sqlite3.Connection, run_id: str) -> RunRow | None:

@@ -1,18 +1,18 @@
-"""Connections: opened when needed, once a process, and given back in a stack so that the warmest is used first."""
+"""Connections: opened when needed, and given back in a stack so that the warmest is used first."""
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Literal
 from urllib.parse import quote
 
-from squidmesh.errors import BackendError, BackendUnavailable, CommitUnknown
+from squidmesh.errors import BackendError, BackendUnavailable, CommitUnknown, UsageError
 from squidmesh_sqlite.faults import is_busy, translate, translated
+from squidmesh_sqlite.forks import FORKS
 from squidmesh_sqlite.statements import load
 
 BUSY_TIMEOUT = 5.0
@@ -28,13 +28,14 @@ class Gate:
     """One writer at a time within a process. SQLite would see to it too, but by sleeping and trying again."""
 
     def __init__(self) -> None:
-        self._pid = os.getpid()
+        self._lock = threading.Lock()
+
+    def renew(self) -> None:
+        """In the child of a fork: it may be held by a thread that is not here."""
         self._lock = threading.Lock()
 
     @contextmanager
     def passed(self, path: Path) -> Iterator[None]:
-        if self._pid != os.getpid():  # the lock may have been held by a thread that the fork left behind
-            self._pid, self._lock = os.getpid(), threading.Lock()
         lock = self._lock
         if not lock.acquire(timeout=BUSY_TIMEOUT):
             raise BackendUnavailable(f"{path} is busy: another thread has been writing for {BUSY_TIMEOUT} seconds")
@@ -44,8 +45,16 @@ class Gate:
             lock.release()
 
 
-def connect(path: Path, mode: Literal["ro", "rw", "rwc"], factory: type[sqlite3.Connection]) -> sqlite3.Connection:
-    """A bare connection: transactions only where they are written, usable from any thread (one at a time)."""
+Mode = Literal["rw", "rwc", "ro", "ro&immutable=1"]
+"""How a file is opened: ``rwc`` makes it, ``ro`` changes nothing but may wait, ``immutable`` leaves no trace at all."""
+
+
+def connect(path: Path, mode: Mode, factory: type[sqlite3.Connection]) -> sqlite3.Connection:
+    """A bare connection: transactions only where they are written, usable from any thread (one at a time).
+
+    It is opened, used and closed within :meth:`squidmesh_sqlite.forks.Forks.steady`.
+    """
+    FORKS.check(path)
     return sqlite3.connect(
         f"file:{quote(str(path))}?mode={mode}",
         uri=True,
@@ -58,7 +67,9 @@ def connect(path: Path, mode: Literal["ro", "rw", "rwc"], factory: type[sqlite3.
 
 
 class Pool:
-    """``durability`` names what a commit means; see ``sql/connection.sql``. ``factory`` is there for tests."""
+    """``durability`` names what a commit means; see ``sql/connection.sql``. ``factory`` is there for tests;
+    ``on_close`` is told who was closed.
+    """
 
     def __init__(
         self,
@@ -66,24 +77,32 @@ class Pool:
         gate: Gate,
         durability: Durability = "durable",
         factory: type[sqlite3.Connection] = sqlite3.Connection,
+        on_close: Callable[[Pool], None] = lambda pool: None,
     ) -> None:
         self.path = path
         self._gate = gate
         self._durable = durability == "durable"
         self._pragmas = _SQL[durability]
         self._factory = factory
-        self._pid = os.getpid()
+        self._on_close = on_close
         self._idle: list[sqlite3.Connection] = []
-        self._foreign: list[sqlite3.Connection] = []
+        self._inherited: list[sqlite3.Connection] = []
         """Of the process that forked this one: they may neither be used here nor closed."""
         self._closed = False
+        FORKS.watch(self)
+
+    def before_fork(self) -> None:
+        self._close_idle()
+
+    def after_fork(self) -> bool:
+        self._gate.renew()
+        self._inherited += self._idle
+        self._idle = []
+        return bool(self._inherited)
 
     def _take(self) -> sqlite3.Connection:
         if self._closed:
-            raise BackendUnavailable(f"{self.path} is closed")
-        if self._pid != os.getpid():
-            self._foreign += self._idle
-            self._pid, self._idle = os.getpid(), []
+            raise UsageError(f"this store is closed ({self.path})", code="store_closed")
         try:
             return self._idle.pop()
         except IndexError:
@@ -102,21 +121,22 @@ class Pool:
     def _give(self, connection: sqlite3.Connection) -> None:
         self._idle.append(connection)
         if self._closed:  # meanwhile
-            self.close()
+            self._close_idle()
 
     @contextmanager
     def read(self) -> Iterator[sqlite3.Connection]:
         """Each statement sees the store as of its own beginning."""
-        connection = self._take()
-        try:
-            yield connection
-        except (sqlite3.Error, OverflowError, UnicodeError) as error:
-            connection.close()
-            raise translate(error, self.path) from error
-        except BaseException:
-            connection.close()
-            raise
-        self._give(connection)
+        with FORKS.steady(self.path):
+            connection = self._take()
+            try:
+                yield connection
+            except (sqlite3.Error, OverflowError, UnicodeError) as error:
+                connection.close()
+                raise translate(error, self.path) from error
+            except BaseException:
+                connection.close()
+                raise
+            self._give(connection)
 
     @contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:
@@ -124,7 +144,7 @@ class Pool:
 
         Nothing is written when this raises, except perhaps under ``CommitUnknown`` (only a durable pool raises it).
         """
-        with self._gate.passed(self.path):
+        with self._gate.passed(self.path), FORKS.steady(self.path):
             connection = self._take()
             try:
                 connection.execute(_BEGIN)
@@ -167,9 +187,13 @@ class Pool:
         return CommitUnknown(f"{self.path}: a commit failed, and may have happened all the same: {error} [{name}]")
 
     def close(self) -> None:
-        """Closes what is idle now; what is in use is closed when it is given back."""
+        """Closes what is idle now; what is in use is closed when it is given back. A second time does nothing."""
         self._closed = True
-        if self._pid != os.getpid():
-            return
+        with FORKS.steady(self.path):
+            self._close_idle()
+        self._on_close(self)
+
+    def _close_idle(self) -> None:
         while self._idle:
-            self._idle.pop().close()
+            with suppress(IndexError, sqlite3.Error):  # another thread took it; or it is lost either way
+                self._idle.pop().close()

@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
+import stat
 import threading
 import time
 from contextlib import closing
 from pathlib import Path
 
-from squidmesh.errors import BackendUnavailable, ForeignStore, InvalidUrl, SchemaOutOfDate, SchemaTooNew
-from squidmesh_sqlite.faults import is_busy, is_no_database, translated
+from squidmesh.errors import (
+    BackendUnavailable,
+    ForeignStore,
+    InvalidUrl,
+    SchemaOutOfDate,
+    SchemaTooNew,
+    StoreDamaged,
+)
+from squidmesh_sqlite.faults import is_busy, translated
+from squidmesh_sqlite.forks import FORKS
 from squidmesh_sqlite.pool import BUSY_TIMEOUT, connect
 from squidmesh_sqlite.statements import load, migrations
 
 APPLICATION_ID = 1397837105
 """Our files carry it in their header, as the bytes ``SQM1``."""
 
-_HEADER = b"SQLite format 3\0"
-_HEADER_SIZE = 100
-_APPLICATION_ID_AT = slice(68, 72)
-_FORMAT_AT = 18
-_WRITE_AHEAD = 2
+_SMALLEST = 512
+"""Bytes: the smallest page that SQLite knows, so the smallest file that has something in it."""
+_NO_SUCH_PLACE = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG}
 _SQL = load("schema")
 _BEGIN, _COMMIT = load("connection")["begin"], load("connection")["commit"]
 
@@ -30,23 +38,32 @@ class Schema:
     """Looks once a process; a file that was ready stays ready."""
 
     def __init__(self, path: Path, factory: type[sqlite3.Connection]) -> None:
-        self._path = path
+        self.path = path
         self._factory = factory
         self._lock = threading.Lock()
-        self._ready_in: int | None = None
+        self._ready = False
+        FORKS.watch(self)
+
+    def before_fork(self) -> None:
+        """Keeps no connection."""
+
+    def after_fork(self) -> bool:
+        self._lock = threading.Lock()
+        self._ready = False
+        return False
 
     def ready(self) -> None:
         """Creates and migrates a new file. Raises for any other that is not ours, or not of this version."""
-        with self._lock:
-            if self._ready_in == os.getpid():
+        with FORKS.steady(self.path), self._lock:
+            if self._ready:
                 return
             if self._is_new() or not self._is_up_to_date():
                 self._migrate()
-            self._ready_in = os.getpid()
+            self._ready = True
 
     def migrate(self) -> list[str]:
         """Brings the file up to date, creating it if need be; returns the names of the migrations applied."""
-        with self._lock:
+        with FORKS.steady(self.path), self._lock:
             self._is_new()
             return self._migrate()
 
@@ -54,60 +71,89 @@ class Schema:
 
     def _is_new(self) -> bool:
         """Whether there is nothing in the file yet. Raises if there is something that is not ours."""
-        path = self._path
-        if not path.parent.is_dir():
-            raise InvalidUrl(f"{path}: the folder {path.parent} does not exist; create it first", field="url")
-        if path.is_dir():
-            raise InvalidUrl(f"{path} is a folder; name a file", field="url")
-        if not os.access(path.parent, os.W_OK | os.X_OK):
-            raise BackendUnavailable(f"{path} can not be used: its folder can not be written to")
-        if path.exists() and not os.access(path, os.W_OK):
-            raise BackendUnavailable(f"{path} can not be used: it can not be written to")
-        try:
-            with path.open("rb") as file:
-                header = file.read(_HEADER_SIZE)
-        except FileNotFoundError:
+        size = self._size()
+        if size == 0:
             return True
-        except OSError as error:
-            raise BackendUnavailable(f"{path} can not be read: {error.strerror}") from error
-        if not header:
-            return True
-        if len(header) < _HEADER_SIZE or not header.startswith(_HEADER):
-            raise ForeignStore(f"{path} is no SQLite database, and was left alone")
-        mark = int.from_bytes(header[_APPLICATION_ID_AT], "big")
+        if size < _SMALLEST:
+            raise self._no_database()
+        mark, empty = self._glance()
         if mark == APPLICATION_ID:
             return False
-        if mark != 0 or header[_FORMAT_AT] == _WRITE_AHEAD:  # ours are marked before they are switched to that
-            raise ForeignStore(f"{path} is the database of another program, and was left alone")
+        if not empty or self._has_log():  # ours are marked before they have one
+            raise self._of_another_program()
         return self._is_empty()
 
-    def _is_empty(self) -> bool:
-        """Of a database without our mark: whether it holds nothing at all. Looks without writing."""
+    def _size(self) -> int:
+        """In bytes, 0 where there is no file. Raises where there can be none, or where we may not write."""
+        path = self.path
+        folder, file = self._found(path.parent), self._found(path)
+        if folder is None or not stat.S_ISDIR(folder.st_mode):
+            raise InvalidUrl(f"{path}: the folder {path.parent} does not exist; create it first", field="url")
+        if file is not None and not stat.S_ISREG(file.st_mode):
+            kind = "a folder" if stat.S_ISDIR(file.st_mode) else "no regular file"
+            raise InvalidUrl(f"{path} is {kind}; name a file", field="url")
+        if not os.access(path.parent, os.W_OK | os.X_OK):
+            raise BackendUnavailable(f"{path} can not be used: its folder can not be written to")
+        if file is not None and not os.access(path, os.W_OK):
+            raise BackendUnavailable(f"{path} can not be used: it can not be written to")
+        return 0 if file is None else file.st_size
+
+    def _found(self, place: Path) -> os.stat_result | None:
         try:
-            with translated(self._path), closing(connect(self._path, "ro", self._factory)) as connection:
+            return place.stat()
+        except OSError as error:
+            if error.errno in _NO_SUCH_PLACE:
+                return None
+            raise BackendUnavailable(f"{self.path} can not be used: {place}: {error.strerror}") from error
+
+    def _has_log(self) -> bool:
+        return self.path.with_name(f"{self.path.name}-wal").exists()
+
+    def _glance(self) -> tuple[int, bool]:
+        """The mark of the main file, and whether it holds nothing. Waits for nobody and leaves no trace.
+
+        Never by opening the file ourselves: to close it would give up all locks that this process has on it, and other
+        connections, of ours or of the host, rely on theirs.
+        """
+        try:
+            with translated(self.path), closing(connect(self.path, "ro&immutable=1", self._factory)) as connection:
+                connection.execute(_SQL["as_it_is"])
+                (mark,) = connection.execute(_SQL["application_id"]).fetchone()
+                return mark, mark == 0 and connection.execute(_SQL["count_objects"]).fetchone() == (0,)
+        except StoreDamaged as error:
+            raise self._no_database() from error
+
+    def _is_empty(self) -> bool:
+        """Of a database without our mark: whether it holds nothing at all, as its writers see it."""
+        try:
+            with translated(self.path), closing(connect(self.path, "ro", self._factory)) as connection:
                 (application_id,) = connection.execute(_SQL["application_id"]).fetchone()
                 (objects,) = connection.execute(_SQL["count_objects"]).fetchone()
-        except BackendUnavailable as error:
-            if isinstance(error.__cause__, sqlite3.Error) and not is_no_database(error.__cause__):
-                raise
-            raise ForeignStore(f"{self._path} is no database of Squid Mesh, and was left alone") from error
+        except StoreDamaged as error:
+            raise self._no_database() from error
         if application_id == APPLICATION_ID:  # created by another process just now
             return bool(objects == 0)
         if application_id != 0 or objects != 0:
-            raise ForeignStore(f"{self._path} is the database of another program, and was left alone")
+            raise self._of_another_program()
         return True
+
+    def _no_database(self) -> ForeignStore:
+        return ForeignStore(f"{self.path} is no SQLite database, and was left alone")
+
+    def _of_another_program(self) -> ForeignStore:
+        return ForeignStore(f"{self.path} is the database of another program, and was left alone")
 
     # --------------------------------------------------------------------------------------------- is it up to date
 
     def _is_up_to_date(self) -> bool:
         """False for a file whose creator died at it; raises for one that an operator must migrate."""
         newest = migrations()[-1].number
-        with translated(self._path), closing(connect(self._path, "rw", self._factory)) as connection:
+        with translated(self.path), closing(connect(self.path, "rw", self._factory)) as connection:
             version = self._version(connection)
             if version == 0 and connection.execute(_SQL["count_objects"]).fetchone() == (0,):
                 return False
             if version < newest:
-                raise SchemaOutOfDate(f"{self._path} has schema {version}, and {newest} is needed: migrate it first")
+                raise SchemaOutOfDate(f"{self.path} has schema {version}, and {newest} is needed: migrate it first")
             self._write_ahead(connection)
         return True
 
@@ -116,13 +162,13 @@ class Schema:
         version: int = connection.execute(_SQL["user_version"]).fetchone()[0]
         newest = migrations()[-1].number
         if version > newest:
-            raise SchemaTooNew(f"{self._path} has schema {version}, and only {newest} is known: update Squid Mesh")
+            raise SchemaTooNew(f"{self.path} has schema {version}, and only {newest} is known: update Squid Mesh")
         return version
 
     def _migrate(self) -> list[str]:
         """Each migration is one transaction, and looks at the version in it: two processes may both try."""
         applied = []
-        with translated(self._path), closing(connect(self._path, "rwc", self._factory)) as connection:
+        with translated(self.path), closing(connect(self.path, "rwc", self._factory)) as connection:
             for migration in migrations():
                 connection.execute(_BEGIN)
                 if self._version(connection) < migration.number:
@@ -146,5 +192,5 @@ class Schema:
                 time.sleep(0.01)
             else:
                 if mode != "wal":
-                    raise BackendUnavailable(f"{self._path} can not be used: its folder allows no write-ahead log")
+                    raise BackendUnavailable(f"{self.path} can not be used: its folder allows no write-ahead log")
                 return

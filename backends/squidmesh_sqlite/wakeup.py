@@ -5,9 +5,13 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
+from squidmesh.ports.bell import Bell
+from squidmesh_sqlite.forks import FORKS
 from squidmesh_sqlite.pool import connect
 from squidmesh_sqlite.statements import load
 
@@ -16,33 +20,25 @@ _SHORTEST, _LONGEST = 0.005, 0.250
 """Seconds between two looks at the file: double each time."""
 
 
-class Bell:
-    """Counts its rings, so that a ring between two waits is not missed."""
-
-    def __init__(self) -> None:
-        self.rings = 0
-        self.changed = threading.Condition()
-
-    def ring(self) -> None:
-        with self.changed:
-            self.rings += 1
-            self.changed.notify_all()
-
-
 class SqliteWakeup:
     """One sleeper, with a connection of its own: SQLite counts the commits of all *other* connections for it.
 
-    All wakeups of one backend share a bell: a poke of any of them ends the wait of each.
+    All wakeups of one backend share a bell: a poke of any of them ends the wait of each. ``on_close`` is told who was
+    closed.
     """
 
-    def __init__(self, path: Path, bell: Bell) -> None:
-        self._path = path
+    def __init__(self, path: Path, bell: Bell, on_close: Callable[[SqliteWakeup], None]) -> None:
+        self.path = path
         self._bell = bell
+        self._on_close = on_close
         self._heard = bell.rings
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
+        self._inherited: sqlite3.Connection | None = None
+        """Of the process that forked this one: it may neither be used here nor closed."""
         self._seen: int | None = None
         self._closed = False
+        FORKS.watch(self)
         self._changed()  # from here on nothing is missed, also before the first wait
 
     def poke(self) -> None:
@@ -53,23 +49,19 @@ class SqliteWakeup:
         pause = _SHORTEST
         while not self._changed():
             rest = ends - time.monotonic()
-            if rest <= 0 or self._rung(min(pause, rest)):
+            if rest <= 0 or self._bell.wait(self._heard, rest if self._closed else min(pause, rest)):
                 break
             pause = min(2 * pause, _LONGEST)
         self._heard = self._bell.rings
 
-    def _rung(self, within: float) -> bool:
-        with self._bell.changed:
-            return self._bell.changed.wait_for(lambda: self._bell.rings != self._heard, within)
-
     def _changed(self) -> bool:
         """Whether anybody has committed since the last look. A file that can not be read has not changed."""
-        with self._lock:
+        with FORKS.steady(self.path), self._lock:
             if self._closed:
-                return True
+                return False
             try:
                 if self._connection is None:
-                    self._connection = connect(self._path, "rw", sqlite3.Connection)
+                    self._connection = connect(self.path, "rw", sqlite3.Connection)
                 (version,) = self._connection.execute(_DATA_VERSION).fetchone()
             except sqlite3.Error:
                 return False
@@ -77,9 +69,32 @@ class SqliteWakeup:
             return bool(seen != version)
 
     def close(self) -> None:
-        with self._lock:
+        """A second time does nothing."""
+        with FORKS.steady(self.path), self._lock:
             self._closed = True
-            if self._connection is not None:
-                self._connection.close()
-                self._connection = None
+            self._close_idle()
         self._bell.ring()
+        self._on_close(self)
+
+    def _close_idle(self) -> None:
+        if self._connection is not None:
+            with suppress(sqlite3.Error):
+                self._connection.close()
+            self._connection = None
+
+    # -------------------------------------------------------------------------------------------------- a fork
+
+    def before_fork(self) -> None:
+        """The next look opens another connection, whose count is another one too: it then says that there is news."""
+        if self._lock.acquire(blocking=False):
+            try:
+                self._close_idle()
+            finally:
+                self._lock.release()
+
+    def after_fork(self) -> bool:
+        self._lock = threading.Lock()
+        self._bell.renew()
+        self._inherited = self._inherited or self._connection
+        self._connection = self._seen = None
+        return self._inherited is not None

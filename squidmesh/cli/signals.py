@@ -51,7 +51,7 @@ class Events(Generic[E]):
             self._waker.send(b"\0")
 
     def get(self, timeout: float | None = None) -> E | Signalled:
-        """The next event; ``queue.Empty`` if none has come after ``timeout`` seconds, or perhaps earlier."""
+        """The next event; ``queue.Empty`` if none has come for ``timeout`` seconds."""
         while True:
             with suppress(Empty):
                 return self._queue.get_nowait()

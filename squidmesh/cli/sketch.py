@@ -22,7 +22,7 @@ _LEFT_PORT, _MIDDLE_PORT, _RIGHT_PORT, _FOREIGN_PORT = 2, 5, 8, 11
 left or the right, on that side. A lane that passes by on its way to another column keeps to the last one. So no two
 lines ever share a vertical, unless they lead to the same box.
 """
-_MOST_TRIED = 6
+_MOST_TRIED = 5
 
 _PENS = {"selected": Pen.HEAVY, "pending": Pen.LIGHT, "skipped": Pen.DASHED, "blocked": Pen.DASHED}
 EDGE_STYLES = {"selected": "bold", "pending": "", "skipped": "dim", "blocked": "dim"}

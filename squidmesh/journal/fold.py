@@ -12,7 +12,6 @@ from typing import TypeVar, assert_never
 from squidmesh.journal import facts
 from squidmesh.journal.facts import AnyFact
 from squidmesh.journal.state import (
-    OPEN_ATTEMPT,
     ClaimState,
     GateState,
     RouteState,
@@ -103,7 +102,7 @@ def _begin(fact: AnyFact) -> RunState:
 
 def _schedule(state: RunState, fact: facts.AttemptScheduled) -> None:
     former = state.runnables.get(fact.step)
-    if former is not None and (former.status in OPEN_ATTEMPT or fact.attempt != former.attempt + 1):
+    if former is not None and (former.status != "failed" or fact.attempt != former.attempt + 1):  # I5
         raise IllegalFact(f"attempt {fact.attempt} of {fact.step} after attempt {former.attempt} ({former.status})")
     status = ATTEMPT[None, type(fact)]
     state.runnables[fact.step] = RunnableState(

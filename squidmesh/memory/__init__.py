@@ -6,6 +6,6 @@ The journal keeps threads and rows; the leases behave like a backend with a memo
 from squidmesh.memory.connect import MemoryBackend, backend
 from squidmesh.memory.journal import MemoryJournal
 from squidmesh.memory.leases import MemoryLeases
-from squidmesh.memory.wakeup import Bell, MemoryWakeup
+from squidmesh.memory.wakeup import MemoryWakeup
 
-__all__ = ["Bell", "MemoryBackend", "MemoryJournal", "MemoryLeases", "MemoryWakeup", "backend"]
+__all__ = ["MemoryBackend", "MemoryJournal", "MemoryLeases", "MemoryWakeup", "backend"]

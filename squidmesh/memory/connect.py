@@ -3,33 +3,29 @@
 from __future__ import annotations
 
 import re
-from functools import cached_property
 
 from squidmesh.clock import Clock
 from squidmesh.errors import InvalidUrl
 from squidmesh.memory.journal import MemoryJournal
 from squidmesh.memory.leases import MemoryLeases
-from squidmesh.memory.wakeup import Bell, MemoryWakeup
+from squidmesh.memory.wakeup import MemoryWakeup
+from squidmesh.ports.bell import Bell
 
 _URL = re.compile(r"memory://[A-Za-z0-9._-]{0,128}")
 
 
 class MemoryBackend:
-    """One private memory. The name in the URL is only for people: two backends never share anything."""
+    """One private memory, which ends when it is closed. The name in the URL is only for people: two backends never
+    share anything.
+    """
 
     def __init__(self, url: str, *, clock: Clock) -> None:
         if not _URL.fullmatch(url):
             raise InvalidUrl(f"{url!r} is refused; allowed are memory:// and memory://name", field="url")
-        self._clock = clock
+        self.url = url
+        self._journal = MemoryJournal(clock)
+        self._leases = MemoryLeases(clock)
         self._bell = Bell()
-
-    @cached_property
-    def _journal(self) -> MemoryJournal:
-        return MemoryJournal(self._clock)
-
-    @cached_property
-    def _leases(self) -> MemoryLeases:
-        return MemoryLeases(self._clock)
 
     def migrate(self) -> list[str]:
         return []
@@ -44,6 +40,8 @@ class MemoryBackend:
         return MemoryWakeup(self._bell)
 
     def close(self) -> None:
+        self._journal.close()
+        self._leases.close()
         self._bell.ring()
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import threading
 from collections import Counter
 from collections.abc import Sequence
 
 from squidmesh.clock import Clock, Instant
-from squidmesh.errors import DataRefused, InvalidInput
+from squidmesh.errors import DataRefused
 from squidmesh.ids import Fingerprint, ThreadId
 from squidmesh.journal.rows import AttemptRow, RunRow
+from squidmesh.memory.door import Door
 from squidmesh.ports.journal_store import (
     Append,
     Checkpoint,
@@ -22,14 +22,15 @@ from squidmesh.ports.journal_store import (
     RunQuery,
     ThreadRead,
 )
+from squidmesh.ports.pages import check_query, check_text, page, place
 
 
 class MemoryJournal:
-    """One lock stands for the transaction. Leases in a group are not for this store and are passed over."""
+    """Leases in a group are not for this store and are passed over."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._lock = threading.RLock()
+        self._door = Door()
         self._threads: dict[str, list[Entry]] = {}
         self._checkpoints: dict[str, Checkpoint] = {}
         self._definitions: dict[str, bytes] = {}
@@ -45,7 +46,7 @@ class MemoryJournal:
         threads = [append.thread for group in groups for append in group.appends]
         if len(threads) != len(set(threads)):
             raise DataRefused("a thread occurs twice in one commit; allowed is once")
-        with self._lock:
+        with self._door:
             return [self._commit(group) for group in groups]
 
     def _commit(self, group: Group) -> Committed | Conflict:
@@ -73,7 +74,7 @@ class MemoryJournal:
             self._agenda[row.item] = row
 
     def read(self, reads: Sequence[ThreadRead], *, whole: bool = False) -> list[History]:
-        with self._lock:
+        with self._door:
             return [self._read(read, whole) for read in reads]
 
     def _read(self, read: ThreadRead, whole: bool) -> History:
@@ -82,40 +83,40 @@ class MemoryJournal:
         return History(checkpoint=checkpoint, tail=tuple(self._threads.get(read.thread, ())[after:]))
 
     def entry(self, thread: ThreadId, revision: int) -> Entry | None:
-        with self._lock:
+        with self._door:
             entries = self._threads.get(thread, ())
             return entries[revision - 1] if 1 <= revision <= len(entries) else None
 
     def definition(self, fingerprint: Fingerprint) -> bytes | None:
-        return self._definitions.get(fingerprint)
+        with self._door:
+            return self._definitions.get(fingerprint)
 
     # ---------------------------------------------------------------------------------------------------- rows
 
     def runs(self, query: RunQuery) -> RunPage:
-        now = self.now()
-        below = None if query.after is None else _from_cursor(query.after)
-        with self._lock:
-            found = [row for row in self._runs.values() if _matches(row, query, now)]
-        found = sorted((row for row in found if below is None or _age(row) < below), key=_age, reverse=True)
-        rows = tuple(found[: query.limit])
-        return RunPage(rows=rows, next=_to_cursor(rows[-1]) if rows and len(found) > len(rows) else None)
+        now, below = self.now(), check_query(query)
+        with self._door:
+            found = [row for row in self._runs.values() if place(row) < below and _matches(row, query, now)]
+        return page(query, sorted(found, key=place, reverse=True))
 
     def run_row(self, run_id: str) -> RunRow | None:
-        return self._runs.get(run_id)
+        with self._door:
+            return self._runs.get(run_id)
 
     def count_runs(self, *, workflow: str | None = None) -> dict[str, int]:
+        check_text(workflow, field="workflow")
         now = self.now()
-        with self._lock:
+        with self._door:
             rows = [row for row in self._runs.values() if workflow in (None, row.workflow)]
         return dict(Counter(_status(row, now) for row in rows))
 
     def open_attempts(self, *, run_id: str | None = None, limit: int = 1000, after: str = "") -> list[AttemptRow]:
-        with self._lock:
+        with self._door:
             rows = [row for row in self._agenda.values() if row.item > after and run_id in (None, row.run_id)]
         return sorted(rows, key=lambda row: row.item)[:limit]
 
     def close(self) -> None:
-        """Nothing to give back: the memory ends with its backend."""
+        self._door.close()
 
 
 def _status(row: RunRow, now: int) -> str:
@@ -131,18 +132,3 @@ def _matches(row: RunRow, query: RunQuery, now: int) -> bool:
         and query.status in (None, _status(row, now))
         and (not query.text or row.run_id.startswith(query.text) or (row.key or "").startswith(query.text))
     )
-
-
-def _age(row: RunRow) -> tuple[int, str]:
-    return row.started_at, row.run_id
-
-
-def _to_cursor(row: RunRow) -> str:
-    return f"{row.started_at}:{row.run_id}"
-
-
-def _from_cursor(cursor: str) -> tuple[int, str]:
-    started_at, _, run_id = cursor.partition(":")
-    if not (started_at.isdigit() and run_id):
-        raise InvalidInput(f"{cursor!r} is no cursor; allowed is the next of a page", field="after")
-    return int(started_at), run_id

@@ -7,7 +7,6 @@ next grant: its holder may still settle or release, as long as nobody took over.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -17,6 +16,7 @@ from uuid import uuid4
 from squidmesh.clock import Clock, Instant, duration, micros
 from squidmesh.errors import RecordedClaim
 from squidmesh.ids import AttemptKey, ClaimHash, ClaimId, claim_hash
+from squidmesh.memory.door import Door
 from squidmesh.ports.lease_backend import Beat, Claim, Grants, Handover, Item, QueueStats, Release, Settlement
 
 _Order = tuple[int, int]
@@ -62,7 +62,7 @@ class MemoryLeases:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._lock = threading.RLock()
+        self._door = Door()
         self._incarnation = uuid4().hex
         self._items: dict[str, _Held] = {}
         self._tombstones: dict[str, tuple[_Order, int]] = {}
@@ -77,7 +77,7 @@ class MemoryLeases:
     # -------------------------------------------------------------------------------------------------- offers
 
     def offer(self, items: Sequence[Item]) -> None:
-        with self._lock:
+        with self._door:
             for item in items:
                 self._put(item, (item.generation, item.floor), item.recorded)
 
@@ -117,7 +117,7 @@ class MemoryLeases:
         if limit < 1:
             return Grants(claims=())
         request = (owner, claim_hash(request_id))
-        with self._lock:
+        with self._door:
             now = self._clock.now()
             self._longest = max(self._longest, lease)
             repeated = [h for h in self._items.values() if h.leased(now) and h.lease and h.lease.request == request]
@@ -165,7 +165,7 @@ class MemoryLeases:
         return held if (held.lease.claim_hash, held.lease.fence) == (claim.hash, claim.fence) else None
 
     def heartbeat(self, claims: Sequence[Claim]) -> list[Beat]:
-        with self._lock:
+        with self._door:
             return [self._beat(claim) for claim in claims]
 
     def _beat(self, claim: Claim) -> Beat:
@@ -179,7 +179,7 @@ class MemoryLeases:
         return Beat.EXTENDED
 
     def settle(self, settlements: Sequence[Settlement]) -> None:
-        with self._lock:
+        with self._door:
             for settlement in settlements:
                 self._end(settlement.claim)
                 self.offer(settlement.offers)
@@ -218,7 +218,7 @@ class MemoryLeases:
         self._put(item, (item.generation, handover.fence), holder)
 
     def release(self, releases: Sequence[Release]) -> None:
-        with self._lock:
+        with self._door:
             for release in releases:
                 held = self._current(release.claim)
                 if held is None:
@@ -234,13 +234,13 @@ class MemoryLeases:
     # --------------------------------------------------------------------------------------------------- lists
 
     def items(self, queue: str, *, after: str = "", limit: int = 1000) -> list[Item]:
-        with self._lock:
+        with self._door:
             now = self._clock.now()
             found = sorted((held for held in self._queue(queue) if held.item.key > after), key=lambda h: h.item.key)
             return [_describe(held, now) for held in found[:limit]]
 
     def stats(self, queues: Sequence[str]) -> list[QueueStats]:
-        with self._lock:
+        with self._door:
             return [self._stats(queue, self._clock.now()) for queue in queues]
 
     def _stats(self, queue: str, now: Instant) -> QueueStats:
@@ -256,7 +256,7 @@ class MemoryLeases:
         )
 
     def close(self) -> None:
-        """Nothing to give back: the memory ends with its backend."""
+        self._door.close()
 
 
 def _claim(held: _Held, request_id: str, incarnation: str) -> Claim:

@@ -12,24 +12,38 @@ from squidmesh.ports.lease_backend import LeaseBackend
 class Backend(Protocol):
     """One technology at one address. Opening it touches nothing; each method connects when it is called."""
 
+    @property
+    def url(self) -> str:
+        """The address in full: it names the same store from wherever, and whenever, it is opened again."""
+        ...
+
     def migrate(self) -> list[str]:
         """Brings the schema up to date, creating what is missing; returns the names of the migrations applied."""
         ...
 
     def journal(self) -> JournalStore:
-        """Raises ``SchemaOutOfDate``, ``SchemaTooNew``, ``ForeignStore``, ``BackendUnavailable``, or ``InvalidUrl``."""
+        """Raises ``SchemaOutOfDate``, ``SchemaTooNew``, ``ForeignStore``, ``StoreDamaged``, ``BackendUnavailable``, or
+        ``InvalidUrl``.
+        """
         ...
 
     def leases(self) -> LeaseBackend:
         """The lease backend at this address: journal leases where the journal's own database keeps them."""
         ...
 
-    def wakeup(self) -> Wakeup: ...
+    def wakeup(self) -> Wakeup:
+        """Of its own for each sleeper, who closes it."""
+        ...
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Closes all that was handed out and is still open."""
+        ...
 
 
 class BackendFactory(Protocol):
-    """What the entry point names. ``clock`` is used by embedded backends only; servers have clocks of their own."""
+    """What the entry point names. ``clock`` is used by embedded backends only; servers have clocks of their own.
+
+    Raises ``InvalidUrl``. What is relative in the URL is resolved here, and never again.
+    """
 
     def __call__(self, url: str, *, clock: Clock) -> Backend: ...

@@ -91,7 +91,10 @@ class History(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RunQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """Newest first. ``after`` is the cursor of the previous page. ``text`` matches a run id or a key from its start."""
+    """Newest first. ``after`` is the cursor of the previous page. ``text`` matches a run id or a key from its start.
+
+    What a store refuses of it, with ``InvalidInput``, is told by :func:`squidmesh.ports.pages.check_query`.
+    """
 
     workflow: str | None = None
     status: str | None = None
@@ -110,7 +113,9 @@ class RunPage(msgspec.Struct, frozen=True, kw_only=True):
 
 class JournalStore(Protocol):
     """Thread-safe. Raises ``BackendUnavailable`` where the same call may work later, ``CommitUnknown`` where a commit
-    may or may not have happened, ``DataRefused`` where it can not hold the data.
+    may or may not have happened, ``DataRefused`` where it can not hold the data. What no repetition helps against is
+    ``StoreDamaged``, or a ``UsageError``: ``store_closed`` after :meth:`close`, and ``forked`` in a child process that
+    can not share what its parent had open.
     """
 
     def now(self) -> Instant:
@@ -150,7 +155,11 @@ class JournalStore(Protocol):
 
 
 class Wakeup(Protocol):
-    """Lets an idle pump sleep until there may be something to do. A hint only: nothing depends on it but speed."""
+    """Lets an idle pump sleep until there may be something to do. A hint only: nothing depends on it but speed.
+
+    A closed one looks at the store no more. It can still be poked and waited for: who forgot that it is closed sleeps
+    as long as it said, and does not spin.
+    """
 
     def poke(self) -> None:
         """From any thread of this process: end the present (or the next) :meth:`wait`."""
@@ -160,4 +169,6 @@ class Wakeup(Protocol):
         """Returns when poked, when the store may have changed, or after ``timeout``."""
         ...
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Gives back what it holds. Ends the present (or the next) :meth:`wait`."""
+        ...

@@ -117,7 +117,8 @@ class QueueStats(msgspec.Struct, frozen=True, kw_only=True):
 
 class LeaseBackend(Protocol):
     """Thread-safe. Every call is idempotent: by item and fence where that suffices, ``claim`` by owner and request id
-    for the length of one lease. Raises ``BackendUnavailable`` where the same call may work later.
+    for the length of one lease. Raises ``BackendUnavailable`` where the same call may work later, and else what a
+    :class:`squidmesh.ports.journal_store.JournalStore` raises where no repetition helps.
     """
 
     @property

@@ -23,8 +23,8 @@ T = TypeVar("T")
 
 
 class Patience:
-    """Repeats what fails for the store's reasons, with jittered pauses: for ``limit`` (None: for ever) and until
-    ``give_up``. The last error is raised as it is. ``notice`` hears of each error that is not the last.
+    """Repeats what fails for the store's reasons: once more at once, then with jittered pauses, for ``limit`` (None:
+    for ever) and until ``give_up``. The last error is raised as it is; ``notice`` hears of each one before.
     """
 
     def __init__(
@@ -34,6 +34,9 @@ class Patience:
         give_up: Callable[[], bool] = lambda: False,
         notice: Callable[[BaseException], None] = lambda error: None,
     ) -> None:
+        self._give_up = give_up
+        self._notice = notice
+
         def stop(state: RetryCallState) -> bool:
             waited = state.seconds_since_start or 0.0
             return give_up() or (limit is not None and waited >= limit.total_seconds())
@@ -55,8 +58,11 @@ class Patience:
         """``action``'s result; it may be called several times."""
         try:
             return action()  # the common case costs nothing
-        except (BackendUnavailable, CommitUnknown):
-            return self._retrying.copy()(action)
+        except (BackendUnavailable, CommitUnknown) as error:
+            if self._give_up():
+                raise
+            self._notice(error)
+        return self._retrying.copy()(action)
 
 
 class Committer:

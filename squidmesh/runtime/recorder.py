@@ -220,13 +220,11 @@ class Recorder:
         try:
             (answer,) = self._committer.commit([entry.group])
         except DataRefused as error:
-            for verdict in entry.verdicts:
-                replacement = verdict.intent.unstorable
-                if replacement is None:
-                    return error
-                refused = UnstorableResult(f"the store can not hold this result: {error}")
-                verdict.intent.command = lambda now, make=replacement, why=refused: make(now, why)  # type: ignore[misc]
-                verdict.intent.unstorable = None
+            results = [verdict.intent for verdict in entry.verdicts if verdict.facts and verdict.intent.unstorable]
+            if not results:
+                return error
+            for intent in results:
+                _replace(intent, UnstorableResult(f"the store can not hold this result: {error}"))
             append = entry.group.appends[0]
             return Conflict(thread=append.thread, revision=append.expected_revision)
         return answer
@@ -247,6 +245,13 @@ class Recorder:
             self._endings.one_more()
         else:
             self._runs.keep(entry.run)
+
+
+def _replace(intent: Intent, why: UnstorableResult) -> None:
+    """From now on the intent is to record a failure in place of the result."""
+    replacement, intent.unstorable = intent.unstorable, None
+    assert replacement is not None
+    intent.command = lambda now: replacement(now, why)
 
 
 def _by_run(verdicts: list[Verdict]) -> dict[str, list[Verdict]]:

@@ -30,6 +30,9 @@ class Slots(Protocol):
         ...
 
 
+_LAST_WAIT = 5.0
+
+
 class AsyncLoop:
     """One background event loop for ``async def`` steps, started when the first one comes."""
 
@@ -57,7 +60,9 @@ class AsyncLoop:
         return ended.result
 
     def close(self) -> None:
-        """Cancels what runs; whoever waits for it gets a ``CancelledError``."""
+        """Cancels what runs; whoever waits for it gets a ``CancelledError``. A step that blocks the loop is left behind
+        with it, after some seconds: nothing can end it.
+        """
         with self._lock:
             loop, thread, self._loop, self._thread = self._loop, self._thread, None, None
             running = list(self._running)
@@ -66,8 +71,9 @@ class AsyncLoop:
         for future in running:
             future.cancel()
         loop.call_soon_threadsafe(loop.stop)
-        thread.join()
-        loop.close()
+        thread.join(_LAST_WAIT)
+        if not thread.is_alive():
+            loop.close()
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,18 +9,19 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from squidmesh.clock import Instant, seconds
-from squidmesh.config import DEFAULT_PRIORITY, MAX_PAYLOAD_BYTES, PRIORITIES
+from squidmesh.clock import Instant, check_duration
+from squidmesh.config import DEFAULT_PRIORITY, MAX_PAYLOAD_BYTES, PRIORITIES, check_integer
 from squidmesh.errors import (
     BackendUnavailable,
     CommitUnknown,
     CorruptHistory,
     InvalidInput,
     InvalidPayload,
+    JournalConflict,
     KeyReused,
     NotFound,
 )
-from squidmesh.ids import RunId, ThreadId, check_identifier, fingerprint, keyed_run_id
+from squidmesh.ids import RunId, ThreadId, fingerprint, keyed_run_id
 from squidmesh.journal.codec import encode_facts
 from squidmesh.journal.fold import fold
 from squidmesh.journal.state import RunState
@@ -29,21 +30,28 @@ from squidmesh.planning.decide import start
 from squidmesh.planning.rows import changes
 from squidmesh.ports.journal_store import Append, Conflict, DefinitionRecord, Group
 from squidmesh.runtime import chance
+from squidmesh.runtime.arguments import check_key, check_name, check_text, shown
 from squidmesh.runtime.commit import Committer
 from squidmesh.runtime.delivery import Effects
 from squidmesh.runtime.engine import Engine
-from squidmesh.runtime.held import Runs
+from squidmesh.runtime.held import HeldRun, Runs
 from squidmesh.workflow.authoring import Manual, Workflow
-from squidmesh.workflow.payload import check_json, validate_payload
+from squidmesh.workflow.payload import accept_payload, check_json
 from squidmesh.workflow.registry import RegisteredWorkflow
 
 Target = type[Workflow] | Manual[Any] | str
+
 _LONGEST_DELAY = timedelta(days=366 * 10)
+_LONGEST_TARGET = 256
+_DRAWS = 5
+"""How often a start without a key draws a new id where the one before was taken. Once is unheard of."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Start:
-    """One run to start, checked: nothing in it can be refused by the core."""
+    """One run to start, checked: nothing in it can be refused by the core. ``payload`` has all defaults; the
+    fingerprint is of what the caller gave, so that the same call is the same again (protocol 3.7).
+    """
 
     workflow: RegisteredWorkflow
     trigger: str
@@ -58,65 +66,91 @@ class Start:
 def check_start(
     engine: Engine,
     target: Target,
-    payload: BaseModel | Mapping[str, Any] | None,
+    payload: BaseModel | Mapping[str, Any],
     *,
     key: str | None,
     queue: str | None,
     priority: int | None,
     delay: timedelta | float | None,
+    field: str = "payload",
 ) -> Start:
-    """Raises ``NotFound`` (workflow or trigger), ``InvalidPayload`` or ``InvalidInput``; writes nothing."""
+    """Raises ``NotFound`` (workflow or trigger), ``InvalidPayload`` (under the name ``field``) or ``InvalidInput``;
+    writes nothing.
+    """
     workflow, trigger = _find(engine, target)
-    valid = validate_payload(workflow.triggers[trigger], {} if payload is None else payload)
-    if key is not None:
-        check_key(key)
-    chosen = DEFAULT_PRIORITY if priority is None else priority
-    if isinstance(chosen, bool) or chosen not in PRIORITIES:
-        raise InvalidInput(
-            f"{priority!r} is refused; allowed is {PRIORITIES[0]} (first) to {PRIORITIES[-1]}", field="priority"
-        )
-    later = seconds(0 if delay is None else delay)
-    if not timedelta(0) <= later <= _LONGEST_DELAY:
-        raise InvalidInput(f"{later} is refused; allowed is 0 to {_LONGEST_DELAY.days} days", field="delay")
-    canonical = check_json(valid, field="payload", limit=MAX_PAYLOAD_BYTES, error=InvalidPayload)
+    accepted = accept_payload(workflow.triggers[trigger], payload, field=field)
     return Start(
         workflow=workflow,
         trigger=trigger,
-        payload=valid,
-        payload_fingerprint=fingerprint(canonical),
-        key=key,
-        queue=check_identifier(engine.config.queue if queue is None else queue, field="queue"),
-        priority=chosen,
-        delay=later,
+        payload=accepted.data,
+        payload_fingerprint=fingerprint(_canonical(accepted.given)),
+        key=None if key is None else check_key(key),
+        queue=engine.config.queue if queue is None else check_name(queue, field="queue"),
+        priority=_priority(priority),
+        delay=_delay(delay),
     )
 
 
-def check_key(key: object) -> str:
-    """Keys are the caller's own words: any text of 1 to 512 characters that a store can hold."""
-    if not isinstance(key, str) or not 1 <= len(key) <= 512:
-        raise InvalidInput("allowed is text of 1 to 512 characters", field="key")
-    check_json(key, field="key", limit=4096, error=InvalidInput)
-    return key
+def _priority(given: object) -> int:
+    if given is None:
+        return DEFAULT_PRIORITY
+    return check_integer(given, field="priority", allowed=PRIORITIES, note=", lower first")
+
+
+def _delay(given: object) -> timedelta:
+    if given is None:
+        return timedelta(0)
+    return check_duration(given, field="delay", least=timedelta(0), most=_LONGEST_DELAY)
+
+
+def _canonical(payload: dict[str, Any]) -> bytes:
+    return check_json(payload, field="payload", limit=MAX_PAYLOAD_BYTES, error=InvalidPayload)
+
+
+# ---------------------------------------------------------------------------------------------------------- writing
 
 
 def start_runs(engine: Engine, starts: Sequence[Start]) -> list[RunState]:
     """Appends all of them in one commit, each on its own, and gives the run of each: the one that its key started
-    before, where there was one. ``KeyReused`` if that was with another payload; the other starts stand.
+    before, where there was one. ``KeyReused`` if that was with another payload; the other starts stand. Where two of
+    the starts themselves have one key and two payloads, nothing is written.
     """
+    _refuse_contradictions(starts)
+    found: dict[int, RunState] = {}
+    for _ in range(_DRAWS):
+        waiting = {index: asked for index, asked in enumerate(starts) if index not in found}
+        if not waiting:
+            break
+        found |= _start_or_find(engine, waiting)
+    if len(found) < len(starts):
+        raise JournalConflict(f"{_DRAWS} new run ids in a row were taken: this host's chance repeats itself")
+    return [_same(asked, found[index]) for index, asked in enumerate(starts)]
+
+
+def _start_or_find(engine: Engine, starts: Mapping[int, Start]) -> dict[int, RunState]:
+    """One commit. A start without a key whose new id was taken is left out: that run is not the caller's."""
     now = engine.store.now()
-    run_ids = [_run_id(asked) for asked in starts]
-    planned = {run_id: _plan(asked, run_id, now) for run_id, asked in zip(run_ids, starts, strict=True)}
-    answers = Committer(engine.store, engine.caller_patience()).commit([plan.group for plan in planned.values()])
+    run_ids: dict[int, RunId] = {}
+    plans: dict[RunId, _Plan] = {}
+    for index, asked in starts.items():
+        run_id = _run_id(asked)
+        if run_id in plans and asked.key is None:
+            continue
+        run_ids[index] = run_id
+        if run_id not in plans:
+            plans[run_id] = _plan(asked, run_id, now)
+    answers = Committer(engine.store, engine.caller_patience()).commit([plan.group for plan in plans.values()])
     done = Effects()
-    states: dict[RunId, RunState] = {}
-    for (run_id, plan), answer in zip(planned.items(), answers, strict=True):
+    taken = set()
+    for (run_id, plan), answer in zip(plans.items(), answers, strict=True):
         if isinstance(answer, Conflict):
-            states[run_id] = _existing(engine, run_id)
+            taken.add(run_id)
         else:
-            states[run_id] = plan.state
             done.add(plan.effects)
     _offer(engine, done)
-    return [_same(asked, states[run_id]) for run_id, asked in zip(run_ids, starts, strict=True)]
+    ours = {index: run_id for index, run_id in run_ids.items() if run_id not in taken or starts[index].key is not None}
+    existing = _existing(engine, [run_id for run_id in ours.values() if run_id in taken])
+    return {index: existing[run_id] if run_id in taken else plans[run_id].state for index, run_id in ours.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,21 +192,41 @@ def _plan(asked: Start, run_id: RunId, now: Instant) -> _Plan:
     return _Plan(state, Group(appends=(append,), definitions=(record,)), effects)
 
 
-def _existing(engine: Engine, run_id: RunId) -> RunState:
-    found = Runs(engine.store, engine.definitions, engine.caller_patience()).load([run_id])[run_id]
-    if isinstance(found, CorruptHistory):
-        raise found
-    return found.state
+def _existing(engine: Engine, run_ids: Sequence[RunId]) -> dict[str, RunState]:
+    """Those that are there already."""
+    loaded = Runs(engine.store, engine.definitions, engine.caller_patience()).load(run_ids)
+    for found in loaded.values():
+        if isinstance(found, CorruptHistory):
+            raise found
+    return {run_id: found.state for run_id, found in loaded.items() if isinstance(found, HeldRun)}
+
+
+def _refuse_contradictions(starts: Sequence[Start]) -> None:
+    """One key with two payloads in one call."""
+    first: dict[tuple[str, str], Start] = {}
+    for asked in starts:
+        if asked.key is None:
+            continue
+        if not _alike(asked, first.setdefault((asked.workflow.name, asked.key), asked)):
+            raise KeyReused(f"{shown(asked.key)} is there twice, with two payloads; allowed is one", field="keys")
 
 
 def _same(asked: Start, state: RunState) -> RunState:
     """I12: one key, one run. The same key with another payload is the caller's mistake."""
-    if state.payload_fingerprint != asked.payload_fingerprint:
+    if not _alike(asked, state):
+        key = shown(asked.key or "")
         raise KeyReused(
-            f"{asked.key!r} started run {state.run_id} with another payload; allowed is the same payload, or a new key",
+            f"{key} started run {state.run_id} with another payload; allowed is the same payload, or a new key",
             field="key",
         )
     return state
+
+
+def _alike(asked: Start, other: Start | RunState) -> bool:
+    """The caller gave the same, or what came of it is the same: a default may be given or left out."""
+    return asked.payload_fingerprint == other.payload_fingerprint or (
+        _canonical(asked.payload) == _canonical(other.payload)
+    )
 
 
 def _offer(engine: Engine, effects: Effects) -> None:
@@ -183,24 +237,37 @@ def _offer(engine: Engine, effects: Effects) -> None:
     engine.poke()
 
 
-def _find(engine: Engine, target: Target) -> tuple[RegisteredWorkflow, str]:
+# ----------------------------------------------------------------------------------------------------------- target
+
+
+def _find(engine: Engine, target: object) -> tuple[RegisteredWorkflow, str]:
     """The registered workflow and the trigger's name. A workflow alone is enough where it has one trigger."""
-    trigger: str | None = None
-    if isinstance(target, Manual):
-        trigger = target.name
-    elif isinstance(target, str):
-        target, _, trigger = target.partition(".")
-    elif not is_workflow(target):
-        raise InvalidInput(f"{target!r} is no workflow, trigger or name of one", field="target")
-    workflow = engine.registry.of(target)
+    workflow, trigger = _named(engine, target)
     triggers = sorted(workflow.triggers)
-    if not trigger and len(triggers) == 1:
+    if trigger is None and len(triggers) == 1:
         return workflow, triggers[0]
-    if not trigger or trigger not in workflow.triggers:
-        said = f"no trigger {trigger!r}" if trigger else "several triggers; say which"
+    if trigger is None or trigger not in workflow.triggers:
+        said = "several triggers; say which" if trigger is None else f"no trigger {shown(trigger)}"
         raise NotFound(f"{workflow.name} has {said}: {', '.join(triggers)}", field="trigger")
     return workflow, trigger
 
 
-def is_workflow(target: object) -> bool:
-    return isinstance(target, type) and issubclass(target, Workflow)
+def _named(engine: Engine, target: object) -> tuple[RegisteredWorkflow, str | None]:
+    """The workflow, and the trigger if one was said."""
+    registry = engine.registry
+    if isinstance(target, Manual):
+        try:
+            return registry.of(target), target.name
+        except TypeError:
+            message = "this trigger stands in no workflow; allowed is one from the body of a Workflow"
+            raise InvalidInput(message, field="target") from None
+    if isinstance(target, type) and issubclass(target, Workflow):
+        return registry.of(target), None
+    if not isinstance(target, str):
+        allowed = "allowed is a workflow, one of its triggers, or a name"
+        raise InvalidInput(f"is a {type(target).__name__}; {allowed}", field="target")
+    name = check_text(target, field="target", least=1, most=_LONGEST_TARGET)
+    workflow, _, trigger = name.rpartition(".")
+    if registry.get(name) is None and workflow:  # a workflow's own name may have a dot
+        return registry.of(workflow), trigger
+    return registry.of(name), None

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from types import TracebackType
 
-from squidmesh.clock import seconds
+from squidmesh.clock import check_duration
 from squidmesh.errors import UsageError
 from squidmesh.ports.journal_store import Wakeup
 from squidmesh.runtime.engine import Engine
@@ -16,6 +16,12 @@ from squidmesh.runtime.pump import Turn
 from squidmesh.runtime.slots import ThreadSlots
 
 DEFAULT_GRACE = timedelta(seconds=20)
+LONGEST_GRACE = timedelta(days=1)
+_LONGEST_JOIN = timedelta(days=366)
+
+
+def check_grace(value: object) -> timedelta:
+    return check_duration(value, field="grace", least=timedelta(0), most=LONGEST_GRACE)
 
 
 class Worker:
@@ -53,7 +59,7 @@ class Worker:
         """Stops claiming, lets running steps end for ``grace``, gives back the rest unspent, and ends the thread.
         True where that worked; False where the pump could not record it in time (its leases end by themselves).
         """
-        allowed = self._grace if grace is None else seconds(grace)
+        allowed = self._grace if grace is None else check_grace(grace)
         self._draining.set()
         self._poke()
         self.join(allowed)
@@ -76,8 +82,10 @@ class Worker:
 
     def join(self, timeout: timedelta | float | None = None) -> None:
         """Waits for the pump's end."""
+        if timeout is not None:
+            timeout = check_duration(timeout, field="timeout", least=timedelta(0), most=_LONGEST_JOIN).total_seconds()
         if self._thread is not None:
-            self._thread.join(None if timeout is None else seconds(timeout).total_seconds())
+            self._thread.join(timeout)
 
     def __enter__(self) -> Worker:
         return self.start()

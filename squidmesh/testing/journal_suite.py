@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 
 import pytest
+from msgspec import structs
 
 from squidmesh.clock import micros
-from squidmesh.errors import DataRefused, InvalidInput
+from squidmesh.errors import DataRefused, InvalidInput, UsageError
 from squidmesh.ids import EntryId, Fingerprint, RunId, ThreadId, attempt_key, derived_id
 from squidmesh.journal.rows import AttemptRow, RowChanges, RunRow
 from squidmesh.ports.journal_store import (
@@ -23,6 +24,7 @@ from squidmesh.ports.journal_store import (
     RunQuery,
     ThreadRead,
 )
+from squidmesh.ports.pages import STATUSES
 from squidmesh.testing.clock import VirtualClock
 from squidmesh.testing.threads import together
 
@@ -441,10 +443,48 @@ class JournalStoreSuite:
         assert store.runs(RunQuery(limit=1)).next is not None
         assert store.runs(RunQuery(workflow="Nothing")).rows == ()
 
-    @pytest.mark.parametrize("cursor", ["", "nonsense", "1:", ":x", "-1:x"])
+    @pytest.mark.parametrize(
+        "cursor",
+        [
+            *("", "nonsense", "1:", ":x", "-1:x", "²:x", "1:2:x", "1:\ud800", "1:x\n", " 1:x"),
+            *(5, b"", b"1:x", (1, "x"), ["1:x"]),
+            *(f"{2**63}:x", f"{'9' * 5000}:x", f"1:{'x' * 5000}"),
+        ],
+        ids=lambda cursor: repr(cursor)[:24],
+    )
     def test_a_cursor_that_no_page_gave_is_refused(self, store: JournalStore, cursor: str) -> None:
-        with pytest.raises(InvalidInput, match="after"):
+        with pytest.raises(InvalidInput, match="is no cursor; allowed is the next of a page") as refused:
             store.runs(RunQuery(after=cursor))
+        assert refused.value.field == "after"
+        assert len(str(refused.value)) < 200
+
+    @pytest.mark.parametrize("status", ["bogus", "", "Running", "claimed", 5, b"running", ["running"]], ids=repr)
+    def test_a_status_that_no_run_can_have_is_refused_with_what_is_allowed(
+        self, store: JournalStore, status: str
+    ) -> None:
+        with pytest.raises(InvalidInput) as refused:
+            store.runs(RunQuery(status=status))
+        assert refused.value.field == "status"
+        for allowed in STATUSES:
+            assert allowed in str(refused.value)
+            assert store.runs(RunQuery(status=allowed)).rows == ()
+
+    @pytest.mark.parametrize("limit", [0, -1, 1001, True, 2.0, "5", None, float("nan")], ids=repr)
+    def test_a_page_has_1_to_1000_runs(self, store: JournalStore, limit: int) -> None:
+        with pytest.raises(InvalidInput, match="allowed is 1 to 1000") as refused:
+            store.runs(RunQuery(limit=limit))
+        assert refused.value.field == "limit"
+        assert store.runs(RunQuery(limit=1000)) == store.runs(RunQuery(limit=1))
+
+    @pytest.mark.parametrize("field", ["workflow", "queue", "text"])
+    @pytest.mark.parametrize("value", [5, b"x", ["x"], object(), "\ud800"], ids=lambda value: type(value).__name__)
+    def test_a_filter_is_a_text(self, store: JournalStore, field: str, value: str) -> None:
+        with pytest.raises(InvalidInput) as refused:
+            store.runs(structs.replace(RunQuery(), **{field: value}))
+        assert refused.value.field == field
+        with pytest.raises(InvalidInput) as refused:
+            store.count_runs(workflow=value)
+        assert refused.value.field == "workflow"
 
     @pytest.mark.parametrize(
         ("query", "expected"),
@@ -522,6 +562,32 @@ class JournalStoreSuite:
         assert store.count_runs(workflow="RingErrand") == {"completed": 1, "failed": 1, "running": 1}
         assert store.count_runs(workflow="SiegeOfGondor") == {"completed": 1}
         assert store.count_runs(workflow="Nothing") == {}
+
+    # ------------------------------------------------------------------------------------------------------ the end
+
+    @pytest.mark.parametrize(
+        "use",
+        [
+            lambda store: store.commit([alone("frodo", 1)]),
+            lambda store: read(store, "frodo"),
+            lambda store: store.entry(thread_id("frodo"), 1),
+            lambda store: store.definition(Fingerprint("f")),
+            lambda store: store.runs(RunQuery()),
+            lambda store: store.run_row(thread_id("frodo")),
+            lambda store: store.count_runs(),
+            lambda store: store.open_attempts(),
+        ],
+        ids=["commit", "read", "entry", "definition", "runs", "run_row", "count_runs", "open_attempts"],
+    )
+    def test_a_closed_store_says_so_and_nobody_need_try_again(
+        self, store: JournalStore, use: Callable[[JournalStore], object]
+    ) -> None:
+        add_run(store, "frodo")
+        store.close()
+        with pytest.raises(UsageError, match="is closed") as refused:
+            use(store)
+        assert refused.value.code == "store_closed"
+        store.close()
 
     # -------------------------------------------------------------------------------------------------- concurrency
 

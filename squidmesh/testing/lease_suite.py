@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from itertools import count
 
 import pytest
 
-from squidmesh.errors import RecordedClaim
+from squidmesh.errors import RecordedClaim, UsageError
 from squidmesh.ids import AttemptKey, ClaimId, attempt_key, claim_hash, derived_id
 from squidmesh.ports.lease_backend import Beat, Claim, Grants, Handover, Item, QueueStats, Release, Settlement
 from squidmesh.testing.clock import VirtualClock
@@ -609,6 +609,26 @@ class LeaseBackendSuite:
     def test_an_incarnation_has_a_name(self, plane: Plane) -> None:
         assert plane.leases.incarnation()
         assert plane.leases.incarnation() == plane.leases.incarnation()
+
+    # ----------------------------------------------------------------------------------------------------- the end
+
+    def test_closed_leases_say_so_and_nobody_need_try_again(self, plane: Plane) -> None:
+        plane.publish(item("ring"))
+        granted = claim_one(plane)
+        plane.leases.close()
+        uses: list[Callable[[], object]] = [
+            lambda: claim(plane),
+            lambda: plane.leases.heartbeat([granted]),
+            lambda: plane.leases.settle([Settlement(claim=granted)]),
+            lambda: plane.leases.release([Release(claim=granted)]),
+            lambda: plane.leases.items("default"),
+            lambda: plane.leases.stats(["default"]),
+        ]
+        for use in uses:
+            with pytest.raises(UsageError, match="is closed") as refused:
+                use()
+            assert refused.value.code == "store_closed"
+        plane.leases.close()
 
     # ------------------------------------------------------------------------------------------------- concurrency
 

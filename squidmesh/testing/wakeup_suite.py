@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
+import weakref
 from datetime import timedelta
 
 import pytest
@@ -64,3 +66,34 @@ class WakeupSuite:
         thread = waiting(wakeup)
         wakeup.close()
         thread.join()
+
+    def test_who_waits_on_a_closed_one_sleeps_as_long_as_it_said(self, backend: Backend) -> None:
+        """A worker that was forgotten must not spin."""
+        wakeup = backend.wakeup()
+        wakeup.close()
+        wakeup.wait(AGES)  # ended by the close itself
+        for _ in range(3):
+            begin = time.monotonic()
+            wakeup.wait(timedelta(milliseconds=20))
+            assert time.monotonic() - begin >= 0.02
+
+    def test_a_closed_one_can_still_be_poked(self, backend: Backend) -> None:
+        wakeup = backend.wakeup()
+        wakeup.close()
+        wakeup.wait(AGES)
+        wakeup.poke()
+        wakeup.wait(AGES)
+        wakeup.close()
+
+    def test_a_closed_one_is_let_go(self, backend: Backend) -> None:
+        wakeup = backend.wakeup()
+        gone = weakref.ref(wakeup)
+        wakeup.close()
+        del wakeup
+        gc.collect()
+        assert gone() is None
+
+    def test_a_wait_may_be_as_long_as_time(self, backend: Backend) -> None:
+        wakeup = backend.wakeup()
+        wakeup.poke()
+        wakeup.wait(timedelta.max)

@@ -11,6 +11,7 @@ import json
 import math
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, Final, TypeAlias, get_args
 
 from pydantic import AliasChoices, BaseModel, ValidationError
@@ -211,8 +212,18 @@ def _faults(text: str) -> Iterator[tuple[int, str]]:
 # ---------------------------------------------------------------------------------------------------------- models
 
 
-def validate_payload(model: type[BaseModel], value: object, *, field: str = "payload") -> dict[str, Any]:
-    """The payload of a start as strict JSON data: every field of ``model`` by its own name, defaults computed.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AcceptedPayload:
+    """``data``: every field of the model by its own name, defaults computed. ``given``: the same without what nobody
+    gave; unlike ``data`` it is the same again when the same is asked again, also after a default was added or changed.
+    """
+
+    data: dict[str, Any]
+    given: dict[str, Any]
+
+
+def accept_payload(model: type[BaseModel], value: object, *, field: str = "payload") -> AcceptedPayload:
+    """The payload of a start as strict JSON data.
 
     ``value`` is an instance of the model, or a mapping, in which a key that the model does not know is refused unless
     the model's config says otherwise. All that is wrong is in one :class:`InvalidPayload`.
@@ -232,11 +243,28 @@ def validate_payload(model: type[BaseModel], value: object, *, field: str = "pay
     if not isinstance(data, dict):
         raise InvalidPayload(f"{model.__name__} is dumped as a {type(data).__name__}, not an object", field=field)
     require_json(data, field=field, limit=MAX_PAYLOAD_BYTES, error=InvalidPayload)
-    return data
+    return AcceptedPayload(data=data, given=_given(model.__pydantic_serializer__, value, data))
 
 
-def _unknown(model: type[BaseModel], value: Mapping[Any, Any]) -> Iterator[str]:
-    """Dotted names that the model, or a model within it, does not know."""
+def validate_payload(model: type[BaseModel], value: object, *, field: str = "payload") -> dict[str, Any]:
+    """The ``data`` of :func:`accept_payload`."""
+    return accept_payload(model, value, field=field).data
+
+
+def _given(serializer: SchemaSerializer, value: object, data: dict[str, Any]) -> dict[str, Any]:
+    """Part of ``data``; all of it where the model's own serializers can not do without the rest."""
+    try:
+        given = serializer.to_python(value, mode="json", by_alias=False, round_trip=True, exclude_unset=True)
+    except ValueError:
+        return data
+    return given if isinstance(given, dict) else data
+
+
+def _unknown(model: type[BaseModel], value: Mapping[Any, Any], within: frozenset[int] = frozenset()) -> Iterator[str]:
+    """Dotted names that the model, or a model within it, does not know. ``within``: what ``value`` is a part of."""
+    if id(value) in within or len(within) > MAX_DEPTH:
+        return  # contains itself, or is too deep: refused elsewhere
+    within |= {id(value)}
     known: dict[object, str] = {}
     for name, info in model.model_fields.items():
         known[name] = name
@@ -251,7 +279,7 @@ def _unknown(model: type[BaseModel], value: Mapping[Any, Any]) -> Iterator[str]:
                 for number, part in enumerate(item if isinstance(item, list) else [item]):
                     if isinstance(part, Mapping):
                         at = f"{key}.{number}" if isinstance(item, list) else key
-                        yield from (f"{at}.{name}" for name in _unknown(inner[0], part))
+                        yield from (f"{at}.{name}" for name in _unknown(inner[0], part, within))
         elif "extra" not in model.model_config:
             yield printable(key)
 

@@ -1,7 +1,9 @@
 """The SQLite backend keeps every promise of the suites."""
 
+import sqlite3
+
 import pytest
-from squidmesh_sqlite import backend
+from squidmesh_sqlite import SqliteBackend, backend
 
 from squidmesh.testing.journal_lease_suite import JournalLeaseSuite
 from squidmesh.testing.journal_suite import JournalStoreSuite
@@ -36,3 +38,28 @@ class TestLeasesInTheJournal(JournalLeaseSuite):
     @pytest.fixture
     def plane(self, opened):
         return JournalPlane(opened.journal(), opened.leases())
+
+
+class Backwards(sqlite3.Connection):
+    """Gives rows that nobody asked to be in order in the opposite of it."""
+
+    def executescript(self, script):
+        return super().executescript(script + "PRAGMA reverse_unordered_selects = ON;")
+
+
+class OrderIsAskedFor:
+    """No order rests on what SQLite happens to do."""
+
+    @pytest.fixture
+    def opened(self, tmp_path, clock):
+        opened = SqliteBackend(f"sqlite:///{tmp_path}/journal.db", clock=clock, factory=Backwards)
+        yield opened
+        opened.close()
+
+
+class TestJournalBackwards(OrderIsAskedFor, TestJournal):
+    pass
+
+
+class TestLeasesBackwards(OrderIsAskedFor, TestLeases):
+    pass

@@ -49,7 +49,7 @@ class Held(Workflow):
 
 mesh = Mesh.connect("sqlite:///" + str(HERE / "held.db"), workflows=[Held], lease=60)
 '''
-PATIENCE = 30.0
+PATIENCE = 60.0
 
 
 class Shell:

@@ -59,6 +59,10 @@ class CrashingBackend:
     def __init__(self, inner: Backend, plan: Plan) -> None:
         self._inner, self._plan = inner, plan
 
+    @property
+    def url(self) -> str:
+        return self._inner.url
+
     def journal(self) -> Any:
         return Port("journal", self._inner.journal(), self._plan)
 

@@ -50,6 +50,12 @@ def test_durations_may_be_given_in_seconds() -> None:
     assert seconds(timedelta(days=1)) == timedelta(days=1)
 
 
+@pytest.mark.parametrize("value", [True, "1", None, b"1"])
+def test_what_is_no_duration_is_no_duration(value: object) -> None:
+    with pytest.raises(TypeError):
+        seconds(value)  # type: ignore[arg-type]
+
+
 def test_a_virtual_clock_moves_only_when_told() -> None:
     clock = VirtualClock(datetime(2026, 1, 1, tzinfo=UTC))
     begin = clock.now()

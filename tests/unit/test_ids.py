@@ -63,10 +63,11 @@ def test_what_is_no_attempt_key_is_refused(key: str) -> None:
     assert refused.value.field == "item"
 
 
-def test_a_digit_that_is_no_number_is_refused_in_an_attempt_key() -> None:
+@pytest.mark.parametrize("attempt", ["²", "٣", "1" * 5000])
+def test_an_attempt_is_counted_in_plain_digits(attempt: str) -> None:
     """``"²".isdigit()`` is true, and ``int("²")`` raises."""
     with pytest.raises(InvalidInput):
-        parse_attempt_key("r/s#²")
+        parse_attempt_key(f"r/s#{attempt}")
 
 
 @CALM

@@ -1,3 +1,7 @@
+-- name: as_it_is
+-- A file that was cut short tells its mark all the same.
+PRAGMA writable_schema = ON;
+
 -- name: application_id
 PRAGMA application_id;
 

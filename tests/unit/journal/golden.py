@@ -59,6 +59,8 @@ VERSION_1: list[AnyFact] = [
         lease=60_000_000,
     ),
     ClaimReleased(at=6, step="pack", attempt=1, fence=1, visible_at=6, reason="drain"),
+    ClaimReleased(at=6, step="pack", attempt=1, fence=1, visible_at=9, reason="snooze"),
+    ClaimReleased(at=6, step="pack", attempt=1, fence=1, visible_at=6, reason="unstarted"),
     AttemptCompleted(at=7, step="pack", attempt=1, fence=2, output={"pack": {"weight": 1}}),
     AttemptFailed(
         at=8,

@@ -76,7 +76,7 @@ def released(
     at: int = 0,
     fence: int = 1,
     visible_at: int = 0,
-    reason: Literal["drain", "snooze", "unknown_commit"] = "drain",
+    reason: Literal["drain", "snooze", "unstarted"] = "drain",
 ) -> ClaimReleased:
     return ClaimReleased(at=at, step=step, attempt=attempt, fence=fence, visible_at=visible_at, reason=reason)
 

@@ -7,7 +7,7 @@ from typing import Any, get_args
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from squidmesh.errors import CorruptHistory
@@ -20,6 +20,7 @@ from tests.unit.journal.golden import VERSION_1
 
 GOLDEN = (Path(__file__).parent / "entries_v1.txt").read_bytes().splitlines()
 
+CALM = settings(deadline=None)
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
 json_values = st.recursive(
     st.none()
@@ -72,6 +73,7 @@ def test_the_facts_of_an_entry_keep_their_order() -> None:
     assert decode(encode_facts(VERSION_1)) == VERSION_1
 
 
+@CALM
 @given(st.dictionaries(texts, json_values, max_size=3))
 def test_json_values_come_back_as_they_were(value: dict[str, Any]) -> None:
     (fact,) = decode(encode_facts([story.started(payload=value)]))
@@ -91,6 +93,7 @@ def test_a_field_of_a_later_minor_version_is_passed_over() -> None:
 # ----------------------------------------------------------------------------------------------------- refusals
 
 
+@CALM
 @given(st.integers(0), st.integers(1, 255))
 def test_a_changed_byte_is_found(place: int, change: int) -> None:
     body = bytearray(encode_facts([story.started(), story.scheduled()]))
@@ -98,12 +101,14 @@ def test_a_changed_byte_is_found(place: int, change: int) -> None:
     refusal(bytes(body))
 
 
+@CALM
 @given(st.integers(0))
 def test_a_truncated_entry_is_found(length: int) -> None:
     body = encode_facts([story.started(), story.scheduled()])
     refusal(body[: length % len(body)])
 
 
+@CALM
 @given(st.binary())
 def test_bytes_that_are_no_entry_are_refused(body: bytes) -> None:
     refusal(body)
@@ -190,6 +195,7 @@ def test_a_checkpoint_of_another_version_is_passed_over(version: int) -> None:
     assert decode_state(sealed(json, version=version)) is None
 
 
+@CALM
 @given(st.integers(0), st.integers(1, 255))
 def test_a_changed_checkpoint_is_passed_over(place: int, change: int) -> None:
     body = bytearray(encode_state(states()[3]))
@@ -197,6 +203,7 @@ def test_a_changed_checkpoint_is_passed_over(place: int, change: int) -> None:
     assert decode_state(bytes(body)) is None
 
 
+@CALM
 @given(st.binary())
 def test_bytes_that_are_no_checkpoint_are_passed_over(body: bytes) -> None:
     assert decode_state(body) is None

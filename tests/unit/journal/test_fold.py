@@ -63,8 +63,8 @@ GATES_IN: dict[str | None, tuple[AnyFact, ...]] = {
     "open": (started(), requested()),
     "decided": (started(), requested(), decided()),
 }
-OF_AN_ATTEMPT = {fact for _, fact in ATTEMPT}
-OF_A_GATE = {fact for _, fact in GATE}
+OF_AN_ATTEMPT = dict.fromkeys(fact for _, fact in ATTEMPT)
+OF_A_GATE = dict.fromkeys(fact for _, fact in GATE)
 
 
 def illegal(
@@ -223,7 +223,7 @@ def test_a_new_attempt_starts_its_counts_anew_and_keeps_fence_and_error() -> Non
 def test_outputs_and_decisions_become_the_context() -> None:
     state = told(started(), scheduled(), claimed(), completed(output={"pack": 1}), requested(), decided(key="word"))
     assert dict(state.context()) == {"miles": 7, "pack": 1, "council": {"decision": "approved"}}
-    assert state.keys == {"word": "approved"}
+    assert state.keys == {"word": "approved council"}
     assert (state.open_steps, state.open_gates) == ([], [])
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from squidmesh.errors import InvalidUrl
+from squidmesh.errors import InvalidUrl, UsageError
 from squidmesh.memory import backend
 from squidmesh.testing import VirtualClock
 from squidmesh.testing.journal_suite import add_run
@@ -12,7 +12,8 @@ from squidmesh.testing.planes import OfferPlane
 
 @pytest.mark.parametrize("url", ["memory://", "memory://mesh", "memory://a.b-c_1"])
 def test_a_memory_may_have_a_name(url):
-    assert backend(url, clock=VirtualClock()).migrate() == []
+    memory = backend(url, clock=VirtualClock())
+    assert (memory.migrate(), memory.url) == ([], url)
 
 
 @pytest.mark.parametrize(
@@ -41,3 +42,13 @@ def test_one_backend_has_one_memory():
 def test_the_clock_is_the_hosts():
     clock = VirtualClock()
     assert backend("memory://", clock=clock).journal().now() == clock.now()
+
+
+def test_a_memory_ends_with_its_backend():
+    one = backend("memory://", clock=VirtualClock())
+    journal, leases = one.journal(), one.leases()
+    one.close()
+    for use in (journal.count_runs, lambda: leases.stats(["default"]), one.journal().count_runs):
+        with pytest.raises(UsageError, match="is closed") as refused:
+            use()
+        assert refused.value.code == "store_closed"

@@ -180,7 +180,8 @@ def test_a_failure_tells_the_step_its_attempts_and_its_error():
 
 
 def test_a_run_that_recovered_tells_what_it_had_to_get_over():
-    told = failing_once(final=True).route("moria:error:home", recovery="compensation").passed("home").run_completed(at=9)
+    told = failing_once(final=True).route("moria:error:home", recovery="compensation").passed("home")
+    told.run_completed(at=9)
     explanation = explained(told, at=20)
     assert explanation.reason == "completed"
     assert "by way of home: moria had failed for good" in explanation.summary

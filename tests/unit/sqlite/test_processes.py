@@ -1,38 +1,18 @@
 """Several processes on one file, and one that is killed in the middle of it."""
 
-import os
 import sqlite3
-import subprocess
-import sys
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
 
+from squidmesh.errors import ForeignStore
 from squidmesh.ports.journal_store import Checkpoint, Committed
 from squidmesh.testing.journal_suite import alone, read, revisions, thread_id
 from squidmesh.testing.lease_suite import item, key
 from squidmesh.testing.planes import JournalPlane
-
-CHILD = Path(__file__).with_name("child.py")
-
-
-@contextmanager
-def child(what, path, owner="child"):
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    process = subprocess.Popen(
-        [sys.executable, "-P", str(CHILD), what, f"sqlite:///{path}", owner],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env=environment,
-    )
-    with process:
-        try:
-            yield process
-        finally:
-            process.kill()
+from tests.unit.sqlite.processes import child
 
 
 def test_processes_never_share_an_item(open_store, path):
@@ -75,6 +55,34 @@ def test_a_process_that_is_killed_leaves_a_consistent_file(open_store, path, ack
         assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
 
 
+def test_to_open_the_file_again_takes_no_lock_from_what_is_open(open_store, path):
+    """Else the next process that closes it removes the log into which this one goes on writing."""
+    journal = open_store().journal()
+    journal.commit([alone("frodo", 0)])
+    for use in ("journal", "leases", "migrate"):
+        getattr(open_store(), use)()
+
+    with child("write", path, "other") as process:
+        assert process.stdout.read() == "other wrote 1\n"
+    journal.commit([alone("frodo", 1)])
+
+    assert path.with_name("journal.db-wal").exists()
+    with child("write", path, "frodo") as process:
+        assert process.stdout.read() == "frodo wrote 1\n"
+    assert (revisions(journal, "frodo"), revisions(journal, "other")) == ([1, 2, 3], [1])
+
+
+def test_to_refuse_a_file_takes_no_lock_from_its_owner_in_this_process(open_store, path):
+    with closing(sqlite3.connect(path, isolation_level=None)) as host:
+        host.execute("CREATE TABLE invoices (id)")
+        host.execute("BEGIN IMMEDIATE")
+        with pytest.raises(ForeignStore):
+            open_store().journal()
+        with child("write to", path, "invoices") as process:
+            assert process.stdout.read() == "database is locked\n"
+        host.execute("ROLLBACK")
+
+
 @pytest.fixture
 def public_folder():
     """Where every user may look, and only we may write."""
@@ -102,3 +110,12 @@ def test_a_file_that_this_user_may_not_write_is_named(public_folder, open_store)
     with child("open", store.path) as process:
         said = process.stdout.read().splitlines()
     assert said == [f"{store.path} can not be used: it can not be written to"] * 3
+
+
+def test_a_folder_into_which_this_user_may_not_look_is_named(public_folder):
+    (public_folder / "inner").mkdir()
+    public_folder.chmod(0o700)
+    with child("open", public_folder / "inner" / "mesh.db") as process:
+        said = process.stdout.read().splitlines()
+    assert len(said) == 3
+    assert all(line.endswith("Permission denied") for line in said)

@@ -1,0 +1,60 @@
+"""``./dev bench``: what the embedded journal costs, on this machine."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shlex
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import click
+
+from benchmarks import counts, disk, growth, latency, machine, throughput
+from benchmarks.report import Printer, Table
+from benchmarks.scale import FULL, QUICK, Scale
+
+MEASURES: dict[str, Callable[[Scale, Path, Printer], list[Table]]] = {
+    "disk": disk.measure,
+    "throughput": throughput.measure,
+    "latency": latency.measure,
+    "counts": counts.measure,
+    "growth": growth.measure,
+}
+
+
+@click.command()
+@click.option("--quick", is_flag=True, help="Less of it all, and no 100,000: for a look, not for a quotation.")
+@click.option("--only", multiple=True, type=click.Choice(list(MEASURES)), help="This one only; may be given again.")
+@click.option("--repeats", type=click.IntRange(1, 40), help="How often each is measured.")
+@click.option("--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Write all figures there.")
+def main(quick: bool, only: Sequence[str], repeats: int | None, json_file: Path | None) -> None:
+    """Measures the embedded journal (SQLite, every durable commit on the disk) in a temporary folder on a disk.
+
+    Tables go to stdout, in Markdown where that is no terminal; progress goes to stderr.
+    """
+    scale = QUICK if quick else FULL
+    if repeats is not None:
+        scale = dataclasses.replace(scale, repeats=repeats)
+    printer, tables = Printer(), []
+    with machine.folder_on_disk() as folder:
+        facts = machine.describe(folder)
+        facts["load before"] = machine.load()
+        facts["command"] = shlex.join(["./dev", "bench", *sys.argv[1:]])
+        rows = tuple(facts.items())
+        printer.table(Table(name="machine", title="Where this was measured", columns=("what", "which"), rows=rows))
+        for name, measure in MEASURES.items():
+            if name in (only or MEASURES):
+                for table in measure(scale, folder, printer):
+                    printer.table(table)
+                    tables.append(table)
+        facts["load after"] = machine.load()
+    printer.progress(f"done; the load average is {facts['load after']} now, it was {facts['load before']}")
+    if json_file is not None:
+        document = {"machine": facts, "results": {table.name: table.to_json() for table in tables}}
+        json_file.write_text(json.dumps(document, ensure_ascii=False, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main(prog_name="./dev bench")

@@ -1,0 +1,81 @@
+"""Pages of runs: what may be asked for, and the cursor that leads to the next one. The same for every store."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from squidmesh.errors import InvalidInput
+from squidmesh.journal.rows import RunRow
+from squidmesh.ports.journal_store import RunPage, RunQuery
+
+STATUSES = (
+    "running",
+    "waiting",
+    "retrying",
+    "paused",
+    "failing",
+    "compensating",
+    "completed",
+    "failed",
+    "cancelled",
+)
+"""All that a run can have (protocol 2)."""
+MAX_LIMIT = 1000
+
+_CURSOR = re.compile(r"([0-9]{1,19}):([A-Za-z0-9._-]{1,128})")
+_LAST_MOMENT = 2**63 - 1
+
+Place = tuple[int, str]
+"""(started_at, run_id): where a run stands among all runs. The newest is the greatest."""
+ABOVE_ALL: Place = (_LAST_MOMENT, "\x7f")
+"""Above every run that there can be."""
+
+
+def check_query(query: RunQuery) -> Place:
+    """The place below which the page begins. ``InvalidInput`` names the field that can not be asked for."""
+    check_text(query.workflow, field="workflow")
+    check_text(query.queue, field="queue")
+    check_text(query.text, field="text")
+    if query.status is not None and query.status not in STATUSES:
+        raise InvalidInput(f"{query.status!r} is refused; allowed are {', '.join(STATUSES)}", field="status")
+    if type(query.limit) is not int or not 1 <= query.limit <= MAX_LIMIT:
+        raise InvalidInput(f"{query.limit!r} is refused; allowed is 1 to {MAX_LIMIT}", field="limit")
+    return ABOVE_ALL if query.after is None else _from_cursor(query.after)
+
+
+def check_text(value: object, *, field: str) -> None:
+    """A filter is a text that could stand in a row, or None."""
+    if value is None:
+        return
+    if not isinstance(value, str):
+        raise InvalidInput(f"a {type(value).__name__} is refused; allowed is a text", field=field)
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise InvalidInput(f"{value!r} is refused: it holds a lone surrogate", field=field) from None
+
+
+def page(query: RunQuery, found: Sequence[RunRow]) -> RunPage:
+    """``found``: the rows from the page's place on, one more than its limit if there are as many."""
+    rows = tuple(found[: query.limit])
+    return RunPage(rows=rows, next=_to_cursor(rows[-1]) if len(found) > len(rows) else None)
+
+
+def place(row: RunRow) -> Place:
+    return row.started_at, row.run_id
+
+
+def _to_cursor(row: RunRow) -> str:
+    return f"{row.started_at}:{row.run_id}"
+
+
+def _from_cursor(cursor: object) -> Place:
+    match = _CURSOR.fullmatch(cursor) if isinstance(cursor, str) else None
+    if match is None or int(match[1]) > _LAST_MOMENT:
+        shown = repr(cursor)
+        raise InvalidInput(
+            f"{shown if len(shown) < 80 else shown[:80] + '…'} is no cursor; allowed is the next of a page",
+            field="after",
+        )
+    return int(match[1]), match[2]

@@ -1,0 +1,389 @@
+"""Whatever a verb is called with: one typed error that names the field, and nothing is written."""
+
+import inspect
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from pydantic import BaseModel
+
+from squidmesh import (
+    InvalidInput,
+    InvalidPayload,
+    InvalidUrl,
+    KeyReused,
+    Mesh,
+    NotFound,
+    UsageError,
+    Workflow,
+    WorkflowError,
+    approval,
+    manual,
+    step,
+)
+from squidmesh.ids import ThreadId
+from squidmesh.ports.journal_store import RunQuery, ThreadRead
+from squidmesh.runtime.worker import Worker
+
+
+class Order(BaseModel):
+    number: int = 0
+    note: str = ""
+
+
+class Gated(Workflow):
+    version = "1"
+    placed = manual(Order)
+    check = step(lambda number: None)
+    legal = approval()
+    flow = check >> legal
+
+
+class Two(Workflow):
+    version = "1"
+    one = manual(Order)
+    other = manual(Order)
+    check = step(lambda number: None)
+
+
+class Stranger(Workflow):
+    version = "1"
+    placed = manual(Order)
+    check = step(lambda number: None)
+
+
+class Tree(BaseModel):
+    child: "Tree | None" = None
+    other: "Tree | None" = None
+
+
+class Trees(Workflow):
+    version = "1"
+    grown = manual(Tree)
+    check = step(lambda: None)
+
+
+class Unprintable:
+    """Its very name can not be told."""
+
+    def __repr__(self) -> str:
+        raise RuntimeError("no")
+
+
+class Odd:
+    placed = manual(Order)
+
+
+NOT_TEXT: list[Any] = [5, 1.5, True, b"text", ["text"], {"text": 1}, uuid4(), Unprintable(), str]
+NUL, SURROGATE, HUGE = "a\0", "\ud800", "x" * 1_000_000
+NOT_A_NAME: list[Any] = [*NOT_TEXT, "", "a b", "ä", NUL, SURROGATE, HUGE, "x" * 129]
+NOT_A_KEY: list[Any] = [*NOT_TEXT, "", NUL, SURROGATE, HUGE, "x" * 513]
+NOT_AN_INTEGER: list[Any] = [
+    5.0,
+    Decimal(5),
+    "5",
+    True,
+    float("nan"),
+    [],
+    {},
+    b"5",
+    Unprintable(),
+    10**5000,
+    -(10**5000),
+]
+NOT_A_DURATION: list[Any] = [
+    *("5", True, [], {}, Decimal(5), Unprintable()),
+    *(float("nan"), float("inf"), float("-inf"), 1e300, 10**5000, -1, -0.001),
+    *(timedelta(seconds=-1), timedelta.max, timedelta.min),
+]
+NOT_A_LIST: list[Any] = [5, True, "text", b"text", {"a": 1}, Unprintable(), Order(), Gated]
+NO_SUCH_RUN: list[Any] = ["", "nothing", "a/b", NUL, SURROGATE, HUGE]
+
+PAYLOADS: list[Any] = [
+    *(5, "x", [1], Order, Unprintable()),
+    *({"number": "many"}, {"number": float("nan")}, {1: 2}, {"number": 2**70}, {"nobody": 1}),
+    *({"note": NUL}, {"note": SURROGATE}, {"note": HUGE}, Two.one),
+]
+
+
+@dataclass(frozen=True)
+class Bad:
+    """Values of one argument of one verb, and the error for each of them."""
+
+    verb: str
+    argument: str
+    values: list[Any]
+    error: type[UsageError] = InvalidInput
+    named: str | None = None
+    others: dict[str, Any] = field(default_factory=dict)
+
+
+def of_start(verb: str) -> list[Bad]:
+    return [
+        Bad(verb, "target", [None, 5, b"Gated", [], {}, object, Unprintable(), "", NUL, SURROGATE, HUGE]),
+        Bad(verb, "target", [manual(Order), Odd.placed]),
+        Bad(verb, "target", ["nobody", "nobody.placed", "a.b.c", Stranger, Workflow], NotFound, "workflow"),
+        Bad(verb, "target", [Stranger.placed, f"{Stranger.__name__}.placed"], NotFound, "workflow"),
+        Bad(verb, "target", ["Gated.nothing", "Gated.", "Two", Two], NotFound, "trigger"),
+        Bad(verb, "priority", [*NOT_AN_INTEGER, -1, 10]),
+        Bad(verb, "delay", [*NOT_A_DURATION, timedelta(days=4000)]),
+        Bad(verb, "queue", NOT_A_NAME),
+    ]
+
+
+def of_decision(verb: str) -> list[Bad]:
+    return [
+        Bad(verb, "run_id", [None, *NOT_TEXT]),
+        Bad(verb, "run_id", NO_SUCH_RUN, NotFound),
+        Bad(verb, "actor", [None, *NOT_TEXT, "", "  ", NUL, SURROGATE, HUGE]),
+        Bad(verb, "comment", [*NOT_TEXT, NUL, SURROGATE, HUGE, "ä" * 8000]),
+        Bad(verb, "metadata", [5, "ab", [1], [("a", 1)], [], True, b"ab", Unprintable()]),
+        Bad(verb, "metadata", [{"a": object()}, {1: 2}, {"a": float("nan")}, {"a": (1,)}, {"a": HUGE}, {"a": NUL}]),
+        Bad(verb, "key", NOT_A_KEY),
+        Bad(verb, "step", [*NOT_TEXT, "", NUL, SURROGATE, HUGE]),
+        Bad(verb, "step", ["nothing", "check"], NotFound),
+    ]
+
+
+def of_reading(verb: str) -> list[Bad]:
+    return [Bad(verb, "run_id", [None, *NOT_TEXT]), Bad(verb, "run_id", NO_SUCH_RUN, NotFound)]
+
+
+TABLE = [
+    *of_start("start_run"),
+    Bad("start_run", "payload", PAYLOADS, InvalidPayload),
+    Bad("start_run", "key", NOT_A_KEY),
+    *of_start("start_runs"),
+    Bad("start_runs", "payloads", [None, *NOT_A_LIST]),
+    Bad("start_runs", "payloads", [[Order(), bad] for bad in [None, *PAYLOADS]], InvalidPayload, "payloads[1]"),
+    Bad("start_runs", "keys", [*NOT_A_LIST, iter("a"), {"a"}, "a", [], ["a", "b"]]),
+    Bad("start_runs", "keys", [[bad] for bad in [None, *NOT_A_KEY]], InvalidInput, "keys[0]"),
+    *of_decision("approve_run"),
+    *of_decision("reject_run"),
+    *of_reading("inspect_run"),
+    *of_reading("explain_run"),
+    *of_reading("inspect_run_graph"),
+    *of_reading("wait_for"),
+    Bad("wait_for", "timeout", NOT_A_DURATION),
+    Bad("list_runs", "workflow", [*NOT_A_NAME, Gated]),
+    Bad("list_runs", "status", [*NOT_TEXT, "", "bogus", NUL, SURROGATE, HUGE]),
+    Bad("list_runs", "queue", NOT_A_NAME),
+    Bad("list_runs", "text", [*NOT_TEXT, NUL, SURROGATE, HUGE]),
+    Bad("list_runs", "limit", [None, *NOT_AN_INTEGER, 0, -1, 1001]),
+    Bad("list_runs", "after", ["", "x", "1:", "²:x", f"{'9' * 30}:x", f"{'9' * 5000}:x", "1:\ud800", NUL, HUGE]),
+    Bad("list_runs", "after", [5, True, b"1:x", [], {}]),
+    Bad("count_runs", "workflow", [*NOT_A_NAME, Gated]),
+    Bad("execute_next", "owner_id", NOT_A_NAME),
+    Bad("execute_next", "queues", [*NOT_A_LIST, [], {"a"}, iter(["a"])]),
+    Bad("execute_next", "queues", [[bad] for bad in [None, *NOT_A_NAME]]),
+    Bad("worker", "concurrency", [None, *NOT_AN_INTEGER, 1.5, 0, 1025]),
+    Bad("worker", "grace", [None, *NOT_A_DURATION, timedelta(days=2)]),
+    Bad("worker", "owner_id", NOT_A_NAME),
+    Bad("worker", "queues", [*NOT_A_LIST, []]),
+    Bad("worker", "queues", [["default", bad] for bad in [None, *NOT_A_NAME]]),
+]
+FINE: dict[str, dict[str, Any]] = {
+    "start_run": {"target": Gated, "payload": Order()},
+    "start_runs": {"target": Gated, "payloads": [Order()]},
+    "approve_run": {"actor": "ops"},
+    "reject_run": {"actor": "ops"},
+}
+"""What a call of the verb needs besides; a run's id is that of a run that waits for a decision."""
+VERBS = sorted({row.verb for row in TABLE})
+
+
+@dataclass(frozen=True)
+class Place:
+    mesh: Mesh
+    run_id: str
+
+    def call(self, verb: str, **said: Any) -> Any:
+        method = getattr(self.mesh, verb)
+        if "run_id" in inspect.signature(method).parameters:
+            said = {"run_id": self.run_id, **said}
+        return method(**{**FINE.get(verb, {}), **said})
+
+    def written(self) -> tuple[Any, ...]:
+        """All that the store holds: rows, entries, agenda."""
+        store = self.mesh._engine().store
+        rows = store.runs(RunQuery(limit=1000)).rows
+        reads = [ThreadRead(thread=ThreadId(row.run_id)) for row in rows]
+        return rows, store.read(reads, whole=True), store.open_attempts()
+
+
+@pytest.fixture(scope="module", params=["memory", "sqlite"])
+def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    folder = tmp_path_factory.mktemp("bad_input")
+    url = "memory://" if request.param == "memory" else f"sqlite:///{folder / 'journal.db'}"
+    with Mesh.connect(url, workflows=[Gated, Two]) as mesh:
+        run = mesh.start_run(Gated, Order())
+        mesh.execute_next()
+        mesh.start_run(Gated, Order(), key="visible")
+        yield Place(mesh, run.run_id)
+
+
+def check_error(error: UsageError, kind: type[UsageError], named: str) -> None:
+    assert type(error) is kind
+    assert error.code == kind.code
+    assert error.http_status == kind.http_status
+    assert error.field is not None
+    assert error.field == named or error.field.startswith((f"{named}.", f"{named}["))
+    assert str(error).startswith(f"{error.field}: "), "it names the field"
+    assert len(str(error)) < 400, "it does not repeat what is huge"
+    str(error).encode()  # and it can be shown
+
+
+@pytest.mark.parametrize("row", TABLE, ids=lambda row: f"{row.verb}-{row.argument}")
+def test_a_bad_value_is_refused_by_name_and_nothing_is_written(place: Place, row: Bad) -> None:
+    before = place.written()
+    for number, bad in enumerate(row.values):
+        try:
+            place.call(row.verb, **{row.argument: bad})
+        except UsageError as error:
+            check_error(error, row.error, row.named or row.argument)
+        except Exception as error:
+            pytest.fail(f"value {number}, a {type(bad).__name__}, raised {type(error).__name__}: {str(error)[:200]}")
+        else:
+            pytest.fail(f"value {number}, a {type(bad).__name__}, was let pass")
+        assert place.written() == before
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_no_argument_is_forgotten_here(verb: str) -> None:
+    judged = {row.argument for row in TABLE if row.verb == verb}
+    assert judged == set(inspect.signature(getattr(Mesh, verb)).parameters) - {"self", "history"}
+
+
+def test_no_verb_is_forgotten_here() -> None:
+    public = {name for name in vars(Mesh) if not name.startswith("_")}
+    assert public - {"close", "connect", "migrate"} == set(VERBS)
+
+
+def test_what_is_allowed_is_said(place: Place) -> None:
+    with pytest.raises(InvalidInput, match="allowed are running, retrying, paused, waiting, completed, failed"):
+        place.mesh.list_runs(status="done")
+
+
+def test_no_comment_is_an_empty_one(tmp_path: Path) -> None:
+    with Mesh.connect(f"sqlite:///{tmp_path / 'journal.db'}", workflows=[Gated]) as mesh:
+        run = mesh.start_run(Gated, Order())
+        mesh.execute_next()
+        assert mesh.approve_run(run.run_id, actor="ops", comment=None, metadata=None).status == "completed"
+        assert mesh.inspect_run(run.run_id, history=True).audit[-1].comment == ""
+
+
+def test_a_decision_keeps_its_own_copy(tmp_path: Path) -> None:
+    told: dict[str, Any] = {"seen": ["contract"]}
+    with Mesh.connect("memory://", workflows=[Gated]) as mesh:
+        run = mesh.start_run(Gated, Order())
+        mesh.execute_next()
+        mesh.approve_run(run.run_id, actor="ops", metadata=told)
+        told["seen"].append("nothing else")
+        assert "nothing else" not in str(mesh.inspect_run(run.run_id, history=True))
+
+
+def test_many_runs_come_from_any_iterable(place: Place) -> None:
+    assert [run.status for run in place.mesh.start_runs(Gated, (Order(number=n) for n in range(3)))] == ["running"] * 3
+    assert place.mesh.start_runs(Gated, []) == []
+    assert place.mesh.start_runs(Gated, iter([Order(), Order()]), keys=("a", "b"))[0].key == "a"
+
+
+def test_one_key_with_two_payloads_in_one_call_starts_nothing(place: Place) -> None:
+    before = place.written()
+    with pytest.raises(KeyReused, match="keys: 'twice' is there twice"):
+        place.mesh.start_runs(Gated, [Order(number=1), Order(number=2), Order()], keys=["twice", "twice", "once"])
+    assert place.written() == before
+
+
+def test_a_payload_that_contains_itself_is_refused() -> None:
+    endless: dict[str, Any] = {}
+    endless["child"] = endless["other"] = endless
+    with (
+        Mesh.connect("memory://", workflows=[Trees]) as mesh,
+        pytest.raises(InvalidPayload, match=r"[Rr]ecursion|cycl"),
+    ):
+        mesh.start_run(Trees, endless)
+
+
+def test_a_worker_that_was_refused_runs_nothing(place: Place) -> None:
+    assert isinstance(place.mesh.worker(grace=0, concurrency=1, queues=["nobody"]), Worker)
+    assert not place.mesh._engine().workers
+
+
+# ------------------------------------------------------------------------------------------------------- connecting
+
+SETTINGS: list[tuple[str, list[Any], type[UsageError]]] = [
+    (
+        "url",
+        [None, *NOT_TEXT, "", "nothing", "nothing://x", "sqlite", NUL, "memory://\ud800", f"memory://{HUGE}"],
+        InvalidUrl,
+    ),
+    ("leases", [*NOT_TEXT, "", "nothing", "nothing://x", "memory://\0", f"memory://{HUGE}"], InvalidUrl),
+    ("workflows", [None, 5, "Gated", b"Gated", Gated, {"Gated": Gated}, Unprintable()], InvalidInput),
+    ("queue", [None, *NOT_A_NAME], InvalidInput),
+    ("lease", [None, *NOT_A_DURATION, 0, 0.049, timedelta(days=1, microseconds=1)], InvalidInput),
+    ("heartbeat", [*NOT_A_DURATION, 0, timedelta(0), 30.001], InvalidInput),
+    ("idle_poll", [None, *NOT_A_DURATION, 0, timedelta(microseconds=999), 60.001], InvalidInput),
+    ("clock", [5, "now", Unprintable(), 0], InvalidInput),
+    ("observer", [5, "notice", Unprintable(), 0], InvalidInput),
+]
+
+
+@pytest.mark.parametrize("argument, values, error", SETTINGS, ids=[row[0] for row in SETTINGS])
+def test_a_mesh_is_refused_a_bad_setting(
+    tmp_path: Path, argument: str, values: list[Any], error: type[UsageError]
+) -> None:
+    fine = {"url": f"sqlite:///{tmp_path / 'journal.db'}", "workflows": [Gated]}
+    for bad in values:
+        with pytest.raises(UsageError) as caught:
+            Mesh.connect(**{**fine, argument: bad})
+        check_error(caught.value, error, argument)
+    assert list(tmp_path.iterdir()) == [], "nothing was touched"
+
+
+def test_no_setting_is_forgotten_here() -> None:
+    assert {row[0] for row in SETTINGS} == set(inspect.signature(Mesh.connect).parameters)
+
+
+def test_what_is_no_workflow_is_named() -> None:
+    with pytest.raises(WorkflowError, match="5 is no workflow"):
+        Mesh.connect("memory://", workflows=[5])  # type: ignore[list-item]
+
+
+@pytest.mark.parametrize(
+    "bad", [None, *NOT_TEXT, "", "nothing://x", NUL, SURROGATE, f"memory://{HUGE}"], ids=lambda bad: type(bad).__name__
+)
+def test_a_migration_needs_an_address(bad: Any) -> None:
+    with pytest.raises(InvalidUrl) as caught:
+        Mesh.migrate(bad)
+    check_error(caught.value, InvalidUrl, "url")
+
+
+@pytest.mark.parametrize("url", [f"secret-{HUGE}://", "nothing://ops:secret@host/db", "sqlite:///secret\0.db"])
+def test_an_error_about_an_address_keeps_its_secrets(url: str) -> None:
+    with pytest.raises(InvalidUrl) as caught:
+        Mesh.connect(url)
+    assert "secret@" not in str(caught.value)
+    assert len(str(caught.value)) < 400
+
+
+def test_a_relative_address_is_resolved_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    here, there = tmp_path / "here", tmp_path / "there"
+    here.mkdir()
+    there.mkdir()
+    monkeypatch.chdir(here)
+    mesh = Mesh.connect("sqlite:///journal.db", workflows=[Gated])
+    monkeypatch.chdir(there)
+    with mesh:
+        mesh.start_run(Gated, Order())
+    assert (here / "journal.db").exists()
+    assert list(there.iterdir()) == []
+    with sqlite3.connect(here / "journal.db") as journal:
+        assert journal.execute("SELECT count(*) FROM runs").fetchone() == (1,)
+    journal.close()

@@ -1,0 +1,44 @@
+"""The core keeps I1 to I5, I7 to I9, I12 and I13, whatever workers, clients, crashes and faults come upon it.
+
+Each machine is the same; what differs is where journal and leases live.
+"""
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from tests.property.machine import CoreMachine
+
+
+class OnMemory(CoreMachine):
+    plane = "memory"
+
+
+class OnSqlite(CoreMachine):
+    plane = "sqlite"
+
+
+class OnSqliteWithLeasesInMemory(CoreMachine):
+    plane = "sqlite, leases in memory"
+
+
+MACHINES: dict[type[CoreMachine], int] = {OnMemory: 80, OnSqlite: 60, OnSqliteWithLeasesInMemory: 60}
+"""How many examples of each, wherever there is little time."""
+SOME = settings(
+    stateful_step_count=40,
+    deadline=None,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_the_core_does_what_a_simple_model_says(machine: type[CoreMachine]) -> None:
+    run_state_machine_as_test(machine, settings=settings(SOME, max_examples=MACHINES[machine]))
+
+
+@pytest.mark.all
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("machine", MACHINES)
+def test_the_core_does_what_a_simple_model_says_for_long(machine: type[CoreMachine]) -> None:
+    run_state_machine_as_test(machine, settings=settings(SOME, max_examples=10 * MACHINES[machine]))

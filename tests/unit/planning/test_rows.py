@@ -1,0 +1,150 @@
+"""The rows follow from the facts: what an entry touches and no more, and all of them together what a rebuild gives."""
+
+from datetime import timedelta
+
+import pytest
+
+from squidmesh.ids import RunId, attempt_key
+from squidmesh.journal.rows import AttemptRow, RowChanges, RunRow
+from squidmesh.planning.rows import rebuild, run_row
+from tests.unit.planning.errand import RUN, SECOND, Errander, at
+
+
+def items(changed: RowChanges) -> tuple[list[str], list[str]]:
+    return [row.item for row in changed.put], list(changed.remove)
+
+
+def key(step: str, attempt: int = 1) -> str:
+    return attempt_key(RUN, step, attempt)
+
+
+def test_a_start_puts_the_run_and_its_first_attempt() -> None:
+    run = Errander(key="k1")
+    assert run.changed == RowChanges(
+        run=RunRow(
+            run_id=RunId(RUN),
+            workflow="Errand",
+            version="1",
+            trigger="leave",
+            key="k1",
+            queue="default",
+            status="running",
+            step="pack",
+            error=None,
+            started_at=0,
+            due_at=None,
+            ended_at=None,
+        ),
+        put=(
+            AttemptRow(
+                item=attempt_key(RUN, "pack", 1),
+                run_id=RunId(RUN),
+                step="pack",
+                attempt=1,
+                queue="slow",
+                priority=1,
+                visible_at=0,
+                generation=0,
+                fence=0,
+            ),
+        ),
+    )
+
+
+def test_a_claim_stands_on_the_row_of_its_attempt_and_leaves_the_run_row_alone() -> None:
+    run = at("pack")
+    run.claim("pack", fence=3)
+    changed = run.changed
+    assert changed.run is None
+    assert items(changed) == ([key("pack")], [])
+    (row,) = changed.put
+    assert (row.fence, row.owner, row.lease) == (3, "sam@1", 60 * SECOND)
+    assert row.claim_hash == run.state.runnables["pack"].claim.claim_hash  # type: ignore[union-attr]
+
+
+def test_a_release_takes_the_claim_off_the_row_and_keeps_its_fence() -> None:
+    run = at("pack")
+    run.claim("pack", fence=3)
+    run.release("pack", delay=timedelta(seconds=8))
+    (row,) = run.changed.put
+    assert (row.owner, row.claim_hash, row.lease) == (None, None, None)
+    assert (row.fence, row.visible_at) == (3, 8 * SECOND)
+
+
+def test_a_completion_removes_its_attempt_and_puts_the_next() -> None:
+    run = at("pack")
+    run.claim("pack")
+    run.complete("pack")
+    changed = run.changed
+    assert items(changed) == ([key("rest")], [key("pack")])
+    assert changed.run is not None
+    assert (changed.run.status, changed.run.step, changed.run.due_at) == ("waiting", "rest", 10 * SECOND)
+
+
+def test_a_retry_removes_one_attempt_and_puts_another_of_the_same_step() -> None:
+    run = at("pack")
+    run.claim("pack")
+    run.fail("pack")
+    changed = run.changed
+    assert items(changed) == ([key("pack", 2)], [key("pack", 1)])
+    assert changed.run is not None
+    assert (changed.run.status, changed.run.due_at) == ("retrying", 2 * SECOND)
+
+
+def test_a_wait_that_ends_with_its_claim_is_removed_and_not_put() -> None:
+    run = at("rest")
+    run.now += 10 * SECOND
+    run.claim("rest")
+    changed = run.changed
+    assert items(changed) == ([], [key("rest")])
+    assert changed.run is not None
+    assert (changed.run.status, changed.run.step) == ("paused", "council")
+
+
+def test_the_end_removes_the_last_attempt_and_says_how_it_ended() -> None:
+    run = at("lorien")
+    run.claim("lorien")
+    run.fail("lorien")
+    changed = run.changed
+    assert items(changed) == ([], [key("lorien")])
+    assert changed.run is not None
+    assert (changed.run.status, changed.run.error, changed.run.step) == ("failed", "step_failed", "lorien")
+    assert changed.run.ended_at == run.now
+
+
+def test_an_approval_touches_no_attempt_but_the_next() -> None:
+    run = at("council")
+    run.decide()
+    assert items(run.changed) == ([key("moria")], [])
+
+
+def test_a_command_that_was_carried_out_before_changes_no_row() -> None:
+    run = at("council")
+    run.decide(key="word")
+    run.decide(key="word")
+    assert run.changed == RowChanges()
+
+
+@pytest.mark.parametrize("step", ["pack", "rest", "council", "moria", "lorien", "mend"])
+def test_the_changes_add_up_to_what_a_rebuild_gives(step: str) -> None:
+    """I13, along the road to each step, and then through all that can become of an attempt."""
+    run = at(step)
+    assert_rows_are_rebuilt(run)
+    if step in run.state.gates:
+        run.decide()
+        assert_rows_are_rebuilt(run)
+        return
+    for act in (run.claim, run.claim, run.release, run.claim, run.fail):
+        runnable = run.state.runnables[step]
+        if runnable.status not in ("scheduled", "claimed"):
+            break  # a wait, which ends with its claim
+        run.now = max(run.now, runnable.visible_at)
+        act(step)
+        assert_rows_are_rebuilt(run)
+
+
+def assert_rows_are_rebuilt(run: Errander) -> None:
+    rebuilt = rebuild(run.state)
+    assert rebuilt.run == run.row == run_row(run.state)
+    assert rebuilt.put == tuple(run.agenda.values())
+    assert rebuilt.remove == ()
