@@ -8,7 +8,7 @@ is made durable, with all before it, by the commit that records it.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import timedelta
 from itertools import count
 from typing import Any, assert_never
@@ -66,6 +66,7 @@ class SqliteLeases:
         lease: timedelta,
         request_id: str,
         item: AttemptKey | None = None,
+        skip: Collection[str] = (),
     ) -> Grants:
         """Looks without the write lock first, unless there was something to claim the last time: the idle hold nobody
         up, the busy look once.
@@ -75,18 +76,19 @@ class SqliteLeases:
         first = next(self._first_queue) % max(1, len(queues))
         queues = [*queues[first:], *queues[:first]]
         request = _Request(owner, request_id, lease, self.incarnation())
+        passed_over = msgspec.json.encode(sorted(skip)).decode() if skip else None
         if not self._busy:
             with self._pool.read() as connection:
                 look = _Look(connection, self._clock.now())
                 if claims := request.repeated(look):
                     return Grants(claims=claims)
-                if not look.free(queues, 1, item):
+                if not look.free(queues, 1, item, passed_over):
                     return Grants(claims=(), next_due=look.next_due(queues))
         with self._pool.write() as connection:
             look = _Look(connection, self._clock.now())
             if claims := request.repeated(look):
                 return Grants(claims=claims)
-            claims = request.grant(look, look.free(queues, limit, item))
+            claims = request.grant(look, look.free(queues, limit, item, passed_over))
             self._busy = bool(claims)
             return Grants(claims=claims, next_due=None if len(claims) >= limit else look.next_due(queues))
 
@@ -142,23 +144,24 @@ class _Look:
         self.now = now
         self._priorities: dict[str, list[int]] = {}
 
-    def free(self, queues: Sequence[str], limit: int, item: AttemptKey | None) -> list[_Free]:
-        """Claimable items, in order within a queue, in turns across queues."""
+    def free(self, queues: Sequence[str], limit: int, item: AttemptKey | None, skip: str | None) -> list[_Free]:
+        """Claimable items, in order within a queue, in turns across queues. ``skip``: steps, as a JSON array."""
         if item is not None:
             row = self.connection.execute(_SQL["head_item"], {"item": item, "now": self.now}).fetchone()
             return [row][:limit] if row is not None and row[1] in queues else []
         if len(queues) == 1:
-            return self._head(queues[0], limit)
-        waiting = [iter(self._head(queue, limit)) for queue in queues]
+            return self._head(queues[0], limit, skip)
+        waiting = [iter(self._head(queue, limit, skip)) for queue in queues]
         return list(_in_turns(waiting, limit))
 
-    def _head(self, queue: str, limit: int) -> list[_Free]:
+    def _head(self, queue: str, limit: int, skip: str | None) -> list[_Free]:
         found: list[_Free] = []
+        statement = _SQL["head"] if skip is None else _SQL["head_without"]
         for priority in self.priorities(queue):
             if len(found) >= limit:
                 break
-            at = {"queue": queue, "priority": priority, "now": self.now, "limit": limit - len(found)}
-            found += self.connection.execute(_SQL["head"], at)
+            at = {"queue": queue, "priority": priority, "now": self.now, "limit": limit - len(found), "skip": skip}
+            found += self.connection.execute(statement, at)
         return found
 
     def priorities(self, queue: str) -> list[int]:

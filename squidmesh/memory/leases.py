@@ -7,7 +7,7 @@ next grant: its holder may still settle or release, as long as nobody took over.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import count
@@ -113,6 +113,7 @@ class MemoryLeases:
         lease: timedelta,
         request_id: str,
         item: AttemptKey | None = None,
+        skip: Collection[str] = (),
     ) -> Grants:
         if limit < 1:
             return Grants(claims=())
@@ -125,17 +126,19 @@ class MemoryLeases:
                 repeated.sort(key=lambda held: held.lease.position if held.lease else 0)
                 return Grants(claims=tuple(_claim(held, request_id, self._incarnation) for held in repeated))
             claims = []
-            for position, held in enumerate(self._choose(queues, limit, item, now)):
+            for position, held in enumerate(self._choose(queues, limit, item, skip, now)):
                 held.fence += 1
                 hashed = claim_hash(f"{request_id}:{position}")
                 held.lease = _Lease(owner, hashed, held.fence, lease, now + micros(lease), request, position)
                 claims.append(_claim(held, request_id, self._incarnation))
             return Grants(claims=tuple(claims), next_due=None if len(claims) >= limit else self._next_due(queues, now))
 
-    def _choose(self, queues: Sequence[str], limit: int, item: AttemptKey | None, now: Instant) -> list[_Held]:
+    def _choose(
+        self, queues: Sequence[str], limit: int, item: AttemptKey | None, skip: Collection[str], now: Instant
+    ) -> list[_Held]:
         """In order within a queue, in turns across queues; another queue begins each time."""
         first = next(self._first_queue) % max(1, len(queues))
-        waiting = [self._free(queue, item, now) for queue in (*queues[first:], *queues[:first])]
+        waiting = [self._free(queue, item, skip, now) for queue in (*queues[first:], *queues[:first])]
         chosen: list[_Held] = []
         while waiting and len(chosen) < limit:
             queue = waiting.pop(0)
@@ -144,8 +147,12 @@ class MemoryLeases:
                 waiting.append(queue)
         return chosen
 
-    def _free(self, queue: str, item: AttemptKey | None, now: Instant) -> Iterator[_Held]:
-        free = [held for held in self._queue(queue) if held.free(now) and item in (None, held.item.key)]
+    def _free(self, queue: str, item: AttemptKey | None, skip: Collection[str], now: Instant) -> Iterator[_Held]:
+        free = [
+            held
+            for held in self._queue(queue)
+            if held.free(now) and item in (None, held.item.key) and _step(held.item.key) not in skip
+        ]
         return iter(sorted(free, key=lambda held: (held.item.priority, held.visible_at, held.arrival)))
 
     def _next_due(self, queues: Sequence[str], now: Instant) -> timedelta | None:
@@ -257,6 +264,10 @@ class MemoryLeases:
 
     def close(self) -> None:
         self._door.close()
+
+
+def _step(key: AttemptKey) -> str:
+    return key.rpartition("#")[0].partition("/")[2]
 
 
 def _claim(held: _Held, request_id: str, incarnation: str) -> Claim:

@@ -6,7 +6,7 @@ tried, by :class:`squidmesh.testing.lease_suite.LeaseBackendSuite`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import timedelta
 from enum import Enum
 from typing import Protocol
@@ -147,10 +147,12 @@ class LeaseBackend(Protocol):
         lease: timedelta,
         request_id: str,
         item: AttemptKey | None = None,
+        skip: Collection[str] = (),
     ) -> Grants:
         """Grants up to ``limit`` visible items without a live lease, by priority (lower first), then visibility, then
         arrival; an item whose lease ended is one of them. Each gets a fence above its counter and its floor, and the
         claim id ``{request_id}:{i}``. ``item``: that one only. The same request id again returns the same claims.
+        ``skip``: steps that the caller has no functions for; their items are passed over, and stay for others.
         """
         ...
 

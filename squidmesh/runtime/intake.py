@@ -23,6 +23,7 @@ from squidmesh.planning.commands import AnyCommand, RecordClaim
 from squidmesh.ports.lease_backend import Claim, LeaseBackend, Release, Settlement
 from squidmesh.ports.observer import Observer
 from squidmesh.runtime import chance
+from squidmesh.runtime.absent import LONGEST_DELAY, AbsentSteps
 from squidmesh.runtime.context import LeaseFlag
 from squidmesh.runtime.held import HeldRun, Runs
 from squidmesh.runtime.invoke import Assignment, Failed, failed
@@ -32,7 +33,6 @@ from squidmesh.workflow.mapping import BoundStep
 from squidmesh.workflow.registry import Registry
 
 _FIRST_DELAY = timedelta(seconds=1)
-_LONGEST_DELAY = timedelta(seconds=60)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +73,7 @@ class Intake:
         self._owner = owner
         self._monotonic = monotonic
         self._request: tuple[str, float] | None = None
-        self._absent: dict[tuple[str, str], timedelta] = {}
+        self._absent = AbsentSteps(registry, monotonic)
         self._here: dict[str, frozenset[str]] = {}
         self._pinned: dict[tuple[str, str], BoundStep | None] = {}
 
@@ -91,6 +91,7 @@ class Intake:
                 limit=limit,
                 lease=self._config.lease,
                 request_id=request_id,
+                skip=self._absent.skipped,
             )
         except (BackendUnavailable, CommitUnknown) as error:
             self._observer.notice("lease_backend_unavailable", error=str(error))
@@ -112,7 +113,7 @@ class Intake:
                 granted.append(self._grant(claim, asked_at))
             except InvalidInput as error:
                 self._observer.notice("unreadable_item", error=str(error))
-                odd.append(Release(claim=claim, delay=_LONGEST_DELAY))
+                odd.append(Release(claim=claim, delay=LONGEST_DELAY))
         self._give_back(releases=odd)
         return granted
 
@@ -213,18 +214,15 @@ class Intake:
     def _not_here(self, run: HeldRun | Exception | None, grant: Grant) -> timedelta | None:
         """How long to give the item back for, or None where this worker can go on with it."""
         if run is None:
-            return _LONGEST_DELAY
+            return LONGEST_DELAY
         if isinstance(run, Exception):
             self._observer.notice("corrupt_history", run_id=grant.run_id, error=str(run))
-            return _LONGEST_DELAY
+            return LONGEST_DELAY
         spec = run.definition.steps_by_name.get(grant.step)
         if not isinstance(spec, FunctionStep) or self._bound(run, spec) is not None:
             return None
-        key = (run.state.workflow, grant.step)
-        delay = self._absent.get(key, _FIRST_DELAY)
-        self._absent[key] = min(delay * 2, _LONGEST_DELAY)
-        self._observer.notice("missing_step", workflow=key[0], step=key[1], run_id=grant.run_id)
-        return delay
+        self._observer.notice("missing_step", workflow=run.state.workflow, step=grant.step, run_id=grant.run_id)
+        return self._absent.met(run.state.workflow, grant.step)
 
     def _bound(self, run: HeldRun, spec: FunctionStep) -> BoundStep | None:
         """Today's function, bound as the run's own definition says; None where there is no such function here."""

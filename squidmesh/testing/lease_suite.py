@@ -7,6 +7,7 @@ from datetime import timedelta
 from itertools import count
 
 import pytest
+from msgspec import structs
 
 from squidmesh.errors import RecordedClaim, UsageError
 from squidmesh.ids import AttemptKey, ClaimId, attempt_key, claim_hash, derived_id
@@ -55,6 +56,7 @@ def claim(
     lease: timedelta = LEASE,
     request: str | None = None,
     only: str | None = None,
+    skip: Sequence[str] = (),
 ) -> Grants:
     return plane.leases.claim(
         queues or ("default",),
@@ -63,6 +65,7 @@ def claim(
         lease=lease,
         request_id=request or f"request-{next(_requests)}",
         item=None if only is None else key(only),
+        skip=skip,
     )
 
 
@@ -178,6 +181,13 @@ class LeaseBackendSuite:
         plane.publish(item("urgent", priority=0, delay=SECOND), item("calm", priority=9))
 
         assert claimed(claim(plane)) == keys("calm")
+
+    def test_items_of_skipped_steps_are_passed_over_and_stay_for_others(self, plane: Plane) -> None:
+        strange = structs.replace(item("ring"), key=attempt_key(derived_id("thread", "ring"), "smelt", 1))
+        plane.publish(strange, item("sword"))
+        assert claimed(claim(plane, limit=1, skip=["smelt"])) == keys("sword")
+        assert claimed(claim(plane, skip=["smelt", "forge"])) == []
+        assert claimed(claim(plane, skip=["forge"])) == [strange.key]
 
     def test_no_more_than_the_limit_is_granted(self, plane: Plane) -> None:
         plane.publish(*(item(f"orc-{number}") for number in range(5)))

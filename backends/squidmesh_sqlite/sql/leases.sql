@@ -17,6 +17,16 @@ WHERE agenda.queue = :queue AND agenda.priority = :priority AND agenda.visible_a
 ORDER BY agenda.visible_at, agenda.arrival
 LIMIT :limit;
 
+-- name: head_without
+-- The same for a worker that lacks the functions of some steps: walks past their items too.
+SELECT agenda.item, agenda.queue, agenda.generation, max(agenda.fence, ifnull(leases.granted, 0)), agenda.visible_at
+FROM agenda LEFT JOIN leases ON leases.item = agenda.item
+WHERE agenda.queue = :queue AND agenda.priority = :priority AND agenda.visible_at <= :now
+    AND agenda.step NOT IN (SELECT value FROM json_each(:skip))
+    AND (leases.item IS NULL OR leases.expires_at <= :now OR leases.generation < agenda.generation)
+ORDER BY agenda.visible_at, agenda.arrival
+LIMIT :limit;
+
 -- name: head_item
 SELECT agenda.item, agenda.queue, agenda.generation, max(agenda.fence, ifnull(leases.granted, 0)), agenda.visible_at
 FROM agenda LEFT JOIN leases ON leases.item = agenda.item

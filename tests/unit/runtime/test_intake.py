@@ -172,18 +172,36 @@ def test_a_lease_backend_that_is_away_costs_the_rest_of_a_lease(rig: Rig) -> Non
 # ------------------------------------------------------------------------------------------------ not for here
 
 
-def test_a_step_that_this_worker_does_not_have_is_given_back_unrecorded_for_longer_and_longer(rig: Rig) -> None:
-    started(rig, "a")
+def test_a_step_that_this_worker_does_not_have_is_given_back_at_once_and_passed_over_from_then_on(rig: Rig) -> None:
+    started(rig, "a", "b", "c")
     worker = Worker(rig)
+    (first,) = worker.ask(limit=1)
+    assert worker.take([first]) == []
+    assert [release.delay for release in given_back(rig)] == [timedelta(0)]
+    assert worker.ask() == [], "a worker in a rolling deploy is in nobody's way"
+    assert rig.revision("a") == 1, "neither an attempt nor a delivery is spent"
+    assignments = Worker(rig, Errand).take()
+    assert [assignment.delivery for assignment in assignments if isinstance(assignment, Assignment)] == [1, 1, 1]
+
+
+class Bakery(Workflow):
+    """Another workflow, with a step of the same name."""
+
+    version = "1"
+    leave = manual(Leave)
+    pack = step(walk)
+
+
+def test_where_another_workflow_has_a_step_of_that_name_it_is_given_back_for_longer_with_time(rig: Rig) -> None:
+    started(rig, "a", "b", "c")
+    worker = Worker(rig, Bakery)
     for _ in range(8):
         assert worker.take() == []
         rig.clock.advance(timedelta(seconds=60))
+        worker.now += 61
     delays = [release.delay.total_seconds() for release in given_back(rig)]
-    assert delays == [1, 2, 4, 8, 16, 32, 60, 60]
-    assert rig.revision("a") == 1, "neither an attempt nor a delivery is spent"
-    (assignment,) = Worker(rig, Errand).take()
-    assert isinstance(assignment, Assignment)
-    assert assignment.delivery == 1
+    assert delays == [it for it in [1, 2, 4, 8, 16, 32, 60, 60] for _ in "abc"], "three items are one meeting"
+    assert rig.revision("a") == 1
 
 
 class Shorter(Workflow):
