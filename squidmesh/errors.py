@@ -20,7 +20,6 @@
     │   └── UnstorableResult         the store refused the data of this one result
     ├── ClaimRefused             the core: a grant that may not be recorded (and what to do with it)
     ├── LeaseError               the clock: the right to work has passed on
-    │   ├── LeaseLost                the lease ended, as far as its holder can tell
     │   └── StaleClaim               a newer claim is recorded; this one can change nothing
     └── BackendError             the store
         ├── BackendUnavailable       not reachable, busy or read-only: the same call may work later
@@ -225,10 +224,6 @@ class ClaimRefused(SquidMeshError):
 
 class LeaseError(SquidMeshError):
     code = "lease_error"
-
-
-class LeaseLost(LeaseError):
-    code = "lease_lost"
 
 
 class StaleClaim(LeaseError):

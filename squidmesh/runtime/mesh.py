@@ -15,7 +15,7 @@ from pydantic import BaseModel
 
 from squidmesh.clock import Clock, check_duration
 from squidmesh.config import MeshConfig, check_integer
-from squidmesh.errors import CorruptHistory, UsageError
+from squidmesh.errors import CorruptHistory, InvalidUrl, UsageError
 from squidmesh.ids import is_identifier
 from squidmesh.journal.state import RunStatus
 from squidmesh.ports.journal_store import RunQuery
@@ -106,6 +106,10 @@ class Mesh:
         # A URL that is no good is refused here, and a relative one is resolved; nothing is touched yet.
         journal_url = _resolved(url, time_source, "url")
         leases_url = None if leases is None else _resolved(leases, time_source, "leases")
+
+        if leases_url is not None and _forgets(leases_url) and not _forgets(journal_url):
+            why = "a memory ends with its process, and nothing would offer the journal's open work to the next one"
+            raise InvalidUrl(f"{why}; allowed is none (the journal's own leases)", field="leases")
 
         def open_engine() -> Engine:
             return Engine(
@@ -426,6 +430,10 @@ class Mesh:
 def _resolved(url: object, clock: Clock, field: str) -> str:
     """The URL as it reads from every folder. ``InvalidUrl`` where it is no good."""
     return open_backend(check_url(url, field=field), clock=clock, field=field).url
+
+
+def _forgets(url: str) -> bool:
+    return url.startswith("memory:")
 
 
 def _timeout(given: object) -> timedelta:

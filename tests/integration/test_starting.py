@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 import pytest
 from pydantic import BaseModel, Field, model_serializer
 
-from squidmesh import InvalidPayload, KeyReused, Mesh, Run, Workflow, manual, step
+from squidmesh import InvalidPayload, InvalidUrl, KeyReused, Mesh, Run, Workflow, manual, step
 from squidmesh.errors import JournalConflict
 from squidmesh.ids import RunId, ThreadId
 from squidmesh.journal.codec import decode_facts
@@ -201,3 +201,12 @@ def test_only_so_many_idle_pumps_are_kept(mesh: Mesh) -> None:
     _, inline = mesh._open()
     kept = [owner for owner, _, _ in inline._idle]
     assert kept == [*(f"owner-{n}" for n in (42, 43, 44, 46, 47, 48, 49)), "owner-45"], "the least recently used goes"
+
+
+@pytest.mark.parametrize("leases", ["memory://", "sqlite:///other.db"])
+def test_leases_that_could_strand_a_run_are_refused(
+    leases: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InvalidUrl, match="leases"), Mesh.connect("sqlite:///a.db", leases=leases) as mesh:
+        mesh.count_runs()
