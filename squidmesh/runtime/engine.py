@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 
 from squidmesh.config import MeshConfig
 from squidmesh.ports.backend import Backend
@@ -14,6 +15,7 @@ from squidmesh.ports.lease_backend import LeaseBackend
 from squidmesh.ports.observer import Observer
 from squidmesh.runtime.chance import new_nonce
 from squidmesh.runtime.commit import Committer, Patience
+from squidmesh.runtime.current import still_current
 from squidmesh.runtime.endings import Endings
 from squidmesh.runtime.heartbeat import Heartbeats, Pulse
 from squidmesh.runtime.held import Definitions, Runs
@@ -58,7 +60,12 @@ class Engine:
         self.store: JournalStore = journal.journal()
         self.leases: LeaseBackend = (leases or journal).leases()
         self.definitions = Definitions(self.store)
-        self.heartbeats = Heartbeats(self.leases, every=config.beat, observer=observer)
+        self.heartbeats = Heartbeats(
+            self.leases,
+            every=config.beat,
+            observer=observer,
+            still_current=partial(still_current, self.store),
+        )
         self._heartbeat_thread = heartbeat_thread
         self.solitude = Solitude(self.poke)
         self.endings = Endings()

@@ -12,7 +12,7 @@ from squidmesh_sqlite import backend as sqlite
 from squidmesh.memory import backend as memory
 from squidmesh.ports.lease_backend import Beat, Claim, Release, Settlement
 from squidmesh.testing import VirtualClock
-from squidmesh.testing.lease_suite import claim, item
+from squidmesh.testing.lease_suite import claim, item, listed
 from squidmesh.testing.planes import JournalPlane, OfferPlane, Plane
 
 SECONDS = st.integers(0, 40).map(lambda seconds: timedelta(seconds=seconds))
@@ -120,7 +120,7 @@ class Planes(RuleBasedStateMachine):
     @invariant()
     def the_same_is_counted(self):
         self.both(lambda plane: [(one.queue, one.ready, one.delayed, one.leased) for one in plane.leases.stats(BOTH)])
-        self.both(lambda plane: [(one.key, one.priority) for queue in BOTH for one in plane.leases.items(queue)])
+        self.both(lambda plane: [(one.key, one.priority) for queue in BOTH for one in listed(plane, queue)])
 
 
 Planes.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
