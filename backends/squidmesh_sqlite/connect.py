@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -71,7 +72,7 @@ class SqliteBackend:
         self._handed_out.append(leases)
         return leases
 
-    def wakeup(self) -> SqliteWakeup:
+    def wakeup(self, queues: Sequence[str] = ()) -> SqliteWakeup:
         wakeup = SqliteWakeup(self.path, self._bell)
         self._handed_out.append(wakeup)
         return wakeup

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from functools import cached_property
 
 from squidmesh.clock import Clock
@@ -40,7 +41,7 @@ class MemoryBackend:
     def leases(self) -> MemoryLeases:
         return self._leases
 
-    def wakeup(self) -> MemoryWakeup:
+    def wakeup(self, queues: Sequence[str] = ()) -> MemoryWakeup:
         return MemoryWakeup(self._bell)
 
     def close(self) -> None:

@@ -123,9 +123,9 @@ class Engine:
         if self._heartbeat_thread:
             self.heartbeats.start()
 
-    def wakeup(self) -> Wakeup:
-        """A wake-up of its own for one pump; ended by :meth:`close`."""
-        wakeup = self._backends[0].wakeup()
+    def wakeup(self, queues: Sequence[str]) -> Wakeup:
+        """A wake-up of its own for one pump that claims from these queues; ended by :meth:`close`."""
+        wakeup = self._backends[0].wakeup(queues)
         with self._lock:
             self._wakeups.append(wakeup)
         return wakeup

@@ -32,7 +32,7 @@ class Worker:
         self._release = threading.Event()
         self._aborted = threading.Event()
         self._thread: threading.Thread | None = None
-        self._wakeup = engine.wakeup()
+        self._wakeup = engine.wakeup(self._queues)
         self.failed: BaseException | None = None
         """What ended the pump, if it did not end as it should."""
 

@@ -1,0 +1,98 @@
+-- Grants up to a limit of visible items to an owner, in order of priority, visibility and arrival.
+-- KEYS: the queue's, then the record of the request (a string: keys granted; it lasts for one lease).
+-- ARGV: candidate for a new incarnation; owner; hash of the request id; lease length; item key or *; whether to go on
+--   with this request (1) or to answer what it was granted before (0); first position; how many claims at most;
+--   then one hash of a claim id for each.
+-- Returns: incarnation; next due or ''; then key, generation, fence, lease length and position of each claim.
+local candidate, owner, request, length = word(), word(), word(), number()
+local only, goes_on, position, limit = none_or_word(), number() == 1, number(), number()
+local hashes = {}
+for n = 1, limit do hashes[n] = word() end
+complete()
+local RECORD = KEYS[19]
+local MOST_LOOKS = limit + 1000
+
+local at = now()
+may_grow()
+local answer = {incarnation(candidate), ''}
+
+if not goes_on then
+  local before = granted_before(RECORD, owner, request, at)
+  if #before > 0 then
+    for _, told in ipairs(before) do answer[#answer + 1] = told end
+    return answer
+  end
+end
+if call('HEXISTS', LIFE, 'paused') == 1 then return answer end
+
+remember_length(length)
+take_back_ended(at)
+local granted = {}
+
+local function grant(key, item)
+  item.fence = item.fence + 1
+  item.owner, item.hash, item.held_fence = owner, hashes[#granted + 1], item.fence
+  item.length, item.request, item.position = length, request, position + #granted
+  call('ZREM', KEYS[READY + item.priority], place(key, item))
+  begin_lease(key, item, at + length)
+  write(key, item)
+  granted[#granted + 1] = key
+  for _, told in ipairs({key, int(item.generation), int(item.fence), int(length), int(item.position)}) do
+    answer[#answer + 1] = told
+  end
+end
+
+local function at_its_limit(item)
+  return item.group and item.limit > 0 and tonumber(call('HGET', BUSY, item.group) or 0) >= item.limit
+end
+
+-- What its concurrency key holds back is put aside, so that a crowd of such items is walked past once, not each time.
+local function put_aside(key, item)
+  call('ZREM', KEYS[READY + item.priority], place(key, item))
+  call('ZADD', WAITING, 0, waiting_place(key, item))
+end
+
+local looks = 0
+local function look(priority)
+  local ready = KEYS[READY + priority]
+  while #granted < limit and looks < MOST_LOOKS do
+    local wanted = limit - #granted
+    local found = call('ZRANGEBYSCORE', ready, '-inf', int(at), 'LIMIT', 0, wanted)
+    for _, member in ipairs(found) do
+      looks = looks + 1
+      local key = string.sub(member, 10)
+      local item = read(key)
+      if not item or place(key, item) ~= member then
+        call('ZREM', ready, member)
+      elseif at_its_limit(item) then
+        put_aside(key, item)
+      else
+        grant(key, item)
+      end
+    end
+    if #found < wanted then return end
+  end
+end
+
+if only then
+  local item = read(only)
+  if item and item.visible_at <= at and leased_until(only) == 0 and not at_its_limit(item) then
+    leave_places(only, item)
+    grant(only, item)
+  end
+else
+  for priority = 0, 9 do look(priority) end
+  if #granted < limit and looks < MOST_LOOKS then
+    call('DEL', HINTS)
+  else
+    hint(1)
+  end
+end
+
+if #granted > 0 then
+  local keys = table.concat(granted, ' ')
+  if goes_on then keys = (call('GET', RECORD) or '') .. ' ' .. keys end
+  call('SET', RECORD, keys, 'PX', int(math.ceil(length / 1000)))
+end
+if #granted < limit then answer[2] = looks < MOST_LOOKS and next_due(at) or '0' end
+return answer
