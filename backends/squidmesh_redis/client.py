@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from redis import Redis
 from redis.backoff import NoBackoff
-from redis.exceptions import NoScriptError
+from redis.exceptions import NoScriptError, ResponseError
 from redis.retry import Retry
 
 from squidmesh_redis.faults import translate, translated
@@ -49,12 +49,8 @@ class Client:
         self._now = now
 
     def run(self, call: Call) -> Any:
-        script = self._script(call)
         with translated(self.where):
-            try:
-                return self.redis.evalsha(script.sha, len(call.keys), *call.keys, *call.arguments)
-            except NoScriptError:
-                return self.redis.eval(script.source, len(call.keys), *call.keys, *call.arguments)
+            return self._run(call)
 
     def run_all(self, calls: Sequence[Call]) -> list[Any]:
         """One journey for all of them; each is carried out by itself, in order, whatever became of the others. Raises
@@ -70,6 +66,9 @@ class Client:
         """As :meth:`run_all`, with each error of the server in the place of its answer."""
         if not calls:
             return []
+        if len(calls) == 1:
+            with translated(self.where):
+                return [self._try(calls[0])]
         with translated(self.where):
             answers = self._send(calls, by_hash=True)
             unknown = [place for place, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
@@ -77,6 +76,19 @@ class Client:
         for place, answer in zip(unknown, again, strict=True):
             answers[place] = answer
         return answers
+
+    def _run(self, call: Call) -> Any:
+        script = self._script(call)
+        try:
+            return self.redis.evalsha(script.sha, len(call.keys), *call.keys, *call.arguments)
+        except NoScriptError:
+            return self.redis.eval(script.source, len(call.keys), *call.keys, *call.arguments)
+
+    def _try(self, call: Call) -> Any:
+        try:
+            return self._run(call)
+        except ResponseError as error:
+            return error
 
     def _send(self, calls: Sequence[Call], *, by_hash: bool) -> list[Any]:
         pipeline = self.redis.pipeline(transaction=False)

@@ -93,7 +93,7 @@ def _inconsistent(redis: Any) -> list[str]:
         ready = [member[9:] for p in range(10) for member in redis.zrange(f"{queue}:ready:{p}", 0, -1)]
         if sorted([*leased, *waiting, *ready]) != sorted(items):
             wrong.append(f"{queue}: {len(items)} items in {len(leased)} + {len(waiting)} + {len(ready)} places")
-        groups = [fields[5] for key in leased if len(fields := items.get(key, "").split(" ")) in (7, 13)]
+        groups = [group for key in leased if (group := items.get(key, "||").split("|")[1].split(" ")[0])]
         counted = {group: groups.count(group) for group in groups}
         if {group: int(count) for group, count in redis.hgetall(f"{queue}:busy").items()} != counted:
             wrong.append(f"{queue}: busy is {redis.hgetall(f'{queue}:busy')}, but there are {counted}")

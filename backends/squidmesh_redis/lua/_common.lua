@@ -21,6 +21,7 @@ local LIFE, ITEMS, LEASED, WAITING, BUSY, BURIED, OLDER, HINTS =
   KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8]
 local READY = 9
 local ENDED_AT_ONCE, MOST_HINTS, HINT_LASTS, SPARE = 1000, 16, 60000, 60000
+local ARRIVALS = 2 ^ 36  -- then they begin again; only items of one and the same moment are told apart by them
 
 local call = redis.call
 
@@ -39,11 +40,16 @@ local function word()
   return found
 end
 
-local function number()
+-- A whole number as text, as it stays.
+local function digits()
   at_argument = at_argument + 1
-  local found = tonumber(ARGV[at_argument])
-  if not found or found < 0 or found >= 9007199254740992 or found % 1 ~= 0 then refuse('count') end
+  local found = ARGV[at_argument]
+  if not found or not string.find(found, '^%d+$') or tonumber(found) >= 9007199254740992 then refuse('count') end
   return found
+end
+
+local function number()
+  return tonumber(digits())
 end
 
 local function none_or_word()
@@ -62,39 +68,27 @@ end
 
 -- ------------------------------------------------------------------------------------------- an item's own state
 
--- "arrival priority generation fence visible_at", then with a concurrency key " key limit", then with a holder
--- " owner hash fence length request position". Numbers are whole; the limit 0 is none; times are microseconds.
+-- "arrival priority generation fence visible_at|concurrency key limit|owner hash fence length request position"
+-- The second part is empty without a concurrency key (limit 0: none), the third without a holder. The arrival is 9
+-- hexadecimal digits, so that it sorts as text. All parts are kept as text: a number that Lua turns into text by itself
+-- loses digits, so what was calculated goes through int().
+local STATE = '^(%x+) (%d) (%d+) (%d+) (%d+)|([^| ]*) ?(%d*)|(%S*) ?(%S*) ?(%d*) ?(%d*) ?(%S*) ?(%d*)$'
+
 local function pack(item)
-  local parts = {
-    int(item.arrival), int(item.priority), int(item.generation), int(item.fence), int(item.visible_at),
-  }
-  if item.group then
-    parts[6], parts[7] = item.group, int(item.limit)
-  end
-  if item.owner then
-    local n = #parts
-    parts[n + 1], parts[n + 2], parts[n + 3] = item.owner, item.hash, int(item.held_fence)
-    parts[n + 4], parts[n + 5], parts[n + 6] = int(item.length), item.request or '*', int(item.position or 0)
-  end
-  return table.concat(parts, ' ')
+  local state = item.arrival .. ' ' .. item.priority .. ' ' .. item.generation .. ' ' .. item.fence .. ' '
+    .. item.visible_at .. '|'
+  if item.group then state = state .. item.group .. ' ' .. item.limit end
+  if not item.owner then return state .. '|' end
+  return state .. '|' .. item.owner .. ' ' .. item.hash .. ' ' .. item.held_fence .. ' ' .. item.length .. ' '
+    .. (item.request or '*') .. ' ' .. (item.position or '0')
 end
 
 local function unpacked(state)
-  local parts = {}
-  for part in string.gmatch(state, '%S+') do parts[#parts + 1] = part end
-  local item = {
-    arrival = tonumber(parts[1]), priority = tonumber(parts[2]), generation = tonumber(parts[3]),
-    fence = tonumber(parts[4]), visible_at = tonumber(parts[5]),
-  }
-  local n = 5
-  if #parts == 7 or #parts == 13 then
-    item.group, item.limit = parts[6], tonumber(parts[7])
-    n = 7
-  end
-  if #parts > n then
-    item.owner, item.hash, item.held_fence = parts[n + 1], parts[n + 2], tonumber(parts[n + 3])
-    item.length, item.request, item.position = tonumber(parts[n + 4]), parts[n + 5], tonumber(parts[n + 6])
-  end
+  local item = {}
+  item.arrival, item.priority, item.generation, item.fence, item.visible_at, item.group, item.limit,
+    item.owner, item.hash, item.held_fence, item.length, item.request, item.position = string.match(state, STATE)
+  if item.group == '' then item.group, item.limit = nil, nil end
+  if item.owner == '' then item.owner = nil end
   return item
 end
 
@@ -112,7 +106,13 @@ local function leased_until(key)
 end
 
 local function at_or_below(generation, fence, known_generation, known_fence)
+  generation, fence = tonumber(generation), tonumber(fence)
+  known_generation, known_fence = tonumber(known_generation), tonumber(known_fence)
   return generation < known_generation or (generation == known_generation and fence <= known_fence)
+end
+
+local function greater(one, other)
+  return tonumber(one) > tonumber(other) and one or other
 end
 
 -- Whether this claim was the last one to hold the item: id *and* fence match (protocol 3.5.3).
@@ -128,15 +128,16 @@ local function may_grow()
 end
 
 local function place(key, item)
-  return string.format('%09x', item.arrival) .. key
+  return item.arrival .. key
 end
 
 local function waiting_place(key, item)
-  return string.format('%s %d%017.0f%09x %s', item.group, item.priority, item.visible_at, item.arrival, key)
+  local since = string.rep('0', 17 - #item.visible_at) .. item.visible_at
+  return item.group .. ' ' .. item.priority .. since .. item.arrival .. ' ' .. key
 end
 
 local function make_ready(key, item)
-  call('ZADD', KEYS[READY + item.priority], int(item.visible_at), place(key, item))
+  call('ZADD', KEYS[READY + item.priority], item.visible_at, place(key, item))
 end
 
 local function hint(count)
@@ -161,11 +162,14 @@ local function let_next_try(group)
   end
 end
 
+-- True if there was one.
 local function end_lease(key, item)
-  if call('ZREM', LEASED, key) == 1 and item.group then
+  if call('ZREM', LEASED, key) == 0 then return false end
+  if item.group then
     if call('HINCRBY', BUSY, item.group, -1) <= 0 then call('HDEL', BUSY, item.group) end
     let_next_try(item.group)
   end
+  return true
 end
 
 local function leave_places(key, item)
@@ -175,8 +179,8 @@ end
 
 local function remove(key, item)
   call('HDEL', ITEMS, key)
+  if end_lease(key, item) then return end
   leave_places(key, item)
-  end_lease(key, item)
   if item.group then let_next_try(item.group) end
 end
 
@@ -203,18 +207,25 @@ local longest
 
 local function remember_length(length)
   longest = longest or tonumber(call('HGET', LIFE, 'longest') or 0)
-  if length > longest then
-    longest = length
-    call('HSET', LIFE, 'longest', int(length))
+  if tonumber(length) > longest then
+    longest = tonumber(length)
+    call('HSET', LIFE, 'longest', length)
   end
 end
 
+local has_stones
+
+-- generation, fence and until; nothing where there is no tombstone.
+local function stone(key)
+  if has_stones == nil then has_stones = call('EXISTS', BURIED, OLDER) > 0 end
+  local found = has_stones and (call('HGET', BURIED, key) or call('HGET', OLDER, key))
+  if found then return string.match(found, '(%d+) (%d+) (%d+)') end
+end
+
 local function is_buried(key, generation, fence, at)
-  local stone = call('HGET', BURIED, key) or call('HGET', OLDER, key)
-  if not stone then return false end
-  local ended_generation, ended_fence, lasts_until = string.match(stone, '(%d+) (%d+) (%d+)')
-  return at_or_below(generation, fence, tonumber(ended_generation), tonumber(ended_fence))
-    and tonumber(lasts_until) > at
+  local ended_generation, ended_fence, lasts_until = stone(key)
+  if not ended_generation or tonumber(lasts_until) <= at then return false end
+  return at_or_below(generation, fence, ended_generation, ended_fence)
 end
 
 -- Two hashes take turns, so that tombstones leave by the thousand and for nothing: the older one is thrown away when
@@ -231,23 +242,25 @@ end
 
 local turned_over = false
 
+-- The order is above every tombstone that the item may have: else it would not have been held.
 local function bury(key, generation, fence, at)
-  remember_length(0)
+  remember_length('0')
   if not turned_over then
     turn_over(at)
     turned_over = true
   end
-  local stone = call('HGET', BURIED, key) or call('HGET', OLDER, key)
-  if stone then
-    local ended_generation, ended_fence = string.match(stone, '(%d+) (%d+)')
-    ended_generation, ended_fence = tonumber(ended_generation), tonumber(ended_fence)
-    if at_or_below(generation, fence, ended_generation, ended_fence) then
-      generation, fence = ended_generation, ended_fence
-    end
-  end
   local lasts_until = int(at + 2 * longest)
-  call('HSET', BURIED, key, int(generation) .. ' ' .. int(fence) .. ' ' .. lasts_until)
+  call('HSET', BURIED, key, generation .. ' ' .. fence .. ' ' .. lasts_until)
+  has_stones = true
   return lasts_until
+end
+
+local function bury_unknown(key, generation, fence, at)
+  local ended_generation, ended_fence = stone(key)
+  if ended_generation and at_or_below(generation, fence, ended_generation, ended_fence) then
+    generation, fence = ended_generation, ended_fence
+  end
+  return bury(key, generation, fence, at)
 end
 
 local function buried(lasts_until)
@@ -263,30 +276,38 @@ end
 -- recorded claim owner or *, hash or *, generation, fence, lease length.
 local function arguments_of_item()
   local given = {
-    key = word(), priority = number(), generation = number(), fence = number(), delay = number(),
-    group = none_or_word(), limit = number(),
-    owner = none_or_word(), hash = none_or_word(), held_generation = number(), held_fence = number(), length = number(),
+    key = word(), priority = digits(), generation = digits(), fence = digits(), delay = number(),
+    group = none_or_word(), limit = digits(),
+    owner = none_or_word(), hash = none_or_word(), held_generation = digits(), held_fence = digits(), length = digits(),
   }
-  if given.priority > 9 then refuse('priority') end
+  if #given.priority > 1 then refuse('priority') end
   return given
+end
+
+local function arrivals(count)
+  local last = call('HINCRBY', LIFE, 'arrivals', count)
+  return function()
+    count = count - 1
+    return string.format('%09x', (last - count) % ARRIVALS)
+  end
 end
 
 -- Replaces the item's whole state, unless something newer or equal is known (protocol 3.5.6). True if it may be claimed
 -- by somebody, now or later.
-local function put(given, at)
+local function put(given, at, arrival)
   local known = read(given.key)
   if known and at_or_below(given.generation, given.fence, known.generation, known.fence) then return false end
   if is_buried(given.key, given.generation, given.fence, at) then return false end
   local item = {
-    arrival = call('HINCRBY', LIFE, 'arrivals', 1), priority = given.priority, generation = given.generation,
-    fence = given.fence, visible_at = at + given.delay, group = given.group, limit = given.limit,
+    arrival = arrival(), priority = given.priority, generation = given.generation, fence = given.fence,
+    visible_at = int(at + given.delay), group = given.group, limit = given.limit,
   }
   if known then remove(given.key, known) end
   if given.owner then
     remember_length(given.length)
     item.owner, item.hash, item.held_fence, item.length = given.owner, given.hash, given.held_fence, given.length
-    item.generation = math.max(item.generation, given.held_generation)
-    item.fence = math.max(item.fence, given.held_fence)
+    item.generation = greater(item.generation, given.held_generation)
+    item.fence = greater(item.fence, given.held_fence)
     begin_lease(given.key, item, at + given.length)
   else
     make_ready(given.key, item)
@@ -296,9 +317,10 @@ local function put(given, at)
 end
 
 local function put_all(items, at)
-  local claimable = 0
+  if #items == 0 then return end
+  local claimable, arrival = 0, arrivals(#items)
   for _, given in ipairs(items) do
-    if put(given, at) then claimable = claimable + 1 end
+    if put(given, at, arrival) then claimable = claimable + 1 end
   end
   hint(claimable)
 end
@@ -311,7 +333,7 @@ local function granted_before(record, owner, request, at)
   for key in string.gmatch(call('GET', record) or '', '%S+') do
     local item = read(key)
     if item and item.owner == owner and item.request == request and leased_until(key) > at then
-      for _, told in ipairs({key, int(item.generation), int(item.held_fence), int(item.length), int(item.position)}) do
+      for _, told in ipairs({key, item.generation, item.held_fence, item.length, item.position}) do
         found[#found + 1] = told
       end
     end
@@ -319,17 +341,11 @@ local function granted_before(record, owner, request, at)
   return found
 end
 
--- How long until something can be claimed by time alone; '' where nothing is known.
-local function next_due(at)
-  local first
-  local function consider(found)
-    local moment = tonumber(found[2])
-    if moment and (not first or moment < first) then first = moment end
-  end
-  consider(call('ZRANGE', LEASED, 0, 0, 'WITHSCORES'))
-  for priority = 0, 9 do
-    consider(call('ZRANGEBYSCORE', KEYS[READY + priority], '(' .. int(at), '+inf', 'WITHSCORES', 'LIMIT', 0, 1))
-  end
+-- How long until something can be claimed by time alone; '' where nothing is known. `first` is the earliest moment at
+-- which an item becomes visible, if any does.
+local function next_due(at, first)
+  local ends_at = tonumber(call('ZRANGE', LEASED, 0, 0, 'WITHSCORES')[2])
+  if ends_at and (not first or ends_at < first) then first = ends_at end
   return first and int(math.max(0, first - at)) or ''
 end
 

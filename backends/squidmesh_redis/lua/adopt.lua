@@ -3,12 +3,12 @@
 -- KEYS: the queue's. ARGV: candidate for a new incarnation; priority of what is unknown; how many claims, then for each:
 --   key, generation, fence, hash of the claim id, incarnation, owner, lease length.
 -- Returns one word a claim: extended, lost or gone.
-local candidate, priority = word(), number()
+local candidate, priority = word(), digits()
 local claims = {}
 for n = 1, number() do
   claims[n] = {
-    key = word(), generation = number(), fence = number(), hash = word(), incarnation = word(), owner = word(),
-    length = number(),
+    key = word(), generation = digits(), fence = digits(), hash = word(), incarnation = word(), owner = word(),
+    length = digits(),
   }
 end
 complete()
@@ -33,7 +33,7 @@ for n, claim in ipairs(claims) do
       fence = claim.fence, delay = 0, group = item and item.group, limit = item and item.limit,
       owner = claim.owner, hash = claim.hash, held_generation = claim.generation, held_fence = claim.fence,
       length = claim.length,
-    }, at)
+    }, at, arrivals(1))
     answer[n] = 'extended'
   end
 end

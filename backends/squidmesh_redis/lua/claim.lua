@@ -4,8 +4,8 @@
 --   with this request (1) or to answer what it was granted before (0); first position; how many claims at most;
 --   then one hash of a claim id for each.
 -- Returns: incarnation; next due or ''; then key, generation, fence, lease length and position of each claim.
-local candidate, owner, request, length = word(), word(), word(), number()
-local only, goes_on, position, limit = none_or_word(), number() == 1, number(), number()
+local candidate, owner, request, length = word(), word(), word(), digits()
+local only, goes_on, position, limit = none_or_word(), digits() == '1', number(), number()
 local hashes = {}
 for n = 1, limit do hashes[n] = word() end
 complete()
@@ -28,60 +28,67 @@ if call('HEXISTS', LIFE, 'paused') == 1 then return answer end
 remember_length(length)
 take_back_ended(at)
 local granted = {}
+local ends_at = at + length
 
 local function grant(key, item)
-  item.fence = item.fence + 1
+  item.fence = int(item.fence + 1)
   item.owner, item.hash, item.held_fence = owner, hashes[#granted + 1], item.fence
-  item.length, item.request, item.position = length, request, position + #granted
-  call('ZREM', KEYS[READY + item.priority], place(key, item))
-  begin_lease(key, item, at + length)
+  item.length, item.request, item.position = length, request, int(position + #granted)
+  begin_lease(key, item, ends_at)
   write(key, item)
   granted[#granted + 1] = key
-  for _, told in ipairs({key, int(item.generation), int(item.fence), int(length), int(item.position)}) do
+  for _, told in ipairs({key, item.generation, item.fence, length, item.position}) do
     answer[#answer + 1] = told
   end
 end
 
 local function at_its_limit(item)
-  return item.group and item.limit > 0 and tonumber(call('HGET', BUSY, item.group) or 0) >= item.limit
+  return item.group and item.limit ~= '0' and tonumber(call('HGET', BUSY, item.group) or 0) >= tonumber(item.limit)
 end
+
+local looks, first_later = 0, nil
 
 -- What its concurrency key holds back is put aside, so that a crowd of such items is walked past once, not each time.
-local function put_aside(key, item)
-  call('ZREM', KEYS[READY + item.priority], place(key, item))
-  call('ZADD', WAITING, 0, waiting_place(key, item))
+local function take(ready, member)
+  looks = looks + 1
+  call('ZREM', ready, member)
+  local key = string.sub(member, 10)
+  local item = read(key)
+  if not item or place(key, item) ~= member then
+    return
+  elseif at_its_limit(item) then
+    call('ZADD', WAITING, 0, waiting_place(key, item))
+  else
+    grant(key, item)
+  end
 end
 
-local looks = 0
-local function look(priority)
-  local ready = KEYS[READY + priority]
+local function look(ready)
   while #granted < limit and looks < MOST_LOOKS do
     local wanted = limit - #granted
-    local found = call('ZRANGEBYSCORE', ready, '-inf', int(at), 'LIMIT', 0, wanted)
-    for _, member in ipairs(found) do
-      looks = looks + 1
-      local key = string.sub(member, 10)
-      local item = read(key)
-      if not item or place(key, item) ~= member then
-        call('ZREM', ready, member)
-      elseif at_its_limit(item) then
-        put_aside(key, item)
-      else
-        grant(key, item)
+    local found = call('ZRANGE', ready, 0, wanted - 1, 'WITHSCORES')
+    for n = 1, #found, 2 do
+      local visible_at = tonumber(found[n + 1])
+      if visible_at > at then
+        if not first_later or visible_at < first_later then first_later = visible_at end
+        return
       end
+      take(ready, found[n])
     end
-    if #found < wanted then return end
+    if #found < 2 * wanted then return end
   end
 end
 
 if only then
   local item = read(only)
-  if item and item.visible_at <= at and leased_until(only) == 0 and not at_its_limit(item) then
+  if item and tonumber(item.visible_at) <= at and leased_until(only) == 0 and not at_its_limit(item) then
     leave_places(only, item)
     grant(only, item)
   end
 else
-  for priority = 0, 9 do look(priority) end
+  for priority = 0, 9 do
+    if #granted < limit then look(KEYS[READY + priority]) end
+  end
   if #granted < limit and looks < MOST_LOOKS then
     call('DEL', HINTS)
   else
@@ -94,5 +101,5 @@ if #granted > 0 then
   if goes_on then keys = (call('GET', RECORD) or '') .. ' ' .. keys end
   call('SET', RECORD, keys, 'PX', int(math.ceil(length / 1000)))
 end
-if #granted < limit then answer[2] = looks < MOST_LOOKS and next_due(at) or '0' end
+if #granted < limit then answer[2] = looks < MOST_LOOKS and next_due(at, first_later) or '0' end
 return answer

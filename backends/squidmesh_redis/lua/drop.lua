@@ -1,7 +1,7 @@
 -- Removes items that the journal no longer has open, if they are still as they were seen.
 -- KEYS: the queue's. ARGV: how many, then for each: key, generation, fence. Returns nothing.
 local drops = {}
-for n = 1, number() do drops[n] = {key = word(), generation = number(), fence = number()} end
+for n = 1, number() do drops[n] = {key = word(), generation = digits(), fence = digits()} end
 complete()
 
 local at = now()

@@ -3,7 +3,7 @@
 -- Returns one word a claim: extended, lost, gone or forgotten.
 local claims = {}
 for n = 1, number() do
-  claims[n] = {key = word(), generation = number(), fence = number(), hash = word(), incarnation = word()}
+  claims[n] = {key = word(), generation = digits(), fence = digits(), hash = word(), incarnation = word()}
 end
 complete()
 

@@ -11,11 +11,11 @@ local answer = {page[1]}
 for n = 1, #page[2], 2 do
   local key, item = page[2][n], unpacked(page[2][n + 1])
   local told = {
-    key, int(item.priority), int(item.generation), int(item.fence), int(math.max(0, item.visible_at - at)),
-    item.group or '', int(item.limit or 0), '', '', '0', '0',
+    key, item.priority, item.generation, item.fence, int(math.max(0, item.visible_at - at)),
+    item.group or '', item.limit or '0', '', '', '0', '0',
   }
   if item.owner and leased_until(key) > at then
-    told[8], told[9], told[10], told[11] = item.owner, item.hash, int(item.held_fence), int(item.length)
+    told[8], told[9], told[10], told[11] = item.owner, item.hash, item.held_fence, item.length
   end
   for _, part in ipairs(told) do answer[#answer + 1] = part end
 end

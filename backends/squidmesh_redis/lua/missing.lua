@@ -1,7 +1,7 @@
 -- Which items are neither held nor buried at or above their (generation, floor).
 -- KEYS: the queue's. ARGV: how many, then for each: key, generation, floor. Returns their positions, from 1. Reads only.
 local asked = {}
-for n = 1, number() do asked[n] = {key = word(), generation = number(), fence = number()} end
+for n = 1, number() do asked[n] = {key = word(), generation = digits(), fence = digits()} end
 complete()
 
 local at = now()

@@ -8,11 +8,17 @@ complete()
 local at = now()
 local count, due = 0, ''
 if call('HEXISTS', LIFE, 'paused') == 0 then
+  local first_later
   count = call('ZCOUNT', LEASED, '-inf', int(at))
   for priority = 0, 9 do
-    if count < limit then count = count + call('ZCOUNT', KEYS[READY + priority], '-inf', int(at)) end
+    local ready = KEYS[READY + priority]
+    if count < limit then count = count + call('ZCOUNT', ready, '-inf', int(at)) end
+    if count < limit then
+      local later = tonumber(call('ZRANGEBYSCORE', ready, '(' .. int(at), '+inf', 'WITHSCORES', 'LIMIT', 0, 1)[2])
+      if later and (not first_later or later < first_later) then first_later = later end
+    end
   end
-  due = next_due(at)
+  due = next_due(at, first_later)
 end
 local answer = {int(math.min(count, limit)), call('HGET', LIFE, 'incarnation') or '', due}
 for _, told in ipairs(granted_before(KEYS[19], owner, request, at)) do answer[#answer + 1] = told end

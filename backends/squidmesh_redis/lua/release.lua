@@ -4,9 +4,9 @@
 local releases = {}
 for n = 1, number() do
   releases[n] = {
-    key = word(), generation = number(), fence = number(), hash = word(), delay = number(), floor = number(),
-    owner = none_or_word(), held_hash = none_or_word(), held_generation = number(), held_fence = number(),
-    length = number(),
+    key = word(), generation = digits(), fence = digits(), hash = word(), delay = number(), floor = digits(),
+    owner = none_or_word(), held_hash = none_or_word(), held_generation = digits(), held_fence = digits(),
+    length = digits(),
   }
 end
 complete()
@@ -18,18 +18,18 @@ for _, release in ipairs(releases) do
   local key = release.key
   local item = read(key)
   if holds(item, release) then
-    item.fence = math.max(item.fence, release.floor)
+    item.fence = greater(item.fence, release.floor)
     leave_places(key, item)
     if release.owner then
       remember_length(release.length)
       item.owner, item.hash, item.held_fence = release.owner, release.held_hash, release.held_fence
       item.length, item.request, item.position = release.length, nil, nil
-      item.generation = math.max(item.generation, release.held_generation)
-      item.fence = math.max(item.fence, release.held_fence)
+      item.generation = greater(item.generation, release.held_generation)
+      item.fence = greater(item.fence, release.held_fence)
       begin_lease(key, item, at + release.length)
     else
       item.owner = nil
-      if release.delay > 0 then item.visible_at = at + release.delay end
+      if release.delay > 0 then item.visible_at = int(at + release.delay) end
       end_lease(key, item)
       make_ready(key, item)
       claimable = claimable + 1

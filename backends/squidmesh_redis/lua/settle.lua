@@ -4,7 +4,7 @@
 -- Works when the server is out of memory: what ends makes room for what follows from it.
 local claims, items = {}, {}
 for n = 1, number() do
-  claims[n] = {key = word(), generation = number(), fence = number(), hash = word(), length = number()}
+  claims[n] = {key = word(), generation = digits(), fence = digits(), hash = word(), length = digits()}
 end
 for n = 1, number() do items[n] = arguments_of_item() end
 complete()
@@ -20,7 +20,7 @@ for _, claim in ipairs(claims) do
   elseif not item then
     -- Forgotten: the holder still knows that no offer at or under its own fence is news.
     remember_length(claim.length)
-    lasts_until = bury(claim.key, claim.generation, claim.fence, at)
+    lasts_until = bury_unknown(claim.key, claim.generation, claim.fence, at)
   end
 end
 buried(lasts_until)

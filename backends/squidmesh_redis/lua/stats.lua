@@ -19,11 +19,11 @@ for priority = 0, 9 do
 end
 for _, key in ipairs(call('ZRANGEBYSCORE', LEASED, '-inf', int(at), 'LIMIT', 0, MOST_ASKED)) do
   local item = read(key)
-  consider(item and item.visible_at)
+  consider(item and tonumber(item.visible_at))
 end
 for _, member in ipairs(call('ZRANGE', WAITING, 0, MOST_ASKED - 1)) do
   local item = read(string.match(member, '%S+$'))
-  consider(item and item.visible_at)
+  consider(item and tonumber(item.visible_at))
 end
 return {
   int(ready), int(call('HLEN', ITEMS) - ready - leased), int(leased), oldest and int(at - oldest) or '',
