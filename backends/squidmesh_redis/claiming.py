@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from uuid import uuid4
 
+from squidmesh.clock import duration
 from squidmesh.ids import AttemptKey, claim_hash
 from squidmesh.ports.lease_backend import Claim, Grants
 from squidmesh_redis import wire
@@ -64,10 +65,11 @@ class Claiming:
                 calls.append(self._claim(queue, position, share, goes_on=bool(granted)))
                 position += share
             for (queue, share), answer in zip(shares.items(), self._client.run_all(calls), strict=True):
-                claims, dues[queue] = self._read(queue, answer)
+                claims, _ = self._read(queue, answer)
                 granted += claims
                 available[queue] = available[queue] - share if len(claims) == share else 0
-        return wire.grants(granted, list(dues.values()), limit=limit)
+        own = [duration(self._lease)] if granted else []
+        return wire.grants(granted, [*dues.values(), *own], limit=limit)
 
     def _peek(
         self, queues: Sequence[str], limit: int

@@ -1,52 +1,76 @@
 """I20: the process dies before and after every port call, once and again and again; nothing is lost, nothing repeated.
 
-Dying drops everything that the process had in memory. Journal and leases are in SQLite and stay; the clock is virtual.
+Dying drops everything that the process had in memory. The stores stay, on each plane; the clock is virtual. Where an
+offer can be lost on its way, what is open in the journal is offered again between two lives.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import squidmesh_sqlite
+from redis import Redis
+from squidmesh_redis import RedisBackend
 
 from squidmesh import Mesh, Run
 from squidmesh.config import MeshConfig
+from squidmesh.memory import MemoryBackend
+from squidmesh.ports.backend import Backend
 from squidmesh.runtime.engine import Engine
 from squidmesh.runtime.watch import LogObserver
 from squidmesh.testing.clock import VirtualClock
+from squidmesh.testing.servers import Server
 from squidmesh.workflow.registry import Registry
 from tests.support.audit import audit
 from tests.support.crashing import CrashingBackend, Plan, ProcessDied, port_methods
 from tests.support.recovery import LEASE, Effects, carry_on, make_workflow
+from tests.support.redises import NOW, ServerClock, left_behind, started
+from tests.support.reoffer import offer_again
 
 READ_ONLY = {"journal.runs", "journal.count_runs", "journal.open_attempts", "leases.items", "leases.stats"}
 """Port methods that the main job has no use for: lists for people. They are tried in the contract suites."""
 BY_OTHERS = {f"leases.{name}" for name in ("shelve", "pause", "resume", "paused")}
 """What an operator asks for. Tried in the contract suites."""
-NOT_ON_THIS_PLANE = {
-    f"leases.{name}"
-    for name in ("offer", "settle", "incarnation", "adopt", "drop", "missing", "cursor", "set_cursor", "sweep_turn")
+FOR_RECONCILERS = {
+    f"leases.{name}" for name in ("incarnation", "drop", "missing", "cursor", "set_cursor", "sweep_turn")
 }
-"""Journal leases: nothing is offered, settlements ride in the commit, nothing is forgotten (protocol 3.9)."""
-ONLY_IN_TROUBLE = {"journal.entry", "leases.release"}
-"""Asked when an answer was lost, and when a claim is refused; tests/integration/test_trouble.py gets there."""
+ONLY_APART = {"leases.offer", "leases.settle"}
+"""Journal leases: nothing is offered, settlements ride in the commit (protocol 3.9)."""
+ONLY_IN_TROUBLE = {"journal.entry", "leases.release", "leases.adopt"}
+"""Asked when an answer was lost, when a claim is refused, and when a backend has forgotten;
+tests/integration/test_trouble.py and tests/unit/runtime get there.
+"""
 
 CheckLife = Callable[[int, str], bool]
 
 
 class World:
-    """What outlives a process: the file, the clock, and the effects of the steps."""
+    """What outlives a process: the stores, the clock, and the effects of the steps."""
 
     def __init__(self, folder: Path) -> None:
-        self.url = f"sqlite:///{folder / 'journal.db'}"
+        self.folder = folder
         self.clock = VirtualClock()
         self.effects = Effects()
         self.lives = 0
 
+    def open(self) -> tuple[Backend, Backend | None]:
+        """The stores of one process: the journal's, and that of the leases if it is another one."""
+        return squidmesh_sqlite.backend(f"sqlite:///{self.folder / 'journal.db'}", clock=self.clock), None
+
+    def reconcile(self) -> None:
+        """What other processes do while ours is dead, on planes where an offer can be lost."""
+        opened = journal, leases = self.open()
+        offer_again(journal.journal(), (leases or journal).leases())
+        for backend in opened:
+            if backend is not None:
+                backend.close()
+
     def live(self, plan: Plan) -> Run:
         """One process, from its start to its end, or to its death."""
+        if self.lives:
+            self.reconcile()
         self.lives += 1
-        backend = squidmesh_sqlite.backend(self.url, clock=self.clock)
+        journal, leases = self.open()
         beat: list[object] = []
         workflow = make_workflow(self.effects, beat)
         config = MeshConfig(lease=LEASE)
@@ -54,8 +78,8 @@ class World:
 
         def open_engine() -> Engine:
             engine = Engine(
-                journal=CrashingBackend(backend, plan),
-                leases=None,
+                journal=CrashingBackend(journal, plan),
+                leases=CrashingBackend(leases, plan) if leases is not None else None,
                 registry=registry,
                 config=config,
                 observer=LogObserver(),
@@ -68,7 +92,9 @@ class World:
         try:
             return carry_on(mesh, workflow, self.clock.advance)
         finally:
-            backend.close()  # of file handles only: nothing is written
+            for backend in (journal, leases):
+                if backend is not None:
+                    backend.close()  # of handles only: nothing is written
 
     def live_until_done(self, die: CheckLife, *, deaths: int) -> Run:
         """Lives until the run has ended; the first ``deaths`` lives may die."""
@@ -80,9 +106,9 @@ class World:
         return self.live(Plan())
 
     def check(self, run: Run) -> None:
-        store = squidmesh_sqlite.backend(self.url, clock=self.clock)
-        state = audit(store.journal(), run.run_id)
-        store.close()
+        journal, _ = self.open()
+        state = audit(journal.journal(), run.run_id)
+        journal.close()
         assert run.status == "completed"
         assert run.output is not None
         assert run.output["charge"]["status"] == "paid"
@@ -91,37 +117,94 @@ class World:
         assert len(self.effects.calls) == 3, "three steps touch the world, each under one idempotency key"
 
 
+class MemoryWorld(World):
+    """One memory for all processes; nothing but the clock and the two stores is shared."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.stores = KeptMemory("memory://", clock=self.clock)
+
+    def open(self) -> tuple[Backend, Backend | None]:
+        return self.stores, None
+
+
+class KeptMemory(MemoryBackend):
+    def close(self) -> None:
+        """It outlives the process."""
+
+
+class RedisWorld(World):
+    """The journal in SQLite, the leases in a server of its own."""
+
+    server: Server
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.redis = Redis.from_url(self.server.url, decode_responses=True)
+        self.redis.flushall()
+        self.clock = ServerClock(self.redis)
+
+    def open(self) -> tuple[Backend, Backend | None]:
+        journal, _ = super().open()
+        return journal, RedisBackend(self.server.url, now=NOW)
+
+    def check(self, run: Run) -> None:
+        super().check(run)
+        assert left_behind(self.redis) == []
+        self.redis.close()
+
+
+WORLDS = {"journal leases": World, "memory": MemoryWorld, "redis": RedisWorld}
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with started("valkey", tmp_path_factory.mktemp("server")) as RedisWorld.server:
+        yield RedisWorld.server
+
+
+@pytest.fixture(params=WORLDS)
+def make_world(request: pytest.FixtureRequest) -> type[World]:
+    if request.param == "redis":
+        request.getfixturevalue("server")
+    return WORLDS[request.param]
+
+
 def dies_at(chosen: int) -> CheckLife:
     return lambda count, place: count == chosen
 
 
-@pytest.fixture(scope="module")
-def places(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+@pytest.fixture
+def places(make_world: type[World], tmp_path: Path) -> list[str]:
     """Every place of an undisturbed life."""
     plan = Plan()
-    world = World(tmp_path_factory.mktemp("calm"))
+    (tmp_path / "calm").mkdir()
+    world = make_world(tmp_path / "calm")
     world.check(world.live(plan))
     return plan.places
 
 
-def test_the_main_job_reaches_every_port_method(places: list[str]) -> None:
-    reached = {place.split()[0] for place in places}
-    assert port_methods() - reached == READ_ONLY | BY_OTHERS | NOT_ON_THIS_PLANE | ONLY_IN_TROUBLE
+def test_the_main_job_reaches_every_port_method(make_world: type[World], places: list[str]) -> None:
+    missed = port_methods() - {place.split()[0] for place in places}
+    if make_world is World:
+        assert missed == READ_ONLY | BY_OTHERS | FOR_RECONCILERS | ONLY_IN_TROUBLE | ONLY_APART
+    else:
+        assert missed == READ_ONLY | BY_OTHERS | FOR_RECONCILERS | ONLY_IN_TROUBLE
 
 
-def test_a_death_at_any_port_call_loses_nothing(places: list[str], tmp_path: Path) -> None:
+def test_a_death_at_any_port_call_loses_nothing(make_world: type[World], places: list[str], tmp_path: Path) -> None:
     died = 0
     for chosen in range(1, len(places) + 1):
-        world = World(tmp_path / str(chosen))
         (tmp_path / str(chosen)).mkdir()
+        world = make_world(tmp_path / str(chosen))
         world.check(world.live_until_done(dies_at(chosen), deaths=1))
         died += world.lives > 1
     assert died == len(places), "every chosen call was reached, and killed its process"
 
 
 @pytest.mark.parametrize("every", [7, 11, 13, 17, 23, 31])
-def test_one_death_after_another_loses_nothing(every: int, tmp_path: Path) -> None:
-    world = World(tmp_path)
+def test_one_death_after_another_loses_nothing(make_world: type[World], every: int, tmp_path: Path) -> None:
+    world = make_world(tmp_path)
     run = world.live_until_done(lambda count, place: count == every + world.lives, deaths=30)
     world.check(run)
     assert world.lives > 2

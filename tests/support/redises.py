@@ -23,10 +23,10 @@ STAYS = {"life"}
 
 
 @contextmanager
-def started(kind: str, folder: Path) -> Iterator[Server]:
+def started(kind: str, folder: Path, *, aof: bool = False) -> Iterator[Server]:
     """Fails in one line where there is no such server; Valkey stands for Redis where only Redis is missing."""
     try:
-        server = Server(kind, folder)
+        server = Server(kind, folder, aof=aof)
     except NoServer as missing:
         if kind == "redis":
             pytest.skip(f"{missing}; Valkey stands for it")
@@ -77,7 +77,7 @@ def left_behind(redis: Any) -> list[str]:
         match = _OURS.fullmatch(key)
         if match is None:
             wrong.append(f"{key}: no key of a queue")
-        elif match[1] in ("request", "buried", "older", "hints") and redis.ttl(key) < 0:
+        elif match[1] in ("request", "buried", "older", "hints") and redis.ttl(key) == -1:
             wrong.append(f"{key}: stays for ever")
     return wrong + _inconsistent(redis)
 
@@ -90,7 +90,7 @@ def _inconsistent(redis: Any) -> list[str]:
         items = redis.hgetall(f"{queue}:items")
         leased = redis.zrange(f"{queue}:leased", 0, -1)
         waiting = [member.split(" ")[-1] for member in redis.zrange(f"{queue}:waiting", 0, -1)]
-        ready = [member[9:] for p in range(10) for member in redis.zrange(f"{queue}:ready:{p}", 0, -1)]
+        ready = [member[7:] for p in range(10) for member in redis.zrange(f"{queue}:ready:{p}", 0, -1)]
         if sorted([*leased, *waiting, *ready]) != sorted(items):
             wrong.append(f"{queue}: {len(items)} items in {len(leased)} + {len(waiting)} + {len(ready)} places")
         groups = [group for key in leased if (group := items.get(key, "||").split("|")[1].split(" ")[0])]

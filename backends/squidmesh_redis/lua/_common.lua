@@ -21,7 +21,7 @@ local LIFE, ITEMS, LEASED, WAITING, BUSY, BURIED, OLDER, HINTS =
   KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8]
 local READY = 9
 local ENDED_AT_ONCE, MOST_HINTS, HINT_LASTS, SPARE = 1000, 16, 60000, 60000
-local ARRIVALS = 2 ^ 36  -- then they begin again; only items of one and the same moment are told apart by them
+local ARRIVALS = 2 ^ 28  -- then they begin again; only items of one and the same moment are told apart by them
 
 local call = redis.call
 
@@ -69,7 +69,7 @@ end
 -- ------------------------------------------------------------------------------------------- an item's own state
 
 -- "arrival priority generation fence visible_at|concurrency key limit|owner hash fence length request position"
--- The second part is empty without a concurrency key (limit 0: none), the third without a holder. The arrival is 9
+-- The second part is empty without a concurrency key (limit 0: none), the third without a holder. The arrival is 7
 -- hexadecimal digits, so that it sorts as text. All parts are kept as text: a number that Lua turns into text by itself
 -- loses digits, so what was calculated goes through int().
 local STATE = '^(%x+) (%d) (%d+) (%d+) (%d+)|([^| ]*) ?(%d*)|(%S*) ?(%S*) ?(%d*) ?(%d*) ?(%S*) ?(%d*)$'
@@ -288,7 +288,7 @@ local function arrivals(count)
   local last = call('HINCRBY', LIFE, 'arrivals', count)
   return function()
     count = count - 1
-    return string.format('%09x', (last - count) % ARRIVALS)
+    return string.format('%07x', (last - count) % ARRIVALS)
   end
 end
 
@@ -344,9 +344,9 @@ end
 -- How long until something can be claimed by time alone; '' where nothing is known. `first` is the earliest moment at
 -- which an item becomes visible, if any does.
 local function next_due(at, first)
-  local ends_at = tonumber(call('ZRANGE', LEASED, 0, 0, 'WITHSCORES')[2])
-  if ends_at and (not first or ends_at < first) then first = ends_at end
-  return first and int(math.max(0, first - at)) or ''
+  local ends_at = call('ZRANGEBYSCORE', LEASED, '(' .. int(at), '+inf', 'WITHSCORES', 'LIMIT', 0, 1)[2]
+  if ends_at and (not first or tonumber(ends_at) < first) then first = tonumber(ends_at) end
+  return first and int(first - at) or ''
 end
 
 local function incarnation(candidate)

@@ -52,7 +52,7 @@ local looks, first_later = 0, nil
 local function take(ready, member)
   looks = looks + 1
   call('ZREM', ready, member)
-  local key = string.sub(member, 10)
+  local key = string.sub(member, 8)
   local item = read(key)
   if not item or place(key, item) ~= member then
     return
@@ -101,5 +101,8 @@ if #granted > 0 then
   if goes_on then keys = (call('GET', RECORD) or '') .. ' ' .. keys end
   call('SET', RECORD, keys, 'PX', int(math.ceil(length / 1000)))
 end
-if #granted < limit then answer[2] = looks < MOST_LOOKS and next_due(at, first_later) or '0' end
+if #granted < limit then
+  local left_over = looks >= MOST_LOOKS or call('ZCOUNT', LEASED, '-inf', int(at)) > 0
+  answer[2] = left_over and '0' or next_due(at, first_later)
+end
 return answer
