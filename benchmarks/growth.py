@@ -1,6 +1,6 @@
 """What must not grow: the cost of a step with more open runs, more finished ones, or a longer run behind it.
 
-The sizes are measured side by side, in turns: what else the machine does then hurts all of them alike.
+The sizes are measured side by side, a step of each in turn: what else the machine does hurts all of them alike.
 """
 
 from __future__ import annotations
@@ -28,24 +28,30 @@ _COLUMNS = ("wall, µs", "wall ratio", "CPU, µs", "CPU ratio", "SQLite instruct
 
 @dataclass(slots=True, kw_only=True)
 class Case:
-    """``act`` claims one step, runs it and completes it. ``wall`` and ``cpu``: the median of each round."""
+    """``act`` claims one step, runs it and completes it. ``walls`` and ``cpus``: of the present round, in µs; ``wall``
+    and ``cpu``: the median of each round before.
+    """
 
     what: str
     ledger: Ledger
     act: Callable[[], object]
+    walls: list[float] = field(default_factory=list)
+    cpus: list[float] = field(default_factory=list)
     wall: list[float] = field(default_factory=list)
     cpu: list[float] = field(default_factory=list)
     instructions: float = 0.0
 
-    def round(self, samples: int) -> None:
-        walls, cpus = [], []
-        for _ in range(samples):
-            wall, cpu = time.perf_counter(), time.thread_time()
-            self.act()
-            cpus.append(time.thread_time() - cpu)
-            walls.append(time.perf_counter() - wall)
-        self.wall.append(statistics.median(walls) * 1e6)
-        self.cpu.append(statistics.median(cpus) * 1e6)
+    def sample(self) -> None:
+        wall, cpu = time.perf_counter(), time.thread_time()
+        self.act()
+        self.cpus.append((time.thread_time() - cpu) * 1e6)
+        self.walls.append((time.perf_counter() - wall) * 1e6)
+
+    def end_round(self) -> None:
+        self.wall.append(statistics.median(self.walls))
+        self.cpu.append(statistics.median(self.cpus))
+        self.walls.clear()
+        self.cpus.clear()
 
     def count(self) -> None:
         self.ledger.count_instructions(True)
@@ -70,11 +76,7 @@ def measure(scale: Scale, folder: Path, printer: Printer) -> list[Table]:
             for size in sizes:
                 printer.progress(f"growth, {name}: {size:,}")
                 cases.append(stack.enter_context(case(folder / f"growth-{name}-{size}.db", size, scale)))
-            for _ in range(scale.repeats):
-                for each in cases:
-                    each.round(scale.samples // scale.repeats)
-            for each in cases:
-                each.count()
+            _measure(cases, scale)
         rows = tuple((each.what, *_beside(each, cases[0])) for each in cases)
         tables.append(
             Table(
@@ -85,6 +87,17 @@ def measure(scale: Scale, folder: Path, printer: Printer) -> list[Table]:
             )
         )
     return tables
+
+
+def _measure(cases: Sequence[Case], scale: Scale) -> None:
+    for _ in range(scale.repeats):
+        for _ in range(scale.samples // scale.repeats):
+            for case in cases:
+                case.sample()
+        for case in cases:
+            case.end_round()
+    for case in cases:
+        case.count()
 
 
 def _beside(case: Case, first: Case) -> Sequence[Cell]:
