@@ -147,11 +147,9 @@ class Runs:
             (history,) = self._patience.call(lambda: self._store.read([ThreadRead(thread=thread)], whole=True))
         checkpoint_at = state.revision if state else 0
         state = replay(state, history.tail)
-        return (
-            None
-            if state is None
-            else HeldRun(state, self._definitions.get(state, self._patience), checkpoint_at=checkpoint_at)
-        )
+        if state is None:
+            return None
+        return HeldRun(state, self._definitions.get(state, self._patience), checkpoint_at=checkpoint_at)
 
 
 def unreadable(thread: str, revision: int, error: Exception) -> CorruptHistory:

@@ -23,7 +23,7 @@ from squidmesh.planning.commands import AnyCommand, RecordClaim
 from squidmesh.ports.lease_backend import Claim, LeaseBackend, Release, Settlement
 from squidmesh.ports.observer import Observer
 from squidmesh.runtime import chance
-from squidmesh.runtime.absent import LONGEST_DELAY, AbsentSteps
+from squidmesh.runtime.absent import FIRST_DELAY, LONGEST_DELAY, AbsentSteps
 from squidmesh.runtime.context import LeaseFlag
 from squidmesh.runtime.held import HeldRun, Runs
 from squidmesh.runtime.invoke import Assignment, Failed, failed
@@ -31,8 +31,6 @@ from squidmesh.runtime.recorder import Intent, Verdict
 from squidmesh.workflow.definition import FunctionStep
 from squidmesh.workflow.mapping import BoundStep
 from squidmesh.workflow.registry import Registry
-
-_FIRST_DELAY = timedelta(seconds=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -243,7 +241,7 @@ class Intake:
             release = Release(claim=grant.claim, delay=error.delay, floor=error.floor, as_claim=error.current)
             self._give_back(releases=[release])
         else:
-            self._give_back(releases=[Release(claim=grant.claim, delay=_FIRST_DELAY)])
+            self._give_back(releases=[Release(claim=grant.claim, delay=FIRST_DELAY)])
 
     def _give_back(self, *, settlements: Sequence[Settlement] = (), releases: Sequence[Release] = ()) -> None:
         """Losing the call costs the rest of a lease, no more."""

@@ -114,14 +114,33 @@ class Pump:
         touched = [verdict.run for verdict in verdicts if verdict.error is None and verdict.run is not None]
         return Turn(touched=touched, granted=len(asked), idle_for=idle_for)
 
+    def release_waiting(self) -> None:
+        """Gives back what has a recorded claim and no slot yet: the beginning of a drain."""
+        self._release(list(self._waiting), timedelta(0))
+        self._waiting.clear()
+
     def release_held(self) -> None:
         """Gives back every claim whose outcome has not come: the end of a drain. Unspent; what its step still does is
         refused from then on.
         """
         self.turn(claim=False, start=False)
-        self._release([*self._running.values(), *self._waiting], timedelta(0))
+        self._release(list(self._running.values()), timedelta(0))
+        self._running.clear()
+        self.release_waiting()
+
+    def abandon(self) -> None:
+        """Lets everything go without a word: this pump has come to grief. Its leases end by themselves."""
+        for assignment in self._running.values():
+            self._solitude.leave()
+            self._let_go(assignment)
+        for assignment in self._waiting:
+            self._solitude.forget(assignment.key)
+            self._let_go(assignment)
+        for outcome in self._unrecorded:
+            self._let_go(outcome.assignment)
         self._running.clear()
         self._waiting.clear()
+        self._unrecorded.clear()
 
     def _release(self, assignments: list[Assignment], delay: timedelta) -> None:
         verdicts = self._recorder.record([_release_intent(assignment, delay) for assignment in assignments])
@@ -144,25 +163,6 @@ class Pump:
             self._release(late, _SUSPECT_PAUSE)
             for assignment in late:
                 self._waiting.remove(assignment)
-
-    def release_waiting(self) -> None:
-        """Gives back what has a recorded claim and no slot yet: the beginning of a drain."""
-        self._release(list(self._waiting), timedelta(0))
-        self._waiting.clear()
-
-    def abandon(self) -> None:
-        """Lets everything go without a word: this pump has come to grief. Its leases end by themselves."""
-        for assignment in self._running.values():
-            self._solitude.leave()
-            self._let_go(assignment)
-        for assignment in self._waiting:
-            self._solitude.forget(assignment.key)
-            self._let_go(assignment)
-        for outcome in self._unrecorded:
-            self._let_go(outcome.assignment)
-        self._running.clear()
-        self._waiting.clear()
-        self._unrecorded.clear()
 
     def _let_go(self, assignment: Assignment) -> None:
         assignment.lost.set()
