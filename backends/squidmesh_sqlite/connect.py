@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -99,7 +100,7 @@ class SqliteBackend:
         self._handed_out.add(pool)
         return pool
 
-    def wakeup(self) -> SqliteWakeup:
+    def wakeup(self, queues: Sequence[str] = ()) -> SqliteWakeup:
         wakeup = SqliteWakeup(self.path, self._bell, self._handed_out.discard)
         self._handed_out.add(wakeup)
         return wakeup

@@ -1,5 +1,8 @@
 """Journal leases: what may be claimed is what the agenda says, less what a live lease holds (protocol 3.9).
 
+Nothing is offered, so nothing can be missing, and there is neither cursor nor tombstone: what a reconciler would ask of
+another backend has its empty answer here. Agenda rows carry no concurrency key yet, so none is limited.
+
 Lease rows stand beside the agenda in the same file. A claim, a heartbeat and a release commit without waiting for the
 disk: what a power cut takes of them was held by processes of the machine that lost its power, and a *recorded* claim
 is made durable, with all before it, by the commit that records it.
@@ -21,9 +24,12 @@ from squidmesh.ids import AttemptKey, ClaimHash, ClaimId, claim_hash
 from squidmesh.ports.lease_backend import (
     Beat,
     Claim,
+    Cursor,
+    Drop,
     Grants,
     Handover,
     Item,
+    ItemPage,
     LeaseChange,
     QueueStats,
     Release,
@@ -46,7 +52,11 @@ class SqliteLeases:
         self._incarnation: str | None = None
         self._busy = False
 
-    def incarnation(self) -> str:
+    def incarnation(self, queue: str) -> str:
+        """That of the file: queues of one file are lost together."""
+        return self._file()
+
+    def _file(self) -> str:
         if self._incarnation is None:
             with self._pool.read() as connection:
                 (self._incarnation,) = connection.execute(_INCARNATION).fetchone()
@@ -75,22 +85,24 @@ class SqliteLeases:
             return Grants(claims=())
         first = next(self._first_queue) % max(1, len(queues))
         queues = [*queues[first:], *queues[:first]]
-        request = _Request(owner, request_id, lease, self.incarnation())
+        request = _Request(owner, request_id, lease, self._file())
         passed_over = msgspec.json.encode(sorted(skip)).decode() if skip else None
         if not self._busy:
             with self._pool.read() as connection:
                 look = _Look(connection, self._clock.now())
                 if claims := request.repeated(look):
                     return Grants(claims=claims)
-                if not look.free(queues, 1, item, passed_over):
-                    return Grants(claims=(), next_due=look.next_due(queues))
+                running = look.running(queues)
+                if not look.free(running, 1, item, passed_over):
+                    return Grants(claims=(), next_due=look.next_due(running))
         with self._pool.write() as connection:
             look = _Look(connection, self._clock.now())
             if claims := request.repeated(look):
                 return Grants(claims=claims)
-            claims = request.grant(look, look.free(queues, limit, item, passed_over))
+            running = look.running(queues)
+            claims = request.grant(look, look.free(running, limit, item, passed_over))
             self._busy = bool(claims)
-            return Grants(claims=claims, next_due=None if len(claims) >= limit else look.next_due(queues))
+            return Grants(claims=claims, next_due=None if len(claims) >= limit else look.next_due(running))
 
     # ---------------------------------------------------------------------------------------------- held claims
 
@@ -108,8 +120,16 @@ class SqliteLeases:
         lost = {claim.item: Beat.LOST if claim.item in known else Beat.GONE for claim in claims}
         return [Beat.EXTENDED if key in extended else lost[key[0]] for key in held]
 
+    def adopt(self, claims: Sequence[Claim]) -> list[Beat]:
+        """Nothing is ever forgotten here, so this is a heartbeat."""
+        return self.heartbeat(claims)
+
     def settle(self, settlements: Sequence[Settlement]) -> None:
         self._change(settlements)
+
+    def shelve(self, claims: Sequence[Claim]) -> None:
+        """Ends the lease, if the entry that closed the attempt has not done so already."""
+        self._change([Settlement(claim=claim) for claim in claims])
 
     def release(self, releases: Sequence[Release]) -> None:
         self._change(releases)
@@ -119,13 +139,49 @@ class SqliteLeases:
             with self._pool.write() as connection:
                 apply(connection, changes, self._clock.now())
 
-    # --------------------------------------------------------------------------------------------------- lists
+    # --------------------------------------------------------------------------------------------- reconciling
 
-    def items(self, queue: str, *, after: str = "", limit: int = 1000) -> list[Item]:
+    def drop(self, drops: Sequence[Drop]) -> None:
+        """Nothing to do: an attempt that is closed has no agenda row."""
+
+    def items(self, queue: str, *, after: str | None = None, limit: int = 1000) -> ItemPage:
+        """In order of key."""
+        asked = {"queue": queue, "after": after or "", "limit": limit + 1}
         with self._pool.read() as connection:
             now = self._clock.now()
-            rows = connection.execute(_SQL["items"], {"queue": queue, "after": after, "limit": limit}).fetchall()
-        return [_item(row, now) for row in rows]
+            rows = connection.execute(_SQL["items"], asked).fetchall()
+        page = tuple(_item(row, now) for row in rows[:limit])
+        return ItemPage(items=page, next=page[-1].key if page and len(rows) > limit else None)
+
+    def missing(self, items: Sequence[Item]) -> list[AttemptKey]:
+        """None: what is on the agenda is held."""
+        return []
+
+    def cursor(self, queue: str) -> Cursor | None:
+        """None: there is nothing that a reconciler could have come far with."""
+        return None
+
+    def set_cursor(self, queue: str, *, expected: Cursor | None, new: Cursor) -> bool:
+        """Kept by nobody."""
+        return False
+
+    def sweep_turn(self, queue: str, *, owner: str, period: timedelta) -> bool:
+        """Nobody's turn: there is nothing to sweep."""
+        return False
+
+    # ----------------------------------------------------------------------------------------------- operators
+
+    def pause(self, queue: str) -> None:
+        with self._pool.write() as connection:
+            connection.execute(_SQL["pause"], (queue,))
+
+    def resume(self, queue: str) -> None:
+        with self._pool.write() as connection:
+            connection.execute(_SQL["resume"], (queue,))
+
+    def paused(self, queues: Sequence[str]) -> frozenset[str]:
+        with self._pool.read() as connection:
+            return frozenset(queues) - frozenset(_Look(connection, self._clock.now()).running(queues))
 
     def stats(self, queues: Sequence[str]) -> list[QueueStats]:
         with self._pool.read() as connection:
@@ -143,6 +199,11 @@ class _Look:
         self.connection = connection
         self.now = now
         self._priorities: dict[str, list[int]] = {}
+
+    def running(self, queues: Sequence[str]) -> list[str]:
+        """Those that are not paused."""
+        paused = {queue for (queue,) in self.connection.execute(_SQL["paused"])}
+        return [queue for queue in queues if queue not in paused]
 
     def free(self, queues: Sequence[str], limit: int, item: AttemptKey | None, skip: str | None) -> list[_Free]:
         """Claimable items, in order within a queue, in turns across queues. ``skip``: steps, as a JSON array."""

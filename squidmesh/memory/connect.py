@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from squidmesh.clock import Clock
 from squidmesh.errors import InvalidUrl
@@ -36,7 +37,7 @@ class MemoryBackend:
     def leases(self) -> MemoryLeases:
         return self._leases
 
-    def wakeup(self) -> MemoryWakeup:
+    def wakeup(self, queues: Sequence[str] = ()) -> MemoryWakeup:
         return MemoryWakeup(self._bell)
 
     def close(self) -> None:

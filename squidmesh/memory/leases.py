@@ -7,17 +7,33 @@ next grant: its holder may still settle or release, as long as nobody took over.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import count
 from uuid import uuid4
 
+from msgspec import structs
+
 from squidmesh.clock import Clock, Instant, duration, micros
 from squidmesh.errors import RecordedClaim
 from squidmesh.ids import AttemptKey, ClaimHash, ClaimId, claim_hash
 from squidmesh.memory.door import Door
-from squidmesh.ports.lease_backend import Beat, Claim, Grants, Handover, Item, QueueStats, Release, Settlement
+from squidmesh.ports.lease_backend import (
+    ADOPTED_PRIORITY,
+    Beat,
+    Claim,
+    Cursor,
+    Drop,
+    Grants,
+    Handover,
+    Item,
+    ItemPage,
+    QueueStats,
+    Release,
+    Settlement,
+)
 
 _Order = tuple[int, int]
 """(generation, fence): the order of everything that happens to one item."""
@@ -70,9 +86,22 @@ class MemoryLeases:
         self._longest = timedelta(0)
         self._arrivals = count(1)
         self._first_queue = count()
+        self._paused: set[str] = set()
+        self._cursors: dict[str, Cursor] = {}
+        self._sweepers: dict[str, tuple[str, int]] = {}
+        """By queue: whose turn it is, and until when."""
 
-    def incarnation(self) -> str:
+    def incarnation(self, queue: str) -> str:
         return self._incarnation
+
+    def forget_everything(self) -> None:
+        """What FLUSHALL does to Redis: all that was held is gone, and another life begins."""
+        with self._door:
+            for memory in (self._items, self._tombstones, self._cursors, self._sweepers):
+                memory.clear()
+            self._paused.clear()
+            self._longest = timedelta(0)
+            self._incarnation = uuid4().hex
 
     # -------------------------------------------------------------------------------------------------- offers
 
@@ -83,14 +112,12 @@ class MemoryLeases:
 
     def _put(self, item: Item, order: _Order, claim: RecordedClaim | None) -> None:
         """Replaces the item's whole state, unless the backend knows something newer or equal (protocol 3.5.6)."""
-        now = self._clock.now()
         known = self._items.get(item.key)
         if known is not None and order <= (known.generation, known.fence):
             return
-        ended, until = self._tombstones.get(item.key, (order, 0))
-        if order <= ended and until > now:
+        if self._buried(item.key, order):
             return
-        held = _Held(item, next(self._arrivals), now + micros(item.delay), *order)
+        held = _Held(item, next(self._arrivals), self._clock.now() + micros(item.delay), *order)
         if claim is not None:
             self._hold(held, claim)
         self._items[item.key] = held
@@ -126,19 +153,22 @@ class MemoryLeases:
                 repeated.sort(key=lambda held: held.lease.position if held.lease else 0)
                 return Grants(claims=tuple(_claim(held, request_id, self._incarnation) for held in repeated))
             claims = []
-            for position, held in enumerate(self._choose(queues, limit, item, skip, now)):
+            open_queues = [queue for queue in queues if queue not in self._paused]
+            for position, held in enumerate(self._choose(open_queues, limit, item, skip, now)):
                 held.fence += 1
                 hashed = claim_hash(f"{request_id}:{position}")
                 held.lease = _Lease(owner, hashed, held.fence, lease, now + micros(lease), request, position)
                 claims.append(_claim(held, request_id, self._incarnation))
-            return Grants(claims=tuple(claims), next_due=None if len(claims) >= limit else self._next_due(queues, now))
+            return Grants(
+                claims=tuple(claims), next_due=None if len(claims) >= limit else self._next_due(open_queues, now)
+            )
 
     def _choose(
         self, queues: Sequence[str], limit: int, item: AttemptKey | None, skip: Collection[str], now: Instant
     ) -> list[_Held]:
         """In order within a queue, in turns across queues; another queue begins each time."""
         first = next(self._first_queue) % max(1, len(queues))
-        waiting = [self._free(queue, item, skip, now) for queue in (*queues[first:], *queues[:first])]
+        waiting = [self._grantable(queue, item, skip, now) for queue in (*queues[first:], *queues[:first])]
         chosen: list[_Held] = []
         while waiting and len(chosen) < limit:
             queue = waiting.pop(0)
@@ -147,13 +177,19 @@ class MemoryLeases:
                 waiting.append(queue)
         return chosen
 
-    def _free(self, queue: str, item: AttemptKey | None, skip: Collection[str], now: Instant) -> Iterator[_Held]:
+    def _grantable(self, queue: str, item: AttemptKey | None, skip: Collection[str], now: Instant) -> Iterator[_Held]:
+        """In order; what its concurrency key holds back is passed over. Counts each one taken as a lease."""
         free = [
             held
             for held in self._queue(queue)
             if held.free(now) and item in (None, held.item.key) and _step(held.item.key) not in skip
         ]
-        return iter(sorted(free, key=lambda held: (held.item.priority, held.visible_at, held.arrival)))
+        leases = Counter(held.item.concurrency_key for held in self._queue(queue) if held.leased(now))
+        for held in sorted(free, key=lambda held: (held.item.priority, held.visible_at, held.arrival)):
+            key, limit = held.item.concurrency_key, held.item.concurrency_limit
+            if key is None or limit is None or leases[key] < limit:
+                leases[key] += 1
+                yield held
 
     def _next_due(self, queues: Sequence[str], now: Instant) -> timedelta | None:
         later = [due for queue in queues for held in self._queue(queue) if (due := held.due(now)) > now]
@@ -176,13 +212,35 @@ class MemoryLeases:
             return [self._beat(claim) for claim in claims]
 
     def _beat(self, claim: Claim) -> Beat:
-        if claim.item not in self._items:
-            return Beat.GONE
         now = self._clock.now()
-        held = self._current(claim)
-        if held is None or held.lease is None or held.lease.expires_at <= now:
-            return Beat.LOST
-        held.lease.expires_at = now + micros(held.lease.length)
+        current = self._current(claim)
+        if current is not None and current.lease is not None and current.lease.expires_at > now:
+            current.lease.expires_at = now + micros(current.lease.length)
+            return Beat.EXTENDED
+        if self._is_forgotten(claim, now):
+            return Beat.FORGOTTEN
+        return Beat.LOST if claim.item in self._items else Beat.GONE
+
+    def _is_forgotten(self, claim: Claim, now: Instant) -> bool:
+        """Granted in another life, and above all that this one knows (protocol 3.5.6)."""
+        order = (claim.generation, claim.fence)
+        known = self._items.get(claim.item)
+        if claim.incarnation == self._incarnation or self._buried(claim.item, order):
+            return False
+        return known is None or (not known.leased(now) and (known.generation, known.fence) < order)
+
+    def adopt(self, claims: Sequence[Claim]) -> list[Beat]:
+        with self._door:
+            return [self._adopt(claim) for claim in claims]
+
+    def _adopt(self, claim: Claim) -> Beat:
+        answer = self._beat(claim)
+        if answer is not Beat.FORGOTTEN:
+            return answer
+        known = self._items.get(claim.item)
+        item = known.item if known else Item(key=claim.item, queue=claim.queue, priority=ADOPTED_PRIORITY)
+        item = structs.replace(item, delay=timedelta(0))
+        self._put(item, (claim.generation, claim.fence), _recorded(claim))
         return Beat.EXTENDED
 
     def settle(self, settlements: Sequence[Settlement]) -> None:
@@ -192,6 +250,9 @@ class MemoryLeases:
                 self.offer(settlement.offers)
                 if settlement.handover is not None:
                     self._hand_over(settlement.claim, settlement.handover)
+
+    def shelve(self, claims: Sequence[Claim]) -> None:
+        self.settle([Settlement(claim=claim) for claim in claims])
 
     def _end(self, claim: Claim) -> None:
         held = self._current(claim)
@@ -212,6 +273,11 @@ class MemoryLeases:
             del self._tombstones[key]
         ended, _ = self._tombstones.pop(item, (order, 0))
         self._tombstones[item] = (max(order, ended), now + 2 * micros(self._longest))
+
+    def _buried(self, item: AttemptKey, order: _Order) -> bool:
+        """Whether a tombstone at or above that order is still kept."""
+        ended, until = self._tombstones.get(item, (order, 0))
+        return order <= ended and until > self._clock.now()
 
     def _hand_over(self, claim: Claim, handover: Handover) -> None:
         item = handover.item
@@ -238,13 +304,64 @@ class MemoryLeases:
                     if release.delay > timedelta(0):
                         held.visible_at = self._clock.now() + micros(release.delay)
 
-    # --------------------------------------------------------------------------------------------------- lists
+    # --------------------------------------------------------------------------------------------- reconciling
 
-    def items(self, queue: str, *, after: str = "", limit: int = 1000) -> list[Item]:
+    def drop(self, drops: Sequence[Drop]) -> None:
+        with self._door:
+            for drop in drops:
+                held = self._items.get(drop.key)
+                if held is not None and (held.generation, held.fence) == (drop.generation, drop.fence):
+                    del self._items[drop.key]
+                    self._bury(drop.key, (drop.generation, drop.fence))
+
+    def items(self, queue: str, *, after: str | None = None, limit: int = 1000) -> ItemPage:
         with self._door:
             now = self._clock.now()
-            found = sorted((held for held in self._queue(queue) if held.item.key > after), key=lambda h: h.item.key)
-            return [_describe(held, now) for held in found[:limit]]
+            above = [held for held in self._queue(queue) if after is None or held.item.key > after]
+            page = sorted(above, key=lambda held: held.item.key)[:limit]
+            more = page[-1].item.key if len(above) > len(page) else None
+            return ItemPage(items=tuple(_describe(held, now) for held in page), next=more)
+
+    def missing(self, items: Sequence[Item]) -> list[AttemptKey]:
+        with self._door:
+            return [item.key for item in items if not self._knows(item.key, (item.generation, item.floor))]
+
+    def _knows(self, item: AttemptKey, order: _Order) -> bool:
+        held = self._items.get(item)
+        return (held is not None and order <= (held.generation, held.fence)) or self._buried(item, order)
+
+    def cursor(self, queue: str) -> Cursor | None:
+        return self._cursors.get(queue)
+
+    def set_cursor(self, queue: str, *, expected: Cursor | None, new: Cursor) -> bool:
+        with self._door:
+            if self._cursors.get(queue) not in (expected, new) or new.incarnation != self._incarnation:
+                return False
+            self._cursors[queue] = new
+            return True
+
+    def sweep_turn(self, queue: str, *, owner: str, period: timedelta) -> bool:
+        with self._door:
+            now = self._clock.now()
+            sweeper, until = self._sweepers.get(queue, (owner, 0))
+            if sweeper != owner and until > now:
+                return False
+            self._sweepers[queue] = (owner, now + micros(period))
+            return True
+
+    # ----------------------------------------------------------------------------------------------- operators
+
+    def pause(self, queue: str) -> None:
+        with self._door:
+            self._paused.add(queue)
+
+    def resume(self, queue: str) -> None:
+        with self._door:
+            self._paused.discard(queue)
+
+    def paused(self, queues: Sequence[str]) -> frozenset[str]:
+        with self._door:
+            return frozenset(self._paused.intersection(queues))
 
     def stats(self, queues: Sequence[str]) -> list[QueueStats]:
         with self._door:
@@ -284,6 +401,16 @@ def _claim(held: _Held, request_id: str, incarnation: str) -> Claim:
     )
 
 
+def _recorded(claim: Claim) -> RecordedClaim:
+    return RecordedClaim(
+        owner=claim.owner,
+        claim_hash=claim.hash,
+        generation=claim.generation,
+        fence=claim.fence,
+        lease=claim.lease,
+    )
+
+
 def _describe(held: _Held, now: int) -> Item:
     """The item as it stands: its remaining delay, its counter as the floor, and who holds it."""
     recorded = None
@@ -303,5 +430,6 @@ def _describe(held: _Held, now: int) -> Item:
         floor=held.fence,
         delay=duration(max(0, held.visible_at - now)),
         concurrency_key=held.item.concurrency_key,
+        concurrency_limit=held.item.concurrency_limit,
         recorded=recorded,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from squidmesh.clock import Clock
@@ -31,8 +32,10 @@ class Backend(Protocol):
         """The lease backend at this address: journal leases where the journal's own database keeps them."""
         ...
 
-    def wakeup(self) -> Wakeup:
-        """Of its own for each sleeper, who closes it."""
+    def wakeup(self, queues: Sequence[str] = ()) -> Wakeup:
+        """For one sleeper, who waits for work of these queues and closes it. A backend that can not tell queues apart
+        wakes for any.
+        """
         ...
 
     def close(self) -> None:

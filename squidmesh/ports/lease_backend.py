@@ -16,10 +16,15 @@ import msgspec
 from squidmesh.errors import RecordedClaim
 from squidmesh.ids import AttemptKey, ClaimHash, ClaimId, claim_hash
 
+ADOPTED_PRIORITY = 5
+"""What an adopted item has, where its backend has forgotten all about it: a claim does not tell its priority."""
+
 
 class Item(msgspec.Struct, frozen=True, kw_only=True):
     """What a backend holds for an open attempt. ``floor``: the last recorded fence. ``recorded``: the claim that the
-    journal knows, if any; the item is then held by that claim, not free.
+    journal knows, if any; the item is then held by that claim, not free. ``concurrency_limit``: how many leases of this
+    queue and ``concurrency_key`` (an identifier) may live at once while this item is claimed; None for any number. An
+    attempt never changes its queue.
     """
 
     key: AttemptKey
@@ -29,6 +34,7 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
     floor: int = 0
     delay: timedelta = timedelta(0)
     concurrency_key: str | None = None
+    concurrency_limit: int | None = None
     recorded: RecordedClaim | None = None
 
 
@@ -64,13 +70,16 @@ class Grants(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Beat(Enum):
-    """The answer to a heartbeat."""
+    """The answer to a heartbeat, and to an adoption."""
 
     EXTENDED = "extended"
     LOST = "lost"
     """The lease ended, or another claim holds the item."""
     GONE = "gone"
     """The item is settled, or unknown."""
+    FORGOTTEN = "forgotten"
+    """The backend lives under another incarnation than the one that granted this claim, and does not know it: it may be
+    adopted by a holder whom the journal still calls the current one (protocol 3.5.6)."""
 
 
 class Handover(msgspec.Struct, frozen=True, kw_only=True):
@@ -105,8 +114,36 @@ class Release(msgspec.Struct, frozen=True, kw_only=True):
 LeaseChange = Settlement | Release
 
 
+class Drop(msgspec.Struct, frozen=True, kw_only=True):
+    """Removes an item that the journal no longer has open, if its (generation, fence) is still the one seen."""
+
+    key: AttemptKey
+    queue: str
+    generation: int
+    fence: int
+
+
+class Cursor(msgspec.Struct, frozen=True, kw_only=True):
+    """How far a reconciler has come with one queue (protocol 3.8). ``incarnation``: read before the first offer of the
+    pass; ``token``: random, in the journal before that; ``position``: the journal's mark.
+    """
+
+    incarnation: str
+    token: str
+    position: int
+
+
+class ItemPage(msgspec.Struct, frozen=True, kw_only=True):
+    """``next`` is the cursor of the next page, None on the last one; it means nothing to anybody but its backend."""
+
+    items: tuple[Item, ...]
+    next: str | None
+
+
 class QueueStats(msgspec.Struct, frozen=True, kw_only=True):
-    """Counts of one queue's items. ``oldest_ready``: how long the longest-waiting visible item has been visible."""
+    """Counts of one queue's items. ``ready``: visible and not leased, whatever a pause or a limit holds back.
+    ``oldest_ready``: how long the longest-waiting of them has been visible, as far as the backend can tell cheaply.
+    """
 
     queue: str
     ready: int
@@ -128,8 +165,8 @@ class LeaseBackend(Protocol):
         """
         ...
 
-    def incarnation(self) -> str:
-        """The name of this life of the backend's memory."""
+    def incarnation(self, queue: str) -> str:
+        """The name of this life of the memory in which that queue stands; queues may lose theirs one by one."""
         ...
 
     def offer(self, items: Sequence[Item]) -> None:
@@ -152,7 +189,9 @@ class LeaseBackend(Protocol):
         """Grants up to ``limit`` visible items without a live lease, by priority (lower first), then visibility, then
         arrival; an item whose lease ended is one of them. Each gets a fence above its counter and its floor, and the
         claim id ``{request_id}:{i}``. ``item``: that one only. The same request id again returns the same claims.
-        ``skip``: steps that the caller has no functions for; their items are passed over, and stay for others.
+        ``skip``: steps that the caller has no functions for; their items are passed over, and stay for others. One call
+        may look at no more than a bounded number of them; then the same caller's next call goes on behind those.
+        A paused queue grants nothing; an item whose concurrency key is at its limit is passed over.
         """
         ...
 
@@ -160,14 +199,65 @@ class LeaseBackend(Protocol):
         """Extends each live lease to its full length from now. A lease that ended is not revived."""
         ...
 
+    def adopt(self, claims: Sequence[Claim]) -> list[Beat]:
+        """Takes forgotten leases back in, at full length from now. The caller has just read in the journal that each
+        claim is the current one. Only where :meth:`heartbeat` answers ``FORGOTTEN``: under another incarnation than the
+        claim's, and never over a live lease, a tombstone at or above it, or an equal or greater (generation, fence).
+        Elsewhere the answer is that of a heartbeat. An item that was unknown has ``ADOPTED_PRIORITY`` and no
+        concurrency key from then on.
+        """
+        ...
+
     def settle(self, settlements: Sequence[Settlement]) -> None: ...
+
+    def shelve(self, claims: Sequence[Claim]) -> None:
+        """Ends the items of dead letters, as settle does: what remains is a tombstone. The journal has the rest."""
+        ...
 
     def release(self, releases: Sequence[Release]) -> None:
         """A release under a stale claim changes nothing."""
         ...
 
-    def items(self, queue: str, *, after: str = "", limit: int = 1000) -> list[Item]:
-        """What the backend holds of that queue, in order of key, above ``after``."""
+    def drop(self, drops: Sequence[Drop]) -> None:
+        """Removes items and leaves their tombstones; one whose (generation, fence) has changed is left as it is."""
+        ...
+
+    # -- what a reconciler asks (protocol 3.8) -----------------------------------------------------------------
+
+    def items(self, queue: str, *, after: str | None = None, limit: int = 1000) -> ItemPage:
+        """About ``limit`` of that queue's items; ``after`` is the ``next`` of the page before. The order is the
+        backend's own. What is there from the first page to the last is on one of them at least, maybe on two.
+        """
+        ...
+
+    def missing(self, items: Sequence[Item]) -> list[AttemptKey]:
+        """Those that it neither holds nor has buried at or above their (generation, floor), in the order asked."""
+        ...
+
+    def cursor(self, queue: str) -> Cursor | None: ...
+
+    def set_cursor(self, queue: str, *, expected: Cursor | None, new: Cursor) -> bool:
+        """Compare-and-set: False, and nothing is changed, where the cursor is neither the expected one nor already
+        ``new``, or where the queue's memory lives under another incarnation than ``new`` names.
+        """
+        ...
+
+    def sweep_turn(self, queue: str, *, owner: str, period: timedelta) -> bool:
+        """Whether it is this owner's turn to sweep the queue: nobody else asked within their period. His turn lasts for
+        ``period`` from now. A hint, which may be lost; two sweepers do no harm but work.
+        """
+        ...
+
+    # -- for operators -----------------------------------------------------------------------------------------
+
+    def pause(self, queue: str) -> None:
+        """Nothing of that queue is granted until :meth:`resume`. What is leased goes on."""
+        ...
+
+    def resume(self, queue: str) -> None: ...
+
+    def paused(self, queues: Sequence[str]) -> frozenset[str]:
+        """Which of these are paused."""
         ...
 
     def stats(self, queues: Sequence[str]) -> list[QueueStats]: ...

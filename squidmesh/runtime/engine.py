@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Protocol
 
 from squidmesh.config import MeshConfig
@@ -16,6 +17,7 @@ from squidmesh.ports.lease_backend import LeaseBackend
 from squidmesh.ports.observer import Observer
 from squidmesh.runtime.chance import new_nonce
 from squidmesh.runtime.commit import Committer, Patience
+from squidmesh.runtime.current import still_current
 from squidmesh.runtime.endings import Endings
 from squidmesh.runtime.heartbeat import Heartbeats, Pulse
 from squidmesh.runtime.held import Definitions, Runs
@@ -71,7 +73,12 @@ class Engine:
         if leases is not None and self.leases.in_journal:
             raise InvalidUrl("keeps its leases in a journal; allowed is a lease backend of its own", field="leases")
         self.definitions = Definitions(self.store)
-        self.heartbeats = Heartbeats(self.leases, every=config.beat, observer=observer)
+        self.heartbeats = Heartbeats(
+            self.leases,
+            every=config.beat,
+            observer=observer,
+            still_current=partial(still_current, self.store),
+        )
         self._heartbeat_thread = heartbeat_thread
         self.solitude = Solitude(self.poke)
         self.endings = Endings()
@@ -131,9 +138,9 @@ class Engine:
         if self._heartbeat_thread:
             self.heartbeats.start()
 
-    def wakeup(self) -> Wakeup:
-        """A wake-up of its own for one pump; ended by :meth:`close`."""
-        wakeup = self._backends[0].wakeup()
+    def wakeup(self, queues: Sequence[str]) -> Wakeup:
+        """A wake-up of its own for one pump that claims from these queues; ended by :meth:`close`."""
+        wakeup = self._backends[0].wakeup(queues)
         with self._lock:
             self._wakeups.append(wakeup)
         return wakeup

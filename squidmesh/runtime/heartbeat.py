@@ -3,15 +3,19 @@
 A lease is measured on the monotonic clock from before its claim (or its last heartbeat) was sent: for its holder it is
 over before it is over for the backend, never after. Two kinds of claim are let go on purpose, because their worker is
 not well: one whose outcome has waited longer than a lease, and all claims of a pump that has not turned for one.
+
+A backend that lost its memory does not know the lease any more. It is adopted again, but only after the journal was
+read and still calls the claim the current one (3.5.6): meanwhile another may have been granted the same attempt.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import assert_never
 
 from squidmesh.errors import BackendError
 from squidmesh.ports.lease_backend import Beat, Claim, LeaseBackend
@@ -42,7 +46,8 @@ class _Held:
 
 class Heartbeats:
     """The leases held by this process. Thread-safe. :meth:`start` begins the thread; without it, :meth:`beat` is the
-    caller's to call.
+    caller's to call. ``still_current`` reads in the journal, for each claim, whether it is the recorded one;
+    without it nothing is adopted.
     """
 
     def __init__(
@@ -51,9 +56,11 @@ class Heartbeats:
         *,
         every: timedelta,
         observer: Observer,
+        still_current: Callable[[Sequence[Claim]], list[bool]] = lambda claims: [False] * len(claims),
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._leases = leases
+        self._still_current = still_current
         self._every = every.total_seconds()
         self._observer = observer
         self._monotonic = monotonic
@@ -87,16 +94,38 @@ class Heartbeats:
         with self._lock:
             well = [held for held in self._held.values() if self._is_well(held, asked_at)]
         try:
-            answers = self._leases.heartbeat([held.claim for held in well]) if well else []
-        except BackendError as error:
+            forgotten = self._ask(self._leases.heartbeat, well)
+            if forgotten:
+                self._adopt(forgotten)
+        except BackendError as error:  # no answer: each lease ends when it would have ended
             self._observer.notice("heartbeat_failed", error=error.code)
-            answers = []
-        for held, answer in zip(well, answers, strict=False):
-            if answer is Beat.EXTENDED:
-                held.ends_at = asked_at + held.claim.lease.total_seconds()
-            else:
-                held.ends_at = asked_at
         self._tell_lost()
+
+    def _ask(self, ask: Callable[[Sequence[Claim]], list[Beat]], asked: Sequence[_Held]) -> list[_Held]:
+        """Asks for all at once and notes until when each lease lasts now; returns those that were forgotten."""
+        asked_at = self._monotonic()
+        answers = ask([held.claim for held in asked]) if asked else []
+        forgotten = []
+        for held, answer in zip(asked, answers, strict=True):
+            match answer:
+                case Beat.EXTENDED:
+                    held.ends_at = asked_at + held.claim.lease.total_seconds()
+                case Beat.LOST | Beat.GONE:
+                    held.ends_at = asked_at
+                case Beat.FORGOTTEN:
+                    forgotten.append(held)
+                case _:
+                    assert_never(answer)
+        return forgotten
+
+    def _adopt(self, forgotten: Sequence[_Held]) -> None:
+        current = self._still_current([held.claim for held in forgotten])
+        kept = [held for held, still in zip(forgotten, current, strict=True) if still]
+        passed_on = [held for held, still in zip(forgotten, current, strict=True) if not still]
+        passed_on += self._ask(self._leases.adopt, kept)
+        for held in passed_on:
+            held.ends_at = self._monotonic()
+        self._observer.notice("leases_forgotten", forgotten=len(forgotten), lost=len(passed_on))
 
     def start(self) -> None:
         """Begins the thread, once."""

@@ -11,7 +11,7 @@ from squidmesh.ids import ClaimId, claim_hash
 from squidmesh.ports.journal_store import Conflict, Group
 from squidmesh.ports.lease_backend import Beat, Claim, Handover, Release, Settlement
 from squidmesh.testing.clock import VirtualClock
-from squidmesh.testing.lease_suite import LEASE, SECOND, claim, claim_one, claimed, item, key, keys
+from squidmesh.testing.lease_suite import LEASE, SECOND, claim, claim_one, claimed, item, key, keys, listed
 from squidmesh.testing.planes import JournalPlane
 
 
@@ -126,7 +126,7 @@ class JournalLeaseSuite:
         handover = Handover(item=item("moria"), claim_id=ClaimId("next:0"), fence=1)
         plane.leases.settle([Settlement(claim=claim_one(plane), handover=handover)])
 
-        assert [one.key for one in plane.leases.items("default")] == keys("ring")
+        assert [one.key for one in listed(plane)] == keys("ring")
         assert plane.leases.stats(["default"])[0].leased == 0
 
     def test_an_item_keeps_its_place_when_its_row_is_written_again(self, plane: JournalPlane) -> None:

@@ -36,7 +36,9 @@ def item(
     floor: int = 0,
     generation: int = 0,
     recorded: RecordedClaim | None = None,
+    concurrency: tuple[str, int] | None = None,
 ) -> Item:
+    """``concurrency``: key and limit."""
     return Item(
         key=key(name),
         queue=queue,
@@ -45,6 +47,8 @@ def item(
         floor=floor,
         generation=generation,
         recorded=recorded,
+        concurrency_key=concurrency[0] if concurrency else None,
+        concurrency_limit=concurrency[1] if concurrency else None,
     )
 
 
@@ -72,6 +76,19 @@ def claim(
 def claim_one(plane: Plane, owner: str = "sam@1", *, lease: timedelta = LEASE) -> Claim:
     (granted,) = claim(plane, owner=owner, lease=lease).claims
     return granted
+
+
+def listed(plane: Plane, queue: str = "default", *, page: int = 1000) -> list[Item]:
+    """All items of the queue, each once, read page by page."""
+    found: dict[AttemptKey, Item] = {}
+    after: str | None = None
+    for _ in range(10_000):
+        read = plane.leases.items(queue, after=after, limit=page)
+        found |= {one.key: one for one in read.items}
+        after = read.next
+        if after is None:
+            return list(found.values())
+    raise AssertionError("the pages never end")
 
 
 def claimed(grants: Grants) -> list[AttemptKey]:
@@ -282,7 +299,7 @@ class LeaseBackendSuite:
 
         assert [one.claim_id for one in granted] == ["a-request:0", "a-request:1"]
         assert {(one.owner, one.lease, one.incarnation) for one in granted} == {
-            ("sam@1", LEASE, plane.leases.incarnation())
+            ("sam@1", LEASE, plane.leases.incarnation("default"))
         }
 
     def test_no_claim_id_is_stored_or_shown(self, plane: Plane) -> None:
@@ -395,7 +412,7 @@ class LeaseBackendSuite:
         clock.advance(2 * LEASE)
 
         assert claim(plane).claims == ()
-        assert plane.leases.items("default") == []
+        assert listed(plane) == []
 
     def test_a_lease_that_ended_may_be_settled_while_nobody_took_over(self, plane: Plane, clock: VirtualClock) -> None:
         """Protocol 3.5.3: what makes a claim stale is a newer one, not the clock."""
@@ -592,22 +609,19 @@ class LeaseBackendSuite:
         (stats,) = plane.leases.stats(["default"])
         assert (stats.ready, stats.delayed, stats.leased) == (4, 1, 0)
 
-    def test_items_are_listed_in_order_of_key(self, plane: Plane) -> None:
+    def test_items_are_listed_page_by_page(self, plane: Plane) -> None:
         plane.publish(*(item(f"orc-{number}", floor=number) for number in range(5)), item("ring", queue="mordor"))
         expected = sorted(key(f"orc-{number}") for number in range(5))
 
-        first = plane.leases.items("default", limit=3)
-        rest = plane.leases.items("default", after=first[-1].key)
-
-        assert [one.key for one in (*first, *rest)] == expected
-        assert {one.key: one.floor for one in (*first, *rest)} == {key(f"orc-{n}"): n for n in range(5)}
-        assert plane.leases.items("nowhere") == []
+        assert sorted(one.key for one in listed(plane, page=3)) == expected
+        assert {one.key: one.floor for one in listed(plane, page=2)} == {key(f"orc-{n}"): n for n in range(5)}
+        assert listed(plane, "nowhere") == []
 
     def test_listed_items_tell_what_was_offered(self, plane: Plane, clock: VirtualClock) -> None:
         plane.publish(item("ring", priority=3, delay=9 * SECOND, floor=4, generation=2))
         clock.advance(2 * SECOND)
 
-        assert plane.leases.items("default") == [item("ring", priority=3, delay=7 * SECOND, floor=4, generation=2)]
+        assert listed(plane) == [item("ring", priority=3, delay=7 * SECOND, floor=4, generation=2)]
 
     def test_a_generation_is_carried_by_the_claim(self, plane: Plane) -> None:
         plane.publish(item("ring", generation=2, floor=4))
@@ -617,8 +631,76 @@ class LeaseBackendSuite:
         assert (granted.generation, granted.fence) == (2, 5)
 
     def test_an_incarnation_has_a_name(self, plane: Plane) -> None:
-        assert plane.leases.incarnation()
-        assert plane.leases.incarnation() == plane.leases.incarnation()
+        assert plane.leases.incarnation("default")
+        assert plane.leases.incarnation("default") == plane.leases.incarnation("default")
+
+    # --------------------------------------------------------------------------------------------------- operators
+
+    def test_a_paused_queue_grants_nothing(self, plane: Plane, clock: VirtualClock) -> None:
+        plane.publish(item("ring", queue="mordor"), item("lembas"), item("late", queue="mordor", delay=9 * SECOND))
+        plane.leases.pause("mordor")
+        plane.leases.pause("mordor")
+
+        assert plane.leases.paused(["default", "mordor", "rohan"]) == {"mordor"}
+        assert claimed(claim(plane, "default", "mordor", limit=2)) == keys("lembas")
+        assert claim(plane, "mordor").claims == ()
+        assert claim(plane, "mordor").next_due is None, "time alone changes nothing"
+        assert claim(plane, "mordor", only="ring").claims == ()
+        plane.leases.resume("mordor")
+        assert plane.leases.paused(["default", "mordor", "rohan"]) == frozenset()
+        assert claimed(claim(plane, "mordor")) == keys("ring")
+        plane.leases.resume("mordor")
+
+    def test_what_is_leased_on_a_paused_queue_goes_on(self, plane: Plane, clock: VirtualClock) -> None:
+        plane.publish(item("ring"), item("lembas"))
+        ring, lembas = claim(plane, request="r").claims
+        plane.leases.pause("default")
+
+        assert claim(plane, request="r").claims == (ring, lembas), "the answer was lost, the claims were not"
+        assert plane.leases.heartbeat([ring, lembas]) == [Beat.EXTENDED, Beat.EXTENDED]
+        plane.settle(Settlement(claim=ring))
+        plane.leases.release([Release(claim=lembas)])
+        assert claim(plane).claims == ()
+        plane.leases.resume("default")
+        assert claimed(claim(plane)) == keys("lembas")
+
+    def test_stats_count_what_is_paused(self, plane: Plane) -> None:
+        plane.publish(item("ring"))
+        plane.leases.pause("default")
+
+        assert [one.ready for one in plane.leases.stats(["default"])] == [1]
+
+    # ------------------------------------------------------------------------------------------------ dead letters
+
+    def test_a_shelved_item_is_gone(self, plane: Plane, clock: VirtualClock) -> None:
+        plane.publish(item("ring"), item("lembas"))
+        ring, lembas = claim(plane).claims
+
+        plane.shelve(ring)
+
+        assert plane.leases.heartbeat([ring, lembas]) == [Beat.GONE, Beat.EXTENDED]
+        clock.advance(2 * LEASE)
+        assert claimed(claim(plane)) == keys("lembas")
+
+    def test_a_stale_claim_shelves_nothing(self, plane: Plane, clock: VirtualClock) -> None:
+        plane.publish(item("ring"))
+        stale = claim_one(plane)
+        clock.advance(LEASE)
+        current = claim_one(plane)
+
+        plane.leases.shelve([stale])
+
+        assert plane.leases.heartbeat([current]) == [Beat.EXTENDED]
+
+    def test_nothing_is_adopted_that_was_not_forgotten(self, plane: Plane, clock: VirtualClock) -> None:
+        plane.publish(*(item(f"orc-{number}") for number in range(3)))
+        live, settled, ended = claim(plane).claims
+        plane.settle(Settlement(claim=settled))
+        plane.leases.release([Release(claim=ended)])
+
+        assert plane.leases.adopt([live, settled, ended]) == [Beat.EXTENDED, Beat.GONE, Beat.LOST]
+        assert plane.leases.adopt([]) == []
+        assert claimed(claim(plane)) == [ended.item]
 
     # ----------------------------------------------------------------------------------------------------- the end
 

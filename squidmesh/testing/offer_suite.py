@@ -9,9 +9,19 @@ import pytest
 
 from squidmesh.errors import RecordedClaim
 from squidmesh.ids import ClaimId, claim_hash
-from squidmesh.ports.lease_backend import Beat, Claim, Handover, LeaseBackend, Settlement
+from squidmesh.ports.lease_backend import (
+    Beat,
+    Claim,
+    Cursor,
+    Drop,
+    Handover,
+    Item,
+    LeaseBackend,
+    Release,
+    Settlement,
+)
 from squidmesh.testing.clock import VirtualClock
-from squidmesh.testing.lease_suite import LEASE, SECOND, claim, claim_one, claimed, item, key, keys
+from squidmesh.testing.lease_suite import LEASE, SECOND, claim, claim_one, claimed, item, key, keys, listed
 from squidmesh.testing.planes import OfferPlane
 
 _FRODO = RecordedClaim(owner="frodo@1", claim_hash=claim_hash("frodos:0"), generation=0, fence=3, lease=LEASE)
@@ -26,12 +36,12 @@ def _frodos_claim(fence: int = 3) -> Claim:
         generation=0,
         fence=fence,
         lease=LEASE,
-        incarnation="another life",
+        incarnation="another-life",
     )
 
 
 class OfferSuite:
-    """Provide ``leases``: a new, empty backend."""
+    """Provide ``leases``: a new, empty backend; and :meth:`forget`."""
 
     @pytest.fixture
     def clock(self) -> VirtualClock:
@@ -44,6 +54,10 @@ class OfferSuite:
     @pytest.fixture
     def plane(self, leases: LeaseBackend) -> OfferPlane:
         return OfferPlane(leases)
+
+    def forget(self, leases: LeaseBackend) -> None:
+        """The backend loses all that it held, and begins another life."""
+        raise NotImplementedError("a backend's tests make it forget")
 
     def test_leases_stand_apart_from_the_journal(self, leases: LeaseBackend) -> None:
         assert not leases.in_journal
@@ -71,12 +85,13 @@ class OfferSuite:
         plane.publish(item("ring"))
         held = claim_one(plane)
 
-        plane.publish(item("ring", queue="mordor", floor=5, delay=SECOND))
+        plane.publish(item("ring", floor=5, delay=SECOND, priority=9))
 
         assert plane.leases.heartbeat([held]) == [Beat.LOST]
-        assert claim(plane, "default", "mordor").claims == ()
+        assert listed(plane) == [item("ring", floor=5, delay=SECOND, priority=9)]
+        assert claim(plane).claims == ()
         clock.advance(SECOND)
-        assert [(one.queue, one.fence) for one in claim(plane, "default", "mordor").claims] == [("mordor", 6)]
+        assert claim_one(plane).fence == 6
 
     def test_an_offer_of_a_later_generation_replaces_everything(self, plane: OfferPlane) -> None:
         plane.publish(item("ring", floor=8))
@@ -127,7 +142,7 @@ class OfferSuite:
 
         plane.settle(Settlement(claim=packed, handover=handover))
 
-        assert plane.leases.items("default") == []
+        assert listed(plane) == []
         assert plane.leases.heartbeat([_frodos_claim(fence=1)]) == [Beat.GONE]
 
     def test_a_settlement_that_is_repeated_changes_nothing(self, plane: OfferPlane) -> None:
@@ -158,7 +173,283 @@ class OfferSuite:
 
         clock.advance(19 * LEASE)
         plane.publish(item("ring"))
-        assert [one.key for one in plane.leases.items("default")] == keys("lembas")
+        assert [one.key for one in listed(plane)] == keys("lembas")
         clock.advance(2 * LEASE)
         plane.publish(item("ring"))
-        assert sorted(one.key for one in plane.leases.items("default")) == sorted(keys("lembas", "ring"))
+        assert sorted(one.key for one in listed(plane)) == sorted(keys("lembas", "ring"))
+
+    # -------------------------------------------------------------------------------------------- another life
+
+    def test_a_lease_of_another_life_is_forgotten(self, plane: OfferPlane) -> None:
+        plane.publish(item("ring"))
+        granted = claim_one(plane)
+        before = plane.leases.incarnation("default")
+        self.forget(plane.leases)
+
+        assert plane.leases.incarnation("default") != before
+        assert plane.leases.heartbeat([granted]) == [Beat.FORGOTTEN]
+        assert listed(plane) == [], "a heartbeat alone brings nothing back"
+
+    def test_a_forgotten_lease_is_adopted(self, plane: OfferPlane, clock: VirtualClock) -> None:
+        plane.publish(item("ring"))
+        granted = claim_one(plane, "frodo@1")
+        self.forget(plane.leases)
+        clock.advance(LEASE / 2)
+
+        assert plane.leases.adopt([granted]) == [Beat.EXTENDED]
+        plane.publish(item("ring"))  # what a reconciler knew before the claim was recorded
+        clock.advance(LEASE * 0.9)
+        assert claim(plane, owner="sam@1").claims == ()
+        assert plane.leases.heartbeat([granted]) == [Beat.EXTENDED]
+        assert plane.leases.adopt([granted]) == [Beat.EXTENDED], "repeated"
+        clock.advance(LEASE)
+        assert claim_one(plane, "sam@1").fence == granted.fence + 1
+        assert plane.leases.adopt([granted]) == [Beat.LOST]
+
+    def test_an_adopted_lease_is_settled_as_any_other(self, plane: OfferPlane) -> None:
+        plane.publish(item("ring"))
+        granted = claim_one(plane)
+        self.forget(plane.leases)
+        plane.leases.adopt([granted])
+        plane.settle(Settlement(claim=granted))
+
+        assert listed(plane) == []
+        assert plane.leases.heartbeat([granted]) == [Beat.GONE]
+        assert plane.leases.adopt([granted]) == [Beat.GONE]
+
+    def test_no_lease_is_adopted_over_a_live_one(self, plane: OfferPlane) -> None:
+        plane.publish(item("ring", floor=4))
+        granted = claim_one(plane)
+        self.forget(plane.leases)
+        plane.publish(item("ring"))
+        other = claim_one(plane, "gollum@1")
+
+        assert plane.leases.heartbeat([granted]) == [Beat.LOST]
+        assert plane.leases.adopt([granted]) == [Beat.LOST]
+        assert plane.leases.heartbeat([other]) == [Beat.EXTENDED]
+
+    def test_no_lease_is_adopted_at_or_below_what_is_known(self, plane: OfferPlane) -> None:
+        plane.publish(item("ring"), item("lembas"))
+        ring, lembas = claim(plane).claims
+        self.forget(plane.leases)
+        plane.publish(item("ring", floor=ring.fence), item("lembas", generation=1))
+
+        assert plane.leases.heartbeat([ring, lembas]) == [Beat.LOST, Beat.LOST]
+        assert plane.leases.adopt([ring, lembas]) == [Beat.LOST, Beat.LOST]
+        assert sorted(claimed(claim(plane))) == sorted(keys("ring", "lembas"))
+
+    def test_no_lease_is_adopted_at_or_below_a_tombstone(self, plane: OfferPlane) -> None:
+        plane.publish(item("ring"))
+        granted = claim_one(plane)
+        self.forget(plane.leases)
+        plane.settle(Settlement(claim=granted))
+
+        assert plane.leases.heartbeat([granted]) == [Beat.GONE]
+        assert plane.leases.adopt([granted]) == [Beat.GONE]
+        assert listed(plane) == []
+
+    def test_an_adopted_lease_stands_above_an_older_offer(self, plane: OfferPlane, clock: VirtualClock) -> None:
+        plane.publish(item("ring", floor=4))
+        granted = claim_one(plane, "frodo@1")
+        self.forget(plane.leases)
+        plane.publish(item("ring", floor=4, priority=9, concurrency=("mordor", 1)), item("orc", priority=7))
+
+        assert plane.leases.adopt([granted]) == [Beat.EXTENDED]
+        assert claimed(claim(plane)) == keys("orc")
+        clock.advance(LEASE)
+        assert claimed(claim(plane)) == keys("orc", "ring"), "the item is what it was offered as"
+
+    # ----------------------------------------------------------------------------------------- ended otherwise
+
+    def test_a_shelved_item_is_not_brought_back(self, plane: OfferPlane) -> None:
+        plane.publish(item("ring"))
+        granted = claim_one(plane)
+        plane.shelve(granted)
+
+        plane.publish(item("ring"), item("ring", floor=granted.fence))
+        assert claim(plane).claims == ()
+        plane.publish(item("ring", generation=1, floor=granted.fence))
+        assert claim_one(plane).fence == granted.fence + 1
+
+    def test_an_item_is_dropped_as_it_was_seen(self, plane: OfferPlane) -> None:
+        plane.publish(item("lembas"))
+        claim_one(plane)
+        plane.publish(item("ring", floor=3))
+        plane.leases.drop([_drop(item("ring", floor=3)), _drop(item("nothing"))])
+
+        assert [one.key for one in listed(plane)] == keys("lembas")
+        plane.publish(item("ring", floor=3))
+        assert claim(plane).claims == (), "its tombstone stands"
+        plane.publish(item("ring", floor=4))
+        assert claimed(claim(plane)) == keys("ring")
+
+    def test_an_item_that_changed_is_not_dropped(self, plane: OfferPlane) -> None:
+        plane.publish(item("ring"), item("lembas"))
+        seen = listed(plane)
+        ring, _ = claim(plane).claims
+        plane.publish(item("lembas", generation=1))
+        plane.leases.drop([_drop(one) for one in seen])
+
+        assert plane.leases.heartbeat([ring]) == [Beat.EXTENDED]
+        assert claimed(claim(plane)) == keys("lembas")
+
+    def test_a_dropped_item_takes_its_lease_along(self, plane: OfferPlane, clock: VirtualClock) -> None:
+        plane.publish(item("ring"))
+        granted = claim_one(plane)
+        plane.leases.drop([_drop(one) for one in listed(plane)])
+
+        assert plane.leases.heartbeat([granted]) == [Beat.GONE]
+        clock.advance(LEASE)
+        assert claim(plane).claims == ()
+
+    # -------------------------------------------------------------------------------------------- reconciling
+
+    def test_missing_is_what_is_neither_held_nor_buried(self, plane: OfferPlane) -> None:
+        plane.publish(item("held"), item("settled"), item("leased"))
+        leased = {granted.item: granted for granted in claim(plane, limit=3).claims}
+        plane.settle(Settlement(claim=leased[key("settled")]))
+        plane.leases.release([Release(claim=leased[key("held")])])
+
+        asked = [
+            item("nothing"),
+            item("held"),
+            item("settled", floor=1),
+            item("elsewhere", queue="mordor"),
+            item("leased", floor=1),
+            item("settled", floor=2),
+            item("leased", generation=1, floor=1),
+        ]
+        assert plane.leases.missing(asked) == keys("nothing", "elsewhere", "settled", "leased")
+        assert plane.leases.missing([]) == []
+
+    def test_a_cursor_is_set_by_comparison(self, plane: OfferPlane) -> None:
+        leases = plane.leases
+        first, second = (_cursor(leases, "default", position) for position in (7, 2**53 + 1))
+
+        assert leases.cursor("default") is None
+        assert not leases.set_cursor("default", expected=first, new=second)
+        assert leases.set_cursor("default", expected=None, new=first)
+        assert leases.set_cursor("default", expected=None, new=first), "repeated"
+        assert not leases.set_cursor("default", expected=None, new=second)
+        assert leases.cursor("default") == first
+        assert leases.set_cursor("default", expected=first, new=second)
+        assert leases.cursor("default") == second
+        assert leases.cursor("mordor") is None
+
+    def test_a_cursor_is_lost_with_what_it_vouches_for(self, plane: OfferPlane) -> None:
+        first = _cursor(plane.leases, "default", 7)
+        plane.leases.set_cursor("default", expected=None, new=first)
+        self.forget(plane.leases)
+
+        assert plane.leases.cursor("default") is None
+        assert not plane.leases.set_cursor("default", expected=None, new=first), "a pass that began in another life"
+        assert plane.leases.cursor("default") is None
+
+    def test_one_sweeps_at_a_time(self, plane: OfferPlane, clock: VirtualClock) -> None:
+        leases = plane.leases
+        assert leases.sweep_turn("default", owner="sam@1", period=10 * SECOND)
+        assert not leases.sweep_turn("default", owner="frodo@1", period=10 * SECOND)
+        assert leases.sweep_turn("mordor", owner="frodo@1", period=10 * SECOND)
+        clock.advance(6 * SECOND)
+        assert leases.sweep_turn("default", owner="sam@1", period=10 * SECOND)
+        clock.advance(6 * SECOND)
+        assert not leases.sweep_turn("default", owner="frodo@1", period=10 * SECOND)
+        clock.advance(4 * SECOND)
+        assert leases.sweep_turn("default", owner="frodo@1", period=10 * SECOND)
+        assert not leases.sweep_turn("default", owner="sam@1", period=10 * SECOND)
+
+    # -------------------------------------------------------------------------------------- concurrency limits
+
+    def test_no_more_leases_live_at_once_than_the_limit_of_their_key(self, plane: OfferPlane) -> None:
+        plane.publish(*(item(f"frodo-{n}", concurrency=("frodo", 2)) for n in range(5)), item("sam"))
+
+        granted = claim(plane)
+        assert claimed(granted) == keys("frodo-0", "frodo-1", "sam")
+        assert claim(plane).claims == ()
+        plane.settle(Settlement(claim=granted.claims[0]))
+        assert claimed(claim(plane)) == keys("frodo-2")
+        plane.leases.release([Release(claim=granted.claims[1], delay=SECOND)])
+        assert claimed(claim(plane)) == keys("frodo-3")
+        assert claim(plane).claims == ()
+
+    def test_a_lease_that_ended_counts_no_more(self, plane: OfferPlane, clock: VirtualClock) -> None:
+        plane.publish(*(item(f"frodo-{n}", concurrency=("frodo", 1)) for n in range(3)))
+        dead = claim_one(plane)
+        assert claim(plane).claims == ()
+        clock.advance(LEASE)
+
+        taken_over = claim_one(plane)
+        assert taken_over.item == dead.item
+        assert claim(plane).claims == ()
+        plane.leases.settle([Settlement(claim=dead)])
+        assert claim(plane).claims == (), "a stale settlement ends no lease"
+        plane.settle(Settlement(claim=taken_over))
+        assert claimed(claim(plane)) == keys("frodo-1")
+
+    def test_a_late_settlement_frees_what_waited(self, plane: OfferPlane, clock: VirtualClock) -> None:
+        """The lease had ended, nobody had taken over yet."""
+        plane.publish(item("frodo-0", concurrency=("frodo", 1)), item("frodo-1", concurrency=("frodo", 1)))
+        late = claim_one(plane)
+        assert claim(plane).claims == ()
+        clock.advance(LEASE)
+        plane.settle(Settlement(claim=late))
+
+        assert claimed(claim(plane)) == keys("frodo-1")
+
+    def test_concurrency_keys_are_counted_by_queue(self, plane: OfferPlane) -> None:
+        plane.publish(*(item(f"frodo-{q}", queue=q, concurrency=("frodo", 1)) for q in ("gondor", "rohan")))
+        plane.publish(item("sam", queue="gondor", concurrency=("sam", 1)))
+
+        assert sorted(claimed(claim(plane, "gondor", "rohan"))) == sorted(keys("frodo-gondor", "frodo-rohan", "sam"))
+
+    def test_what_a_limit_holds_back_keeps_its_place(self, plane: OfferPlane) -> None:
+        plane.publish(*(item(f"frodo-{n}", concurrency=("frodo", 1)) for n in range(3)))
+        granted = claim_one(plane)
+        assert claim(plane).claims == ()
+        plane.publish(item("sam"), item("urgent", priority=0, concurrency=("frodo", 1)))
+        plane.settle(Settlement(claim=granted))
+
+        assert claimed(claim(plane, limit=3)) == keys("urgent", "sam")
+
+    def test_a_crowd_with_one_key_holds_nobody_up(self, plane: OfferPlane) -> None:
+        plane.publish(*(item(f"orc-{n}", concurrency=("orc", 1)) for n in range(300)), item("sam", priority=9))
+        got = []
+        while grants := claim(plane, limit=2).claims:
+            got += [granted.item for granted in grants]
+
+        assert sorted(got) == sorted(keys("orc-0", "sam"))
+
+    def test_a_hand_over_counts(self, plane: OfferPlane) -> None:
+        plane.publish(item("pack", concurrency=("frodo", 1)), item("other", concurrency=("frodo", 1)))
+        packed = claim_one(plane)
+        handover = Handover(item=item("ring", concurrency=("frodo", 1)), claim_id=ClaimId("frodos:0"), fence=1)
+        plane.settle(Settlement(claim=packed, handover=handover))
+
+        assert claim(plane).claims == ()
+
+    def test_listed_items_tell_their_concurrency(self, plane: OfferPlane) -> None:
+        plane.publish(item("ring", concurrency=("frodo", 3)))
+
+        assert listed(plane) == [item("ring", concurrency=("frodo", 3))]
+
+    def test_what_is_held_back_can_be_dropped(self, plane: OfferPlane) -> None:
+        plane.publish(*(item(f"frodo-{n}", concurrency=("frodo", 1)) for n in range(4)))
+        first = claim_one(plane)
+        assert claim(plane).claims == ()
+        plane.leases.drop([_drop(item("frodo-1", concurrency=("frodo", 1)))])
+        plane.settle(Settlement(claim=first))
+
+        (second,) = claim(plane).claims
+        assert second.item == key("frodo-2")
+        plane.settle(Settlement(claim=second))
+        plane.leases.drop([_drop(item("frodo-3"))])
+        assert claim(plane).claims == ()
+        assert listed(plane) == []
+
+
+def _drop(seen: Item) -> Drop:
+    return Drop(key=seen.key, queue=seen.queue, generation=seen.generation, fence=seen.floor)
+
+
+def _cursor(leases: LeaseBackend, queue: str, position: int) -> Cursor:
+    return Cursor(incarnation=leases.incarnation(queue), token="a-random-token", position=position)

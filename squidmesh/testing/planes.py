@@ -31,6 +31,10 @@ class Plane(Protocol):
         """The journal refused the outcome: the claim is not the current one. What comes with it is in the journal."""
         ...
 
+    def shelve(self, claim: Claim) -> None:
+        """The journal recorded a dead letter under this claim."""
+        ...
+
 
 class OfferPlane:
     """A backend with a memory of its own is told by calls."""
@@ -46,6 +50,9 @@ class OfferPlane:
 
     def settle_stale(self, settlement: Settlement) -> None:
         self.leases.settle([settlement])
+
+    def shelve(self, claim: Claim) -> None:
+        self.leases.shelve([claim])
 
 
 class JournalPlane:
@@ -66,6 +73,10 @@ class JournalPlane:
 
     def settle_stale(self, settlement: Settlement) -> None:
         self._settle(settlement, remove=[])
+
+    def shelve(self, claim: Claim) -> None:
+        self.write(claim.item, remove=[claim.item])
+        self.leases.shelve([claim])
 
     def _settle(self, settlement: Settlement, remove: Sequence[AttemptKey]) -> None:
         put = [self.row(item) for item in settlement.offers]

@@ -2,5 +2,5 @@
 
 import pytest
 
-for suite in ("journal_suite", "lease_suite", "offer_suite", "journal_lease_suite", "planes"):
+for suite in ("journal_suite", "lease_suite", "offer_suite", "journal_lease_suite", "wakeup_suite", "planes"):
     pytest.register_assert_rewrite(f"squidmesh.testing.{suite}")

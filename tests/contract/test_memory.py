@@ -28,3 +28,6 @@ class TestOffers(OfferSuite):
     @pytest.fixture
     def leases(self, clock):
         return backend("memory://", clock=clock).leases()
+
+    def forget(self, leases):
+        leases.forget_everything()

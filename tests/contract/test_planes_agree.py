@@ -1,19 +1,32 @@
-"""Whatever is done, in whatever order: journal leases and memory answer alike, and keep I6, I7 and growing fences."""
+"""Whatever is done, in whatever order: all planes answer as memory does, and keep I6, I7 and growing fences."""
 
 from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import hypothesis.strategies as st
+import pytest
 from hypothesis import settings
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, multiple, rule
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    consumes,
+    invariant,
+    multiple,
+    rule,
+    run_state_machine_as_test,
+)
+from redis import Redis
+from squidmesh_redis import RedisBackend
 from squidmesh_sqlite import backend as sqlite
 
 from squidmesh.memory import backend as memory
-from squidmesh.ports.lease_backend import Beat, Claim, Release, Settlement
+from squidmesh.ports.lease_backend import Beat, Claim, Drop, Release, Settlement
 from squidmesh.testing import VirtualClock
-from squidmesh.testing.lease_suite import claim, item
+from squidmesh.testing.lease_suite import claim, item, listed
 from squidmesh.testing.planes import JournalPlane, OfferPlane, Plane
+from squidmesh.testing.servers import Server
+from tests.support.redises import NOW, ServerClock, left_behind, started
 
 SECONDS = st.integers(0, 40).map(lambda seconds: timedelta(seconds=seconds))
 QUEUES = st.sampled_from(["gondor", "rohan"])
@@ -25,32 +38,27 @@ def told(granted: Claim) -> tuple[object, ...]:
 
 
 class Planes(RuleBasedStateMachine):
+    """One plane beside memory, which says how it should be. Subclasses open and close it."""
+
     claims = Bundle("claims")
 
     def __init__(self) -> None:
         super().__init__()
-        self.folder = TemporaryDirectory()
-        self.clock = VirtualClock()
-        self.store = sqlite(f"sqlite:///{Path(self.folder.name) / 'mesh.db'}", clock=self.clock)
-        memories = memory("memory://", clock=self.clock)
-        self.planes: tuple[Plane, Plane] = (
-            JournalPlane(self.store.journal(), self.store.leases()),
-            OfferPlane(memories.leases()),
-        )
+        self.clock, plane = self.open()
+        self.planes: tuple[Plane, Plane] = (plane, OfferPlane(memory("memory://", clock=self.clock).leases()))
         self.numbers = 0
         self.visible_at: dict[str, int] = {}
         self.fences: dict[str, int] = {}
         self.leased_until: dict[str, int] = {}
         self.last: dict[str, Claim] = {}
 
-    def teardown(self) -> None:
-        self.store.close()
-        self.folder.cleanup()
+    def open(self) -> tuple[VirtualClock, Plane]:
+        raise NotImplementedError
 
     def both(self, ask):
-        journal, memories = (ask(plane) for plane in self.planes)
-        assert journal == memories
-        return journal
+        told, memories = (ask(plane) for plane in self.planes)
+        assert told == memories
+        return told
 
     @rule(queue=QUEUES, priority=st.integers(0, 9), delay=SECONDS, floor=st.integers(0, 3))
     def publish(self, queue, priority, delay, floor):
@@ -73,8 +81,8 @@ class Planes(RuleBasedStateMachine):
             claim(plane, *queues, owner="sam@1", limit=1000, lease=length, request=f"r-{self.numbers}")
             for plane in self.planes
         ]
-        journal, memories = ({granted.item: granted.fence for granted in grant.claims} for grant in grants)
-        assert journal == memories
+        told, memories = ({granted.item: granted.fence for granted in grant.claims} for grant in grants)
+        assert told == memories
         assert grants[0].next_due == grants[1].next_due
         now = self.clock.now()
         for granted in grants[0].claims:
@@ -120,8 +128,76 @@ class Planes(RuleBasedStateMachine):
     @invariant()
     def the_same_is_counted(self):
         self.both(lambda plane: [(one.queue, one.ready, one.delayed, one.leased) for one in plane.leases.stats(BOTH)])
-        self.both(lambda plane: [(one.key, one.priority) for queue in BOTH for one in plane.leases.items(queue)])
+        self.both(lambda plane: sorted((one.key, one.priority) for queue in BOTH for one in listed(plane, queue)))
 
 
-Planes.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
-TestPlanes = Planes.TestCase
+class JournalLeases(Planes):
+    def open(self):
+        self.folder = TemporaryDirectory()
+        clock = VirtualClock()
+        self.store = sqlite(f"sqlite:///{Path(self.folder.name) / 'mesh.db'}", clock=clock)
+        return clock, JournalPlane(self.store.journal(), self.store.leases())
+
+    def teardown(self):
+        self.store.close()
+        self.folder.cleanup()
+
+
+class RedisLeases(Planes):
+    """With what only a backend of its own is asked: concurrency limits, and offers that are repeated."""
+
+    server: Server
+
+    def open(self):
+        self.redis = Redis.from_url(self.server.url, decode_responses=True)
+        self.redis.flushall()
+        clock = ServerClock(self.redis)
+        self.backend = RedisBackend(self.server.url, now=NOW)
+        return clock, OfferPlane(self.backend.leases())
+
+    def teardown(self):
+        self.backend.close()
+        self.redis.close()
+
+    @rule(queue=QUEUES, group=st.sampled_from(["frodo", "sam"]), limit=st.integers(1, 3), priority=st.integers(0, 9))
+    def publish_limited(self, queue, group, limit, priority):
+        self.numbers += 1
+        work = item(f"orc-{self.numbers}", queue=queue, priority=priority, concurrency=(group, limit))
+        self.visible_at[work.key] = self.clock.now()
+        self.fences[work.key] = 0
+        for plane in self.planes:
+            plane.publish(work)
+
+    @rule(number=st.integers(1, 40), queue=QUEUES)
+    def publish_again(self, number, queue):
+        work = item(f"orc-{number}", queue=queue)
+        if any(one.key == work.key for one in listed(self.planes[1], queue)):
+            for plane in self.planes:
+                plane.publish(work)
+
+    @rule(queue=QUEUES, data=st.data())
+    def drop(self, queue, data):
+        held = sorted(listed(self.planes[1], queue), key=lambda one: one.key)
+        if held:
+            seen = data.draw(st.sampled_from(held))
+            for plane in self.planes:
+                plane.leases.drop([Drop(key=seen.key, queue=queue, generation=seen.generation, fence=seen.floor)])
+            self.last.pop(seen.key, None)
+
+    @invariant()
+    def every_item_has_one_place(self):
+        assert left_behind(self.redis) == []
+
+
+STEPS = settings(max_examples=60, stateful_step_count=40, deadline=None)
+JOURNEYS = settings(STEPS, max_examples=20)
+
+
+def test_journal_leases_do_as_memory_does():
+    run_state_machine_as_test(JournalLeases, settings=STEPS)
+
+
+@pytest.mark.parametrize("kind", ["redis", "valkey"])
+def test_redis_does_as_memory_does(kind, tmp_path):
+    with started(kind, tmp_path) as RedisLeases.server:
+        run_state_machine_as_test(RedisLeases, settings=JOURNEYS)

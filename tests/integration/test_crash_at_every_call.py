@@ -1,50 +1,79 @@
 """I20: the process dies before and after every port call, once and again and again; nothing is lost, nothing repeated.
 
-Dying drops everything that the process had in memory. Journal and leases are in SQLite and stay; the clock is virtual.
+Dying drops everything that the process had in memory. The stores stay, on each plane; the clock is virtual. Where an
+offer can be lost on its way, what is open in the journal is offered again between two lives.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import squidmesh_sqlite
+from redis import Redis
+from squidmesh_redis import RedisBackend
 
 from squidmesh import Mesh, Run
 from squidmesh.config import MeshConfig
+from squidmesh.memory import MemoryBackend
+from squidmesh.ports.backend import Backend
 from squidmesh.runtime.engine import Engine
 from squidmesh.runtime.watch import LogObserver
 from squidmesh.testing.clock import VirtualClock
+from squidmesh.testing.servers import Server
 from squidmesh.workflow.registry import Registry
 from tests.support.audit import audit
 from tests.support.crashing import CrashingBackend, Plan, ProcessDied, port_methods
 from tests.support.recovery import LEASE, Effects, Work, carry_on, in_batches, make_workflow, one_by_one
+from tests.support.redises import NOW, ServerClock, left_behind, started
+from tests.support.reoffer import offer_again
 
 READ_ONLY = {"journal.runs", "journal.count_runs", "journal.open_attempts", "leases.items", "leases.stats"}
 """Port methods that the main job has no use for: lists for people. They are tried in the contract suites."""
-NOT_ON_THIS_PLANE = {"leases.offer", "leases.settle", "leases.incarnation"}
+BY_OTHERS = {f"leases.{name}" for name in ("shelve", "pause", "resume", "paused")}
+"""What an operator asks for. Tried in the contract suites."""
+FOR_RECONCILERS = {
+    f"leases.{name}" for name in ("incarnation", "drop", "missing", "cursor", "set_cursor", "sweep_turn")
+}
+ONLY_APART = {"leases.offer", "leases.settle"}
 """Journal leases: nothing is offered, settlements ride in the commit (protocol 3.9)."""
-ONLY_IN_TROUBLE = {"journal.entry", "leases.release"}
-"""Asked when an answer was lost, and when a claim is refused; tests/integration/test_trouble.py gets there."""
+ONLY_IN_TROUBLE = {"journal.entry", "leases.release", "leases.adopt"}
+"""Asked when an answer was lost, when a claim is refused, and when a backend has forgotten;
+tests/integration/test_trouble.py and tests/unit/runtime get there.
+"""
 
 CheckLife = Callable[[int, str], bool]
 
 
 class World:
-    """What outlives a process: the file, the clock, and the effects of the steps."""
+    """What outlives a process: the stores, the clock, and the effects of the steps."""
 
     def __init__(self, folder: Path, work: Work) -> None:
         folder.mkdir(exist_ok=True)
+        self.folder = folder
         self._work = work
         self.keys = ["bill-1"] if work is one_by_one else ["bill-1", "bill-2", "bill-3"]
-        self.url = f"sqlite:///{folder / 'journal.db'}"
         self.clock = VirtualClock()
         self.effects = Effects()
         self.lives = 0
 
+    def open(self) -> tuple[Backend, Backend | None]:
+        """The stores of one process: the journal's, and that of the leases if it is another one."""
+        return squidmesh_sqlite.backend(f"sqlite:///{self.folder / 'journal.db'}", clock=self.clock), None
+
+    def reconcile(self) -> None:
+        """What other processes do while ours is dead, on planes where an offer can be lost."""
+        opened = journal, leases = self.open()
+        offer_again(journal.journal(), (leases or journal).leases())
+        for backend in opened:
+            if backend is not None:
+                backend.close()
+
     def live(self, plan: Plan) -> list[Run]:
         """One process, from its start to its end, or to its death."""
+        if self.lives:
+            self.reconcile()
         self.lives += 1
-        backend = squidmesh_sqlite.backend(self.url, clock=self.clock)
+        journal, leases = self.open()
         beat: list[object] = []
         workflow = make_workflow(self.effects, beat)
         config = MeshConfig(lease=LEASE)
@@ -52,8 +81,8 @@ class World:
 
         def open_engine() -> Engine:
             engine = Engine(
-                journal=CrashingBackend(backend, plan),
-                leases=None,
+                journal=CrashingBackend(journal, plan),
+                leases=CrashingBackend(leases, plan) if leases is not None else None,
                 registry=registry,
                 config=config,
                 observer=LogObserver(),
@@ -66,7 +95,9 @@ class World:
         try:
             return carry_on(mesh, workflow, self.clock.advance, keys=self.keys, work=self._work)
         finally:
-            backend.close()  # of file handles only: nothing is written
+            for backend in (journal, leases):
+                if backend is not None:
+                    backend.close()  # of handles only: nothing is written
 
     def live_until_done(self, die: CheckLife, *, deaths: int) -> list[Run]:
         """Lives until the run has ended; the first ``deaths`` lives may die."""
@@ -78,7 +109,7 @@ class World:
         return self.live(Plan())
 
     def check(self, runs: list[Run]) -> None:
-        store = squidmesh_sqlite.backend(self.url, clock=self.clock)
+        store, _ = self.open()
         journal = store.journal()
         for run in runs:
             state = audit(journal, run.run_id)
@@ -92,6 +123,59 @@ class World:
         assert len(self.effects.calls) == expected, "four steps touch the world, each under one idempotency key"
 
 
+class MemoryWorld(World):
+    """One memory for all processes; nothing but the clock and the two stores is shared."""
+
+    def __init__(self, folder: Path, work: Work) -> None:
+        super().__init__(folder, work)
+        self.stores = KeptMemory("memory://", clock=self.clock)
+
+    def open(self) -> tuple[Backend, Backend | None]:
+        return self.stores, None
+
+
+class KeptMemory(MemoryBackend):
+    def close(self) -> None:
+        """It outlives the process."""
+
+
+class RedisWorld(World):
+    """The journal in SQLite, the leases in a server of its own."""
+
+    server: Server
+
+    def __init__(self, folder: Path, work: Work) -> None:
+        super().__init__(folder, work)
+        self.redis = Redis.from_url(self.server.url, decode_responses=True)
+        self.redis.flushall()
+        self.clock = ServerClock(self.redis)
+
+    def open(self) -> tuple[Backend, Backend | None]:
+        journal, _ = super().open()
+        return journal, RedisBackend(self.server.url, now=NOW)
+
+    def check(self, runs: list[Run]) -> None:
+        super().check(runs)
+        assert left_behind(self.redis) == []
+        self.redis.close()
+
+
+WORLDS = {"journal leases": World, "memory": MemoryWorld, "redis": RedisWorld}
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with started("valkey", tmp_path_factory.mktemp("server")) as RedisWorld.server:
+        yield RedisWorld.server
+
+
+@pytest.fixture(params=WORLDS)
+def make_world(request: pytest.FixtureRequest) -> type[World]:
+    if request.param == "redis":
+        request.getfixturevalue("server")
+    return WORLDS[request.param]
+
+
 def dies_at(chosen: int) -> CheckLife:
     return lambda count, place: count == chosen
 
@@ -99,26 +183,29 @@ def dies_at(chosen: int) -> CheckLife:
 WAYS = pytest.mark.parametrize("work", [one_by_one, in_batches])
 
 
-def calm_life(folder: Path, work: Work) -> list[str]:
-    """Every place that an undisturbed life reaches."""
+@pytest.fixture
+def places(make_world: type[World], work: Work, tmp_path: Path) -> list[str]:
+    """Every place of an undisturbed life."""
     plan = Plan()
-    world = World(folder / "calm", work)
+    world = make_world(tmp_path / "calm", work)
     world.check(world.live(plan))
     return plan.places
 
 
 @WAYS
-def test_the_main_job_reaches_every_port_method(work: Work, tmp_path: Path) -> None:
-    reached = {place.split()[0] for place in calm_life(tmp_path, work)}
-    assert port_methods() - reached == READ_ONLY | NOT_ON_THIS_PLANE | ONLY_IN_TROUBLE
+def test_the_main_job_reaches_every_port_method(make_world: type[World], work: Work, places: list[str]) -> None:
+    missed = port_methods() - {place.split()[0] for place in places}
+    expected = READ_ONLY | BY_OTHERS | FOR_RECONCILERS | ONLY_IN_TROUBLE
+    assert missed == expected | (ONLY_APART if make_world is World else set())
 
 
 @WAYS
-def test_a_death_at_any_port_call_loses_nothing(work: Work, tmp_path: Path) -> None:
-    places = calm_life(tmp_path, work)
+def test_a_death_at_any_port_call_loses_nothing(
+    make_world: type[World], work: Work, places: list[str], tmp_path: Path
+) -> None:
     died = 0
     for chosen in range(1, len(places) + 1):
-        world = World(tmp_path / str(chosen), work)
+        world = make_world(tmp_path / str(chosen), work)
         world.check(world.live_until_done(dies_at(chosen), deaths=1))
         died += world.lives > 1
     assert died == len(places), "every chosen call was reached, and killed its process"
@@ -126,8 +213,8 @@ def test_a_death_at_any_port_call_loses_nothing(work: Work, tmp_path: Path) -> N
 
 @WAYS
 @pytest.mark.parametrize("every", [7, 11, 13, 17, 23, 31])
-def test_one_death_after_another_loses_nothing(work: Work, every: int, tmp_path: Path) -> None:
-    world = World(tmp_path, work)
+def test_one_death_after_another_loses_nothing(make_world: type[World], work: Work, every: int, tmp_path: Path) -> None:
+    world = make_world(tmp_path, work)
     run = world.live_until_done(lambda count, place: count == every + world.lives, deaths=30)
     world.check(run)
     assert world.lives > 2

@@ -70,7 +70,10 @@ def test_every_file_of_the_packages_is_in_the_wheel(contents):
     assert expected <= set(contents)
 
 
-@pytest.mark.parametrize("pattern", ["squidmesh/py.typed", "squidmesh_sqlite/**/*.sql", "squidmesh/demo/*.json*"])
+@pytest.mark.parametrize(
+    "pattern",
+    ["squidmesh/py.typed", "squidmesh_sqlite/**/*.sql", "squidmesh_redis/**/*.lua", "squidmesh/demo/*.json*"],
+)
 def test_what_is_no_python_is_in_the_wheel_too(contents, pattern):
     folder, _, last = pattern.replace("**/", "").rpartition("/")
     assert [name for name in contents if name.startswith(f"{folder}/") and Path(name).match(last)]
@@ -92,9 +95,21 @@ def test_the_command_knows_its_version(installed):
 
 
 def test_every_backend_is_found_by_its_url_scheme(installed):
+    """Without its driver, a backend says which extra brings it."""
+    urls = {scheme: f"{scheme}://localhost" for scheme in PROJECT["entry-points"]["squidmesh.backends"]}
+    urls |= {"memory": "memory://", "sqlite": "sqlite:///journal.db"}
     code = (
-        "from importlib.metadata import entry_points\n"
-        "for point in entry_points(group='squidmesh.backends'): print(point.name, callable(point.load()))"
+        "from squidmesh.errors import InvalidUrl\n"
+        "from squidmesh.runtime.backends import open_backend\n"
+        f"for scheme, url in {urls}.items():\n"
+        "    try: print(scheme, 'opened' if open_backend(url, clock=None) else '')\n"
+        "    except InvalidUrl as error: print(scheme, error)\n"
     )
     found = output_of(installed / "python", "-I", "-c", code, cwd=installed).splitlines()
-    assert sorted(found) == [f"{scheme} True" for scheme in sorted(PROJECT["entry-points"]["squidmesh.backends"])]
+    missing = 'needs the package redis, which is not installed: pip install "squidmesh[redis]"'
+    assert sorted(found) == [
+        "memory opened",
+        f"redis url: redis:// {missing}",
+        f"rediss url: rediss:// {missing}",
+        "sqlite opened",
+    ]

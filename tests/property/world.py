@@ -149,8 +149,8 @@ class World:
     def leases(self) -> FaultyLeases:
         return self.lent
 
-    def wakeup(self) -> Any:
-        return self._backend.wakeup()
+    def wakeup(self, queues: Sequence[str] = ()) -> Any:
+        return self._backend.wakeup(queues)
 
     def migrate(self) -> list[str]:
         return []

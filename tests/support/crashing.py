@@ -3,7 +3,7 @@
 Every call is counted by the wrapper itself, whatever its name, so a call that is added to a port can not be missed.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from squidmesh.ports.backend import Backend
@@ -72,8 +72,8 @@ class CrashingBackend:
     def migrate(self) -> list[str]:
         return self._inner.migrate()
 
-    def wakeup(self) -> Any:
-        return self._inner.wakeup()
+    def wakeup(self, queues: Sequence[str] = ()) -> Any:
+        return self._inner.wakeup(queues)
 
     def close(self) -> None:
         self._inner.close()

@@ -100,3 +100,12 @@ SELECT count(*), count(*) FILTER (WHERE visible_at <= :now) FROM agenda WHERE qu
 SELECT count(*) FILTER (WHERE leases.owner IS NOT NULL), count(*) FILTER (WHERE agenda.visible_at <= :now)
 FROM leases CROSS JOIN agenda ON agenda.item = leases.item AND agenda.generation <= leases.generation
 WHERE leases.queue = :queue AND leases.expires_at > :now;
+
+-- name: pause
+INSERT OR IGNORE INTO paused_queues (queue) VALUES (?);
+
+-- name: resume
+DELETE FROM paused_queues WHERE queue = ?;
+
+-- name: paused
+SELECT queue FROM paused_queues;

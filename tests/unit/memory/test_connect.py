@@ -30,7 +30,7 @@ def test_two_backends_share_nothing_whatever_their_names():
     add_run(one.journal(), "frodo")
     assert one.journal().count_runs() == {"running": 1}
     assert other.journal().count_runs() == {}
-    assert one.leases().incarnation() != other.leases().incarnation()
+    assert one.leases().incarnation("default") != other.leases().incarnation("default")
 
 
 def test_one_backend_has_one_memory():

@@ -120,7 +120,7 @@ def test_the_item_of_a_closed_attempt_is_settled(rig: Rig) -> None:
     offered(rig)
     assert Worker(rig, Errand).take() == [None]
     assert [settlement.claim.item for settlement in settled(rig)] == ["a/pack#1"]
-    assert [item.key for item in rig.leases.inner.items("slow")] == ["a/rest#1"]
+    assert [item.key for item in rig.leases.inner.items("slow").items] == ["a/rest#1"]
 
 
 def test_an_item_whose_claim_is_recorded_goes_to_that_claim(rig: Rig) -> None:

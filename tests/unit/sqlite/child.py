@@ -106,7 +106,7 @@ def fork_and_close(store, owner):
     """Forks with all kinds of connections open. The parent closes them while the child goes on writing."""
     journal, leases, wakeup = store.journal(), store.leases(), store.wakeup()
     write(journal, "parent")
-    leases.incarnation()
+    leases.incarnation("default")
     theirs, ours = os.pipe()
 
     def go_on():
@@ -116,7 +116,7 @@ def fork_and_close(store, owner):
         sys.stdin.readline()
         write(mine, "child", 5)
         if owner == "as it was":
-            leases.incarnation()
+            leases.incarnation("default")
             wakeup.wait(timedelta(0))
 
     pid = forked(go_on)
@@ -178,7 +178,7 @@ def fork_in_a_transaction(store, owner):
     def open_all():
         for use in (
             lambda: write(journal, "child"),
-            leases.incarnation,
+            lambda: leases.incarnation("default"),
             lambda: wakeup.wait(timedelta(0)),
             store.wakeup,
             store.journal,

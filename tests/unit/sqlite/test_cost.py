@@ -72,7 +72,7 @@ def test_a_claim_is_one_transaction_of_a_few_statements(plane, cost, size):
     statements, commits, grants = cost(lambda: claim(plane, limit=size))
 
     assert len(grants.claims) == size
-    assert (statements, commits) == (6, 1)
+    assert (statements, commits) == (7, 1)
 
 
 @pytest.mark.parametrize("size", SIZES)

@@ -12,6 +12,7 @@ from squidmesh.testing.journal_suite import add_run, revisions
 from squidmesh.testing.threads import together
 
 NAMES = [migration.name for migration in migrations()]
+NEWEST = len(NAMES)
 
 
 def sql(path, script):
@@ -34,7 +35,7 @@ def test_a_new_file_is_created_and_migrated(backend, path):
 
 
 def test_leases_may_come_first(backend):
-    assert backend.leases().incarnation()
+    assert backend.leases().incarnation("default")
 
 
 def test_an_empty_file_is_a_new_one(backend, path):
@@ -56,9 +57,9 @@ def test_migrations_are_applied_once_and_named(open_store):
 
 def test_the_file_keeps_its_incarnation(open_store):
     first = open_store()
-    name = first.leases().incarnation()
+    name = first.leases().incarnation("default")
     first.close()
-    assert open_store().leases().incarnation() == name
+    assert open_store().leases().incarnation("default") == name
 
 
 def test_migrations_are_numbered_without_a_gap():
@@ -139,7 +140,7 @@ def test_a_newer_schema_is_refused(path, open_store):
     open_store().migrate()
     sql(path, ["PRAGMA user_version = 99"])
     for use in ("journal", "leases", "migrate"):
-        with pytest.raises(SchemaTooNew, match="has schema 99, and only 1 is known: update Squid Mesh"):
+        with pytest.raises(SchemaTooNew, match=f"has schema 99, and only {NEWEST} is known: update Squid Mesh"):
             getattr(open_store(), use)()
 
 
@@ -147,28 +148,34 @@ def test_an_older_schema_must_be_migrated(path, open_store, monkeypatch):
     first = open_store()
     add_run(first.journal(), "frodo")
     first.close()
-    addition = Migration(2, "0002_addition", "CREATE TABLE addition (x INTEGER) STRICT;\nPRAGMA user_version = 2;\n")
+    addition = Migration(
+        NEWEST + 1,
+        "0099_addition",
+        f"CREATE TABLE addition (x INTEGER) STRICT;\nPRAGMA user_version = {NEWEST + 1};\n",
+    )
     monkeypatch.setattr(schema, "migrations", lambda: [*statements.migrations(), addition])
 
     for use in ("journal", "leases"):
-        with pytest.raises(SchemaOutOfDate, match="has schema 1, and 2 is needed: migrate it first"):
+        with pytest.raises(SchemaOutOfDate, match=f"has schema {NEWEST}, and {NEWEST + 1} is needed: migrate it first"):
             getattr(open_store(), use)()
-    assert open_store().migrate() == ["0002_addition"]
+    assert open_store().migrate() == ["0099_addition"]
     assert revisions(open_store().journal(), "frodo") == [1]
-    assert sql(path, ["PRAGMA user_version"]) == [(2,)]
+    assert sql(path, ["PRAGMA user_version"]) == [(NEWEST + 1,)]
 
 
 def test_a_migration_that_fails_changes_nothing(path, open_store, monkeypatch):
     open_store().migrate()
     broken = Migration(
-        2, "0002_broken", "CREATE TABLE addition (x);\nCREATE TABLE agenda (x);\nPRAGMA user_version = 2;\n"
+        NEWEST + 1,
+        "0099_broken",
+        f"CREATE TABLE addition (x);\nCREATE TABLE agenda (x);\nPRAGMA user_version = {NEWEST + 1};\n",
     )
     monkeypatch.setattr(schema, "migrations", lambda: [*statements.migrations(), broken])
 
     with pytest.raises(Exception, match="agenda"):
         open_store().migrate()
 
-    assert sql(path, ["PRAGMA user_version"]) == [(1,)]
+    assert sql(path, ["PRAGMA user_version"]) == [(NEWEST,)]
     assert sql(path, ["SELECT count(*) FROM sqlite_schema WHERE name = 'addition'"]) == [(0,)]
 
 

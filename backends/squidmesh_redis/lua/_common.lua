@@ -1,0 +1,359 @@
+-- What the scripts of one queue share. The loader puts _now.lua and this in front of each of them.
+--
+-- KEYS, in every script: the keys of one queue, all in one hash slot.
+--   1  life     hash     incarnation, arrivals, longest (lease), paused, cursor, sweeper, tombstones' ages. Stays.
+--   2  items    hash     item key -> its state, see pack()
+--   3  leased   zset     item key, by the end of its lease. Who stands here is counted in `busy`.
+--   4  waiting  zset     "concurrency key, place, item key", all of score 0: visible, but its key was at its limit
+--   5  busy     hash     concurrency key -> how many leases of it live
+--   6  buried   hash     item key -> "generation fence until": the younger tombstones
+--   7  older    hash     the older tombstones; thrown away as a whole when the last of them is over
+--   8  hints    list     a word for each idle worker that should look
+--   9  ready:0 … 18  ready:9   zset   "arrival, item key", by visible_at; one a priority
+--
+-- An item stands in exactly one of leased, waiting and ready. A lease that ended is moved from leased to ready by the
+-- next claim; what is known of it stays with the item until the next grant, so that its holder may still settle.
+--
+-- Out of memory, a server refuses a script's *first* write if that write could grow the memory. So scripts that end
+-- work begin with a deletion (may_grow); scripts that bring work do not, and are refused before they change anything.
+
+local LIFE, ITEMS, LEASED, WAITING, BUSY, BURIED, OLDER, HINTS =
+  KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8]
+local READY = 9
+local ENDED_AT_ONCE, MOST_HINTS, HINT_LASTS, SPARE = 1000, 16, 60000, 60000
+local ARRIVALS = 2 ^ 28  -- then they begin again; only items of one and the same moment are told apart by them
+
+local call = redis.call
+
+-- ------------------------------------------------------------------------------------------------ what comes in
+
+local at_argument = 0
+
+local function refuse(what)
+  error('squidmesh: argument ' .. at_argument .. ' is no ' .. what)
+end
+
+local function word()
+  at_argument = at_argument + 1
+  local found = ARGV[at_argument]
+  if not found or found == '' or string.find(found, '%s') then refuse('word') end
+  return found
+end
+
+-- A whole number as text, as it stays.
+local function digits()
+  at_argument = at_argument + 1
+  local found = ARGV[at_argument]
+  if not found or not string.find(found, '^%d+$') or tonumber(found) >= 9007199254740992 then refuse('count') end
+  return found
+end
+
+local function number()
+  return tonumber(digits())
+end
+
+local function none_or_word()
+  local found = word()
+  if found ~= '*' then return found end
+end
+
+local function complete()
+  if at_argument ~= #ARGV then refuse('argument at all') end
+  if #KEYS < 18 then error('squidmesh: keys are missing') end
+end
+
+local function int(number)
+  return string.format('%.0f', number)
+end
+
+-- ------------------------------------------------------------------------------------------- an item's own state
+
+-- "arrival priority generation fence visible_at|concurrency key limit|owner hash fence length request position"
+-- The second part is empty without a concurrency key (limit 0: none), the third without a holder. The arrival is 7
+-- hexadecimal digits, so that it sorts as text. All parts are kept as text: a number that Lua turns into text by itself
+-- loses digits, so what was calculated goes through int().
+local STATE = '^(%x+) (%d) (%d+) (%d+) (%d+)|([^| ]*) ?(%d*)|(%S*) ?(%S*) ?(%d*) ?(%d*) ?(%S*) ?(%d*)$'
+
+local function pack(item)
+  local state = item.arrival .. ' ' .. item.priority .. ' ' .. item.generation .. ' ' .. item.fence .. ' '
+    .. item.visible_at .. '|'
+  if item.group then state = state .. item.group .. ' ' .. item.limit end
+  if not item.owner then return state .. '|' end
+  return state .. '|' .. item.owner .. ' ' .. item.hash .. ' ' .. item.held_fence .. ' ' .. item.length .. ' '
+    .. (item.request or '*') .. ' ' .. (item.position or '0')
+end
+
+local function unpacked(state)
+  local item = {}
+  item.arrival, item.priority, item.generation, item.fence, item.visible_at, item.group, item.limit,
+    item.owner, item.hash, item.held_fence, item.length, item.request, item.position = string.match(state, STATE)
+  if item.group == '' then item.group, item.limit = nil, nil end
+  if item.owner == '' then item.owner = nil end
+  return item
+end
+
+local function read(key)
+  local state = call('HGET', ITEMS, key)
+  if state then return unpacked(state) end
+end
+
+local function write(key, item)
+  call('HSET', ITEMS, key, pack(item))
+end
+
+local function leased_until(key)
+  return tonumber(call('ZSCORE', LEASED, key) or 0)
+end
+
+local function at_or_below(generation, fence, known_generation, known_fence)
+  generation, fence = tonumber(generation), tonumber(fence)
+  known_generation, known_fence = tonumber(known_generation), tonumber(known_fence)
+  return generation < known_generation or (generation == known_generation and fence <= known_fence)
+end
+
+local function greater(one, other)
+  return tonumber(one) > tonumber(other) and one or other
+end
+
+-- Whether this claim was the last one to hold the item: id *and* fence match (protocol 3.5.3).
+local function holds(item, claim)
+  return item and item.owner and item.generation == claim.generation and item.hash == claim.hash
+    and item.held_fence == claim.fence
+end
+
+-- ------------------------------------------------------------------------------------------------- the places
+
+local function may_grow()
+  call('HDEL', LIFE, '-')
+end
+
+local function place(key, item)
+  return item.arrival .. key
+end
+
+local function waiting_place(key, item)
+  local since = string.rep('0', 17 - #item.visible_at) .. item.visible_at
+  return item.group .. ' ' .. item.priority .. since .. item.arrival .. ' ' .. key
+end
+
+local function make_ready(key, item)
+  call('ZADD', KEYS[READY + item.priority], item.visible_at, place(key, item))
+end
+
+local function hint(count)
+  if count > 0 and call('LLEN', HINTS) < MOST_HINTS then
+    local words = {}
+    for n = 1, math.min(count, MOST_HINTS) do words[n] = '1' end
+    call('RPUSH', HINTS, unpack(words))
+    call('PEXPIRE', HINTS, HINT_LASTS)
+  end
+end
+
+-- A place has become free, or someone who had one in view is gone: the first that waits for it may try again.
+local function let_next_try(group)
+  local first = call('ZRANGEBYLEX', WAITING, '[' .. group .. ' ', '(' .. group .. '!', 'LIMIT', 0, 1)[1]
+  if not first then return end
+  call('ZREM', WAITING, first)
+  local key = string.match(first, '%S+$')
+  local item = read(key)
+  if item then
+    make_ready(key, item)
+    hint(1)
+  end
+end
+
+-- True if there was one.
+local function end_lease(key, item)
+  if call('ZREM', LEASED, key) == 0 then return false end
+  if item.group then
+    if call('HINCRBY', BUSY, item.group, -1) <= 0 then call('HDEL', BUSY, item.group) end
+    let_next_try(item.group)
+  end
+  return true
+end
+
+local function leave_places(key, item)
+  call('ZREM', KEYS[READY + item.priority], place(key, item))
+  if item.group then call('ZREM', WAITING, waiting_place(key, item)) end
+end
+
+local function remove(key, item)
+  call('HDEL', ITEMS, key)
+  if end_lease(key, item) then return end
+  leave_places(key, item)
+  if item.group then let_next_try(item.group) end
+end
+
+local function begin_lease(key, item, ends_at)
+  if call('ZADD', LEASED, int(ends_at), key) == 1 and item.group then call('HINCRBY', BUSY, item.group, 1) end
+end
+
+-- Leases that ended go back to their place. Bounded: what is left over is for the next call.
+local function take_back_ended(at)
+  for _, key in ipairs(call('ZRANGEBYSCORE', LEASED, '-inf', int(at), 'LIMIT', 0, ENDED_AT_ONCE)) do
+    local item = read(key)
+    if item then
+      end_lease(key, item)
+      make_ready(key, item)
+    else
+      call('ZREM', LEASED, key)
+    end
+  end
+end
+
+-- ------------------------------------------------------------------------------------------------- tombstones
+
+local longest
+
+local function remember_length(length)
+  longest = longest or tonumber(call('HGET', LIFE, 'longest') or 0)
+  if tonumber(length) > longest then
+    longest = tonumber(length)
+    call('HSET', LIFE, 'longest', length)
+  end
+end
+
+local has_stones
+
+-- generation, fence and until; nothing where there is no tombstone.
+local function stone(key)
+  if has_stones == nil then has_stones = call('EXISTS', BURIED, OLDER) > 0 end
+  local found = has_stones and (call('HGET', BURIED, key) or call('HGET', OLDER, key))
+  if found then return string.match(found, '(%d+) (%d+) (%d+)') end
+end
+
+local function is_buried(key, generation, fence, at)
+  local ended_generation, ended_fence, lasts_until = stone(key)
+  if not ended_generation or tonumber(lasts_until) <= at then return false end
+  return at_or_below(generation, fence, ended_generation, ended_fence)
+end
+
+-- Two hashes take turns, so that tombstones leave by the thousand and for nothing: the older one is thrown away when
+-- the last of it is over, and the younger one takes its place. If nobody calls any more, both expire by themselves.
+local function turn_over(at)
+  local older_until = tonumber(call('HGET', LIFE, 'older_until') or 0)
+  if older_until > at then return end
+  call('UNLINK', OLDER)
+  if call('EXISTS', BURIED) == 1 then
+    call('RENAME', BURIED, OLDER)
+    call('HSET', LIFE, 'older_until', call('HGET', LIFE, 'buried_until') or 0)
+  end
+end
+
+local turned_over = false
+
+-- The order is above every tombstone that the item may have: else it would not have been held.
+local function bury(key, generation, fence, at)
+  remember_length('0')
+  if not turned_over then
+    turn_over(at)
+    turned_over = true
+  end
+  local lasts_until = int(at + 2 * longest)
+  call('HSET', BURIED, key, generation .. ' ' .. fence .. ' ' .. lasts_until)
+  has_stones = true
+  return lasts_until
+end
+
+local function bury_unknown(key, generation, fence, at)
+  local ended_generation, ended_fence = stone(key)
+  if ended_generation and at_or_below(generation, fence, ended_generation, ended_fence) then
+    generation, fence = ended_generation, ended_fence
+  end
+  return bury(key, generation, fence, at)
+end
+
+local function buried(lasts_until)
+  if lasts_until then
+    call('HSET', LIFE, 'buried_until', lasts_until)
+    call('PEXPIRE', BURIED, int(2 * longest / 1000 + SPARE))
+  end
+end
+
+-- ---------------------------------------------------------------------------------------------- bringing items
+
+-- 12 arguments an item: key, priority, generation, fence, delay, concurrency key or *, limit (0: none), and of the
+-- recorded claim owner or *, hash or *, generation, fence, lease length.
+local function arguments_of_item()
+  local given = {
+    key = word(), priority = digits(), generation = digits(), fence = digits(), delay = number(),
+    group = none_or_word(), limit = digits(),
+    owner = none_or_word(), hash = none_or_word(), held_generation = digits(), held_fence = digits(), length = digits(),
+  }
+  if #given.priority > 1 then refuse('priority') end
+  return given
+end
+
+local function arrivals(count)
+  local last = call('HINCRBY', LIFE, 'arrivals', count)
+  return function()
+    count = count - 1
+    return string.format('%07x', (last - count) % ARRIVALS)
+  end
+end
+
+-- Replaces the item's whole state, unless something newer or equal is known (protocol 3.5.6). True if it may be claimed
+-- by somebody, now or later.
+local function put(given, at, arrival)
+  local known = read(given.key)
+  if known and at_or_below(given.generation, given.fence, known.generation, known.fence) then return false end
+  if is_buried(given.key, given.generation, given.fence, at) then return false end
+  local item = {
+    arrival = arrival(), priority = given.priority, generation = given.generation, fence = given.fence,
+    visible_at = int(at + given.delay), group = given.group, limit = given.limit,
+  }
+  if known then remove(given.key, known) end
+  if given.owner then
+    remember_length(given.length)
+    item.owner, item.hash, item.held_fence, item.length = given.owner, given.hash, given.held_fence, given.length
+    item.generation = greater(item.generation, given.held_generation)
+    item.fence = greater(item.fence, given.held_fence)
+    begin_lease(given.key, item, at + given.length)
+  else
+    make_ready(given.key, item)
+  end
+  write(given.key, item)
+  return not given.owner
+end
+
+local function put_all(items, at)
+  if #items == 0 then return end
+  local claimable, arrival = 0, arrivals(#items)
+  for _, given in ipairs(items) do
+    if put(given, at, arrival) then claimable = claimable + 1 end
+  end
+  hint(claimable)
+end
+
+-- ----------------------------------------------------------------------------------------------- what goes out
+
+-- What one request of this owner was granted and still holds: key, generation, fence, length, position of each.
+local function granted_before(record, owner, request, at)
+  local found = {}
+  for key in string.gmatch(call('GET', record) or '', '%S+') do
+    local item = read(key)
+    if item and item.owner == owner and item.request == request and leased_until(key) > at then
+      for _, told in ipairs({key, item.generation, item.held_fence, item.length, item.position}) do
+        found[#found + 1] = told
+      end
+    end
+  end
+  return found
+end
+
+-- How long until something can be claimed by time alone; '' where nothing is known. `first` is the earliest moment at
+-- which an item becomes visible, if any does.
+local function next_due(at, first)
+  local ends_at = call('ZRANGEBYSCORE', LEASED, '(' .. int(at), '+inf', 'WITHSCORES', 'LIMIT', 0, 1)[2]
+  if ends_at and (not first or tonumber(ends_at) < first) then first = tonumber(ends_at) end
+  return first and int(first - at) or ''
+end
+
+local function incarnation(candidate)
+  local found = call('HGET', LIFE, 'incarnation')
+  if not found then
+    found = candidate
+    call('HSET', LIFE, 'incarnation', found)
+  end
+  return found
+end

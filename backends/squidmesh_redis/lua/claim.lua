@@ -1,0 +1,137 @@
+-- Grants up to a limit of visible items to an owner, in order of priority, visibility and arrival.
+-- KEYS: the queue's, then the record of the request (a string: keys granted; it lasts for one lease).
+-- ARGV: candidate for a new incarnation; owner; hash of the request id; lease length; item key or *; whether to go on
+--   with this request (1) or to answer what it was granted before (0); first position; how many claims at most;
+--   then one hash of a claim id for each; how many visible items to begin after; how many steps to pass over; they.
+-- Returns: incarnation; next due or ''; how many visible items to begin after the next time (0: with the first); then
+--   key, generation, fence, lease length and position of each claim.
+local candidate, owner, request, length = word(), word(), word(), digits()
+local only, goes_on, position, limit = none_or_word(), digits() == '1', number(), number()
+local hashes, passed_over = {}, {}
+for n = 1, limit do hashes[n] = word() end
+local start, steps = number(), number()
+for _ = 1, steps do passed_over[word()] = true end
+complete()
+local RECORD = KEYS[19]
+local MOST_LOOKS, PAGE = limit + 1000, 100
+
+local at = now()
+may_grow()
+local answer = {incarnation(candidate), '', '0'}
+
+if not goes_on then
+  local before = granted_before(RECORD, owner, request, at)
+  if #before > 0 then
+    for _, told in ipairs(before) do answer[#answer + 1] = told end
+    return answer
+  end
+end
+if call('HEXISTS', LIFE, 'paused') == 1 then return answer end
+
+remember_length(length)
+take_back_ended(at)
+local granted = {}
+local ends_at = at + length
+
+local function grant(key, item)
+  item.fence = int(item.fence + 1)
+  item.owner, item.hash, item.held_fence = owner, hashes[#granted + 1], item.fence
+  item.length, item.request, item.position = length, request, int(position + #granted)
+  begin_lease(key, item, ends_at)
+  write(key, item)
+  granted[#granted + 1] = key
+  for _, told in ipairs({key, item.generation, item.fence, length, item.position}) do
+    answer[#answer + 1] = told
+  end
+end
+
+local function at_its_limit(item)
+  return item.group and item.limit ~= '0' and tonumber(call('HGET', BUSY, item.group) or 0) >= tonumber(item.limit)
+end
+
+local looks, first_later = 0, nil
+
+-- What its concurrency key holds back is put aside, so that a crowd of such items is walked past once, not each time.
+local function take(ready, member)
+  looks = looks + 1
+  call('ZREM', ready, member)
+  local key = string.sub(member, 8)
+  local item = read(key)
+  if not item or place(key, item) ~= member then
+    return
+  elseif at_its_limit(item) then
+    call('ZADD', WAITING, 0, waiting_place(key, item))
+  else
+    grant(key, item)
+  end
+end
+
+local function is_passed_over(member)
+  return steps > 0 and passed_over[string.match(member, '/([^#/]+)#%d+$')]
+end
+
+-- `from`: how many members to begin after. Answers how many it has left standing before it, those included.
+local function look(ready, from)
+  while #granted < limit and looks < MOST_LOOKS do
+    local wanted = steps > 0 and PAGE or limit - #granted
+    local found = call('ZRANGE', ready, int(from), int(from + wanted - 1), 'WITHSCORES')
+    for n = 1, #found, 2 do
+      local visible_at = tonumber(found[n + 1])
+      if visible_at > at then
+        if not first_later or visible_at < first_later then first_later = visible_at end
+        return from
+      elseif #granted == limit or looks == MOST_LOOKS then
+        return from
+      elseif is_passed_over(found[n]) then
+        looks, from = looks + 1, from + 1
+      else
+        take(ready, found[n])
+      end
+    end
+    if #found < 2 * wanted then return from end
+  end
+  return from
+end
+
+local stands_before = 0
+
+local function look_everywhere()
+  local left = start
+  for priority = 0, 9 do
+    local ready = KEYS[READY + priority]
+    local visible = left > 0 and call('ZCOUNT', ready, '-inf', int(at)) or 0
+    if left > 0 and left >= visible then
+      left, stands_before = left - visible, stands_before + visible
+    elseif #granted < limit and looks < MOST_LOOKS then
+      stands_before = stands_before + look(ready, left)
+      left = 0
+    end
+  end
+end
+
+if only then
+  local item = read(only)
+  if item and tonumber(item.visible_at) <= at and leased_until(only) == 0 and not at_its_limit(item) then
+    leave_places(only, item)
+    grant(only, item)
+  end
+else
+  look_everywhere()
+  if #granted < limit and looks < MOST_LOOKS then
+    call('DEL', HINTS)
+  else
+    hint(1)
+  end
+end
+
+if #granted > 0 then
+  local keys = table.concat(granted, ' ')
+  if goes_on then keys = (call('GET', RECORD) or '') .. ' ' .. keys end
+  call('SET', RECORD, keys, 'PX', int(math.ceil(length / 1000)))
+end
+if #granted < limit then
+  local left_over = looks >= MOST_LOOKS or call('ZCOUNT', LEASED, '-inf', int(at)) > 0
+  answer[2] = left_over and '0' or next_due(at, first_later)
+end
+if steps > 0 and looks >= MOST_LOOKS then answer[3] = int(stands_before) end
+return answer

@@ -1,0 +1,8 @@
+-- Makes items deliverable.
+-- KEYS: the queue's. ARGV: how many items, then 12 arguments each (see _common). Returns nothing.
+-- Refused as a whole when the server is out of memory: the work waits in the journal.
+local items = {}
+for n = 1, number() do items[n] = arguments_of_item() end
+complete()
+
+put_all(items, now())

