@@ -8,7 +8,8 @@
     │   │   └── InvalidUrl                the address of a store or of a lease backend
     │   ├── NotFound                 404  no such run, workflow or step
     │   ├── NotWaiting               409  the run does not wait for this decision (any more)
-    │   └── KeyReused                409  the key started another payload before
+    │   ├── KeyReused                409  the key started another payload before
+    │   └── WrongPlane               409  another lease backend than this one delivers the mesh's work
     ├── StepFailure              the step: raised by user code to choose its outcome
     │   ├── RetryLater               try again after a time of the step's choosing
     │   ├── GiveUp                   fail now, whatever the retry policy says
@@ -20,7 +21,8 @@
     │   └── UnstorableResult         the store refused the data of this one result
     ├── ClaimRefused             the core: a grant that may not be recorded (and what to do with it)
     ├── LeaseError               the clock: the right to work has passed on
-    │   └── StaleClaim               a newer claim is recorded; this one can change nothing
+    │   ├── StaleClaim               a newer claim is recorded; this one can change nothing
+    │   └── PlaneMoved               granted by a backend that delivers no more: the mesh has been moved
     └── BackendError             the store
         ├── BackendUnavailable       not reachable, busy or read-only: the same call may work later
         ├── CommitUnknown            the answer to a commit was lost: repeat the same append
@@ -119,6 +121,11 @@ class NotWaiting(UsageError):
 
 class KeyReused(UsageError):
     code = "key_reused"
+    http_status = 409
+
+
+class WrongPlane(UsageError):
+    code = "wrong_plane"
     http_status = 409
 
 
@@ -228,6 +235,10 @@ class LeaseError(SquidMeshError):
 
 class StaleClaim(LeaseError):
     code = "stale_claim"
+
+
+class PlaneMoved(LeaseError):
+    code = "plane_moved"
 
 
 # ---------------------------------------------------------------------------------------------------- the store

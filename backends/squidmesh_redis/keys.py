@@ -11,7 +11,9 @@ class Keys:
     """``prefix`` keeps meshes apart that share a server."""
 
     def __init__(self, prefix: str) -> None:
-        self._prefix = prefix
+        self.prefix = prefix
+        self.marker = f"{prefix}:mesh"
+        """Whose memory this is. No queue's: it stands in a slot of its own."""
         self.of_queue = lru_cache(maxsize=4096)(self._of_queue)
 
     def _of_queue(self, queue: str) -> tuple[str, ...]:
@@ -30,4 +32,4 @@ class Keys:
         return self._key(queue, f"request:{request_hash}")
 
     def _key(self, queue: str, part: str) -> str:
-        return f"{self._prefix}:{{{queue}}}:{part}"
+        return f"{self.prefix}:{{{queue}}}:{part}"

@@ -23,6 +23,7 @@ from squidmesh.ports.lease_backend import (
     Grants,
     Item,
     ItemPage,
+    Marker,
     QueueStats,
     Release,
     Settlement,
@@ -39,6 +40,7 @@ T = TypeVar("T")
 
 class RedisLeases:
     in_journal = False
+    kind = "redis"
 
     def __init__(
         self,
@@ -53,6 +55,18 @@ class RedisLeases:
         self._on_close = on_close
         self._first_queue = count()
         self._passed: Passed = {}
+
+    @property
+    def name(self) -> str:
+        return f"{self._client.where}?prefix={self._keys.prefix}"
+
+    def marker(self) -> Marker | None:
+        with translated(self._client.where):
+            return wire.marker(self._client.redis.get(self._keys.marker))  # type: ignore[arg-type]
+
+    def set_marker(self, expected: Marker | None, new: Marker) -> bool:
+        arguments = [wire.branded(expected), wire.branded(new)]
+        return bool(self._client.run(Call("set_marker", [self._keys.marker], arguments)))
 
     def incarnation(self, queue: str) -> str:
         found: str = self._client.run(self._call("life", queue, [uuid4().hex]))

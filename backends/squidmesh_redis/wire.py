@@ -22,6 +22,7 @@ from squidmesh.ports.lease_backend import (
     Handover,
     Item,
     ItemPage,
+    Marker,
     QueueStats,
     Release,
 )
@@ -230,3 +231,17 @@ def cursor(told: str | None) -> Cursor | None:
 def _rows(told: Sequence[str], width: int) -> Iterator[Sequence[str]]:
     for begin in range(0, len(told), width):
         yield told[begin : begin + width]
+
+
+def branded(marker: Marker | None) -> str:
+    """A marker as it is stored."""
+    if marker is None:
+        return NONE
+    return f"{word(marker.mesh, 'mesh')}/{word(marker.incarnation, 'incarnation')}"
+
+
+def marker(stored: str | None) -> Marker | None:
+    if stored is None:
+        return None
+    mesh, _, incarnation = stored.partition("/")
+    return Marker(mesh=mesh, incarnation=incarnation)

@@ -13,6 +13,7 @@ from squidmesh.errors import DataRefused
 from squidmesh.ids import EntryId, Fingerprint, ThreadId
 from squidmesh.journal.rows import AttemptRow, RunRow
 from squidmesh.ports.journal_store import (
+    Answer,
     Append,
     Checkpoint,
     Committed,
@@ -20,6 +21,8 @@ from squidmesh.ports.journal_store import (
     Entry,
     Group,
     History,
+    Moved,
+    Plane,
     RunPage,
     RunQuery,
     ThreadRead,
@@ -44,7 +47,7 @@ class SqliteJournal:
     def now(self) -> Instant:
         return self._clock.now()
 
-    def commit(self, groups: Sequence[Group]) -> list[Committed | Conflict]:
+    def commit(self, groups: Sequence[Group]) -> list[Answer]:
         """A constant number of statements, whatever the size of the batch."""
         if not groups:
             return []
@@ -54,15 +57,23 @@ class SqliteJournal:
         writes = _Writes(groups)  # before the lock is held; a conflict is rare
         with self._pool.write() as connection:
             found = {thread: revision or 0 for thread, revision in connection.execute(_SQL["revisions"], (threads,))}
-            if found == expected:
-                answers: list[Committed | Conflict] = [Committed()] * len(groups)
+            moved = self._moved(connection, groups)
+            if found == expected and not moved:
+                answers: list[Answer] = [Committed()] * len(groups)
             else:
-                answers = [_judge(group, found) for group in groups]
+                answers = [_judge(group, found, moved) for group in groups]
                 writes = _Writes(
                     [group for group, answer in zip(groups, answers, strict=True) if answer == Committed()]
                 )
             writes.apply(connection, self._clock)
         return answers
+
+    def _moved(self, connection: sqlite3.Connection, groups: Sequence[Group]) -> set[int]:
+        """Of the epochs that are named, those that are not the plane's."""
+        named = {group.epoch for group in groups if group.epoch is not None}
+        if named and (row := connection.execute(_SQL["epoch"]).fetchone()) is not None:
+            named.discard(row[0])
+        return named
 
     def read(self, reads: Sequence[ThreadRead], *, whole: bool = False) -> list[History]:
         with self._pool.read() as connection:
@@ -113,8 +124,27 @@ class SqliteJournal:
         with self._pool.read() as connection:
             return lists.open_attempts(connection, run_id, limit, after)
 
+    def plane(self) -> Plane | None:
+        with self._pool.read() as connection:
+            return _plane(connection)
+
+    def set_plane(self, expected: Plane | None, new: Plane) -> bool:
+        with self._pool.write() as connection:
+            if _plane(connection) != expected:
+                return False
+            connection.execute(_SQL["put_plane"], msgspec.structs.astuple(new))
+        return True
+
     def close(self) -> None:
         self._pool.close()
+
+
+def _plane(connection: sqlite3.Connection) -> Plane | None:
+    row = connection.execute(_SQL["read_plane"]).fetchone()
+    if row is None:
+        return None
+    mesh, kind, name, epoch, incarnation, moving = row
+    return Plane(mesh=mesh, kind=kind, name=name, epoch=epoch, incarnation=incarnation, moving=bool(moving))
 
 
 def _expected(groups: Sequence[Group]) -> dict[str, int]:
@@ -125,12 +155,12 @@ def _expected(groups: Sequence[Group]) -> dict[str, int]:
     return expected
 
 
-def _judge(group: Group, revisions: dict[str, int]) -> Committed | Conflict:
+def _judge(group: Group, revisions: dict[str, int], moved: set[int]) -> Answer:
     for append in group.appends:
         revision = revisions[append.thread]
         if revision != append.expected_revision:
             return Conflict(thread=append.thread, revision=revision)
-    return Committed()
+    return Moved() if group.epoch in moved else Committed()
 
 
 _revision = attrgetter("revision")

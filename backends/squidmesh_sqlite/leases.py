@@ -31,6 +31,7 @@ from squidmesh.ports.lease_backend import (
     Item,
     ItemPage,
     LeaseChange,
+    Marker,
     QueueStats,
     Release,
     Settlement,
@@ -44,6 +45,8 @@ _INCARNATION = load("schema")["incarnation"]
 
 class SqliteLeases:
     in_journal = True
+    kind = "journal"
+    name = "the journal"
 
     def __init__(self, pool: Pool, clock: Clock) -> None:
         self._pool = pool
@@ -61,6 +64,14 @@ class SqliteLeases:
             with self._pool.read() as connection:
                 (self._incarnation,) = connection.execute(_INCARNATION).fetchone()
         return self._incarnation or ""
+
+    def marker(self) -> Marker | None:
+        """None: who has the journal has its leases."""
+        return None
+
+    def set_marker(self, expected: Marker | None, new: Marker) -> bool:
+        """Kept by nobody."""
+        return False
 
     def offer(self, items: Sequence[Item]) -> None:
         """Nothing to do: the agenda row is the offer."""

@@ -11,6 +11,7 @@ from squidmesh.ids import Fingerprint, ThreadId
 from squidmesh.journal.rows import AttemptRow, RunRow
 from squidmesh.memory.door import Door
 from squidmesh.ports.journal_store import (
+    Answer,
     Append,
     Checkpoint,
     Committed,
@@ -18,6 +19,8 @@ from squidmesh.ports.journal_store import (
     Entry,
     Group,
     History,
+    Moved,
+    Plane,
     RunPage,
     RunQuery,
     ThreadRead,
@@ -36,24 +39,27 @@ class MemoryJournal:
         self._definitions: dict[str, bytes] = {}
         self._runs: dict[str, RunRow] = {}
         self._agenda: dict[str, AttemptRow] = {}
+        self._plane: Plane | None = None
 
     def now(self) -> Instant:
         return self._clock.now()
 
     # ------------------------------------------------------------------------------------------------- threads
 
-    def commit(self, groups: Sequence[Group]) -> list[Committed | Conflict]:
+    def commit(self, groups: Sequence[Group]) -> list[Answer]:
         threads = [append.thread for group in groups for append in group.appends]
         if len(threads) != len(set(threads)):
             raise DataRefused("a thread occurs twice in one commit; allowed is once")
         with self._door:
             return [self._commit(group) for group in groups]
 
-    def _commit(self, group: Group) -> Committed | Conflict:
+    def _commit(self, group: Group) -> Answer:
         for append in group.appends:
             revision = len(self._threads.get(append.thread, ()))
             if revision != append.expected_revision:
                 return Conflict(thread=append.thread, revision=revision)
+        if group.epoch is not None and (self._plane is None or self._plane.epoch != group.epoch):
+            return Moved()
         for append in group.appends:
             self._append(append)
         for record in group.definitions:
@@ -114,6 +120,19 @@ class MemoryJournal:
         with self._door:
             rows = [row for row in self._agenda.values() if row.item > after and run_id in (None, row.run_id)]
         return sorted(rows, key=lambda row: row.item)[:limit]
+
+    # --------------------------------------------------------------------------------------------------- plane
+
+    def plane(self) -> Plane | None:
+        with self._door:
+            return self._plane
+
+    def set_plane(self, expected: Plane | None, new: Plane) -> bool:
+        with self._door:
+            if self._plane != expected:
+                return False
+            self._plane = new
+            return True
 
     def close(self) -> None:
         self._door.close()

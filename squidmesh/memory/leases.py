@@ -30,6 +30,7 @@ from squidmesh.ports.lease_backend import (
     Handover,
     Item,
     ItemPage,
+    Marker,
     QueueStats,
     Release,
     Settlement,
@@ -75,6 +76,8 @@ class _Held:
 
 class MemoryLeases:
     in_journal = False
+    kind = "memory"
+    name = "memory"
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -87,6 +90,7 @@ class MemoryLeases:
         self._arrivals = count(1)
         self._first_queue = count()
         self._paused: set[str] = set()
+        self._marker: Marker | None = None
         self._cursors: dict[str, Cursor] = {}
         self._sweepers: dict[str, tuple[str, int]] = {}
         """By queue: whose turn it is, and until when."""
@@ -100,8 +104,20 @@ class MemoryLeases:
             for memory in (self._items, self._tombstones, self._cursors, self._sweepers):
                 memory.clear()
             self._paused.clear()
+            self._marker = None
             self._longest = timedelta(0)
             self._incarnation = uuid4().hex
+
+    def marker(self) -> Marker | None:
+        with self._door:
+            return self._marker
+
+    def set_marker(self, expected: Marker | None, new: Marker) -> bool:
+        with self._door:
+            if self._marker not in (expected, new):
+                return False
+            self._marker = new
+            return True
 
     # -------------------------------------------------------------------------------------------------- offers
 

@@ -57,12 +57,14 @@ class DefinitionRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 class Group(msgspec.Struct, frozen=True, kw_only=True):
     """All or nothing. ``leases`` are applied in the same transaction by a store that also keeps the leases, when all
-    appends succeeded; the caller gives them to no other store.
+    appends succeeded; the caller gives them to no other store. ``epoch``: that of the plane on which the claims were
+    granted that are recorded here; None where none is.
     """
 
     appends: tuple[Append, ...]
     definitions: tuple[DefinitionRecord, ...] = ()
     leases: tuple[LeaseChange, ...] = ()
+    epoch: int | None = None
 
 
 class Committed(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,6 +76,30 @@ class Conflict(msgspec.Struct, frozen=True, kw_only=True):
 
     thread: ThreadId
     revision: int
+
+
+class Moved(msgspec.Struct, frozen=True, kw_only=True):
+    """Nothing of the group was written: its claims were granted under another epoch than the plane's (protocol 3.9).
+    Told only where no append conflicts.
+    """
+
+
+Answer = Committed | Conflict | Moved
+"""What became of a group."""
+
+
+class Plane(msgspec.Struct, frozen=True, kw_only=True):
+    """Which lease backend delivers this journal's work (protocol 3.9): one row. ``mesh``: the random name that this
+    journal goes by in the markers of backends. ``kind`` and ``name``: the backend, as people know it. ``epoch``: raised
+    by each move. ``incarnation``: that of the backend's marker; None on journal leases. ``moving``: nobody claims.
+    """
+
+    mesh: str
+    kind: str
+    name: str
+    epoch: int
+    incarnation: str | None = None
+    moving: bool = False
 
 
 class ThreadRead(msgspec.Struct, frozen=True, kw_only=True):
@@ -122,7 +148,7 @@ class JournalStore(Protocol):
         """The plane's clock (protocol 3.6), as of the last reply and the time since: asks nobody, and never raises."""
         ...
 
-    def commit(self, groups: Sequence[Group]) -> list[Committed | Conflict]:
+    def commit(self, groups: Sequence[Group]) -> list[Answer]:
         """Appends each group on its own: one answer a group, in order. A thread occurs once in a call.
 
         One transaction. An error raises with nothing written, except ``CommitUnknown``.
@@ -149,6 +175,14 @@ class JournalStore(Protocol):
 
     def open_attempts(self, *, run_id: str | None = None, limit: int = 1000, after: str = "") -> list[AttemptRow]:
         """The agenda's attempts in order of item, above ``after``."""
+        ...
+
+    def plane(self) -> Plane | None:
+        """None until somebody claims or reconciles for the first time."""
+        ...
+
+    def set_plane(self, expected: Plane | None, new: Plane) -> bool:
+        """Compare-and-set, durable: False, and nothing is changed, where the row is not the expected one."""
         ...
 
     def close(self) -> None: ...

@@ -133,6 +133,15 @@ class Cursor(msgspec.Struct, frozen=True, kw_only=True):
     position: int
 
 
+class Marker(msgspec.Struct, frozen=True, kw_only=True):
+    """What a backend's memory carries of the mesh that it works for (protocol 3.9). ``mesh``: that of
+    :class:`squidmesh.ports.journal_store.Plane`; ``incarnation``: of this life of the memory.
+    """
+
+    mesh: str
+    incarnation: str
+
+
 class ItemPage(msgspec.Struct, frozen=True, kw_only=True):
     """``next`` is the cursor of the next page, None on the last one; it means nothing to anybody but its backend."""
 
@@ -163,6 +172,24 @@ class LeaseBackend(Protocol):
         """True where leases stand in the journal's own database: nothing is offered, and settlements and releases of
         *recorded* claims ride in :attr:`squidmesh.ports.journal_store.Group.leases`.
         """
+        ...
+
+    @property
+    def kind(self) -> str:
+        """The technology, in a word: ``journal``, ``memory``, ``redis``."""
+        ...
+
+    @property
+    def name(self) -> str:
+        """Where it is, as people know it: never a password."""
+        ...
+
+    def marker(self) -> Marker | None:
+        """None in an empty memory. Journal leases never have one."""
+        ...
+
+    def set_marker(self, expected: Marker | None, new: Marker) -> bool:
+        """Compare-and-set: False, and nothing is changed, where the marker is neither the expected one nor ``new``."""
         ...
 
     def incarnation(self, queue: str) -> str:

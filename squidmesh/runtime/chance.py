@@ -54,6 +54,11 @@ def new_nonce() -> str:
     return secrets.token_hex(4)
 
 
+def new_name() -> str:
+    """For a mesh, and for one life of a backend's memory."""
+    return secrets.token_hex(8)
+
+
 def jitter() -> float:
     """A number in [0, 1)."""
     return _chance.random()

@@ -15,7 +15,7 @@ from tenacity import RetryCallState, Retrying, retry_if_exception_type
 from tenacity.wait import wait_random_exponential
 
 from squidmesh.errors import BackendUnavailable, CommitUnknown
-from squidmesh.ports.journal_store import Committed, Conflict, Group, JournalStore
+from squidmesh.ports.journal_store import Answer, Committed, Conflict, Group, JournalStore
 
 FIRST_PAUSE = timedelta(milliseconds=20)
 LONGEST_PAUSE = timedelta(seconds=5)
@@ -72,13 +72,13 @@ class Committer:
         self._store = store
         self._patience = patience
 
-    def commit(self, groups: Sequence[Group]) -> list[Committed | Conflict]:
+    def commit(self, groups: Sequence[Group]) -> list[Answer]:
         """As :meth:`JournalStore.commit`, with the outcome known. ``BackendUnavailable`` and ``CommitUnknown`` are
         raised when patience ends; only after the second may something have been written.
         """
         unknown = False
 
-        def once() -> list[Committed | Conflict]:
+        def once() -> list[Answer]:
             nonlocal unknown
             try:
                 return self._store.commit(groups)
@@ -95,8 +95,8 @@ class Committer:
             return answers
         return [self._settled(group, answer) for group, answer in zip(groups, answers, strict=True)]
 
-    def _settled(self, group: Group, answer: Committed | Conflict) -> Committed | Conflict:
-        if isinstance(answer, Committed):
+    def _settled(self, group: Group, answer: Answer) -> Answer:
+        if not isinstance(answer, Conflict):
             return answer
         append = next(append for append in group.appends if append.thread == answer.thread)
         place = append.expected_revision + 1

@@ -22,6 +22,7 @@ from squidmesh.runtime.endings import Endings
 from squidmesh.runtime.heartbeat import Heartbeats, Pulse
 from squidmesh.runtime.held import Definitions, Runs
 from squidmesh.runtime.intake import Intake
+from squidmesh.runtime.plane import Membership
 from squidmesh.runtime.pump import Pump
 from squidmesh.runtime.recorder import Recorder
 from squidmesh.runtime.slots import AsyncLoop, Slots
@@ -72,6 +73,7 @@ class Engine:
         self.leases: LeaseBackend = (leases or journal).leases()
         if leases is not None and self.leases.in_journal:
             raise InvalidUrl("keeps its leases in a journal; allowed is a lease backend of its own", field="leases")
+        self.membership = Membership(self.store, self.leases, observer)
         self.definitions = Definitions(self.store)
         self.heartbeats = Heartbeats(
             self.leases,
@@ -115,6 +117,7 @@ class Engine:
         intake = Intake(
             runs=writer.runs,
             leases=self.leases,
+            membership=self.membership,
             registry=self.registry,
             config=self.config,
             observer=self.observer,

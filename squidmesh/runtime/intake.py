@@ -16,6 +16,7 @@ from squidmesh.errors import (
     CommitUnknown,
     InvalidInput,
     MissingInput,
+    PlaneMoved,
 )
 from squidmesh.ids import RunId, parse_attempt_key
 from squidmesh.journal.state import RunState
@@ -27,6 +28,7 @@ from squidmesh.runtime.absent import FIRST_DELAY, LONGEST_DELAY, AbsentSteps
 from squidmesh.runtime.context import LeaseFlag
 from squidmesh.runtime.held import HeldRun, Runs
 from squidmesh.runtime.invoke import Assignment, Failed, failed
+from squidmesh.runtime.plane import Membership
 from squidmesh.runtime.recorder import Intent, Verdict
 from squidmesh.workflow.definition import FunctionStep
 from squidmesh.workflow.mapping import BoundStep
@@ -35,13 +37,14 @@ from squidmesh.workflow.registry import Registry
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grant:
-    """``asked_at``: the monotonic time from before the claim was sent."""
+    """``asked_at``: the monotonic time from before the claim was sent. ``epoch``: the plane's, from then."""
 
     claim: Claim
     asked_at: float
     run_id: RunId
     step: str
     attempt: int
+    epoch: int
     continued: int = 0
 
 
@@ -55,6 +58,7 @@ class Intake:
         *,
         runs: Runs,
         leases: LeaseBackend,
+        membership: Membership,
         registry: Registry,
         config: MeshConfig,
         observer: Observer,
@@ -64,6 +68,7 @@ class Intake:
     ) -> None:
         self._runs = runs
         self._leases = leases
+        self._membership = membership
         self._registry = registry
         self._config = config
         self._observer = observer
@@ -71,18 +76,22 @@ class Intake:
         self._owner = owner
         self._monotonic = monotonic
         self._request: tuple[str, float] | None = None
+        self.epoch = 0
+        """The plane's, as of the last claim."""
         self._absent = AbsentSteps(registry, monotonic)
         self._here: dict[str, frozenset[str]] = {}
         self._pinned: dict[tuple[str, str], BoundStep | None] = {}
 
     def ask(self, limit: int) -> tuple[list[Grant], timedelta]:
         """Up to ``limit`` grants, and for how long there is nothing more to ask for unless something happens. A call
-        whose answer was lost is asked again under the same request id (3.5.7).
+        whose answer was lost is asked again under the same request id (3.5.7). Raises ``WrongPlane`` where another
+        backend than this one delivers the mesh's work.
         """
         if self._request is None:
             self._request = chance.new_request_id(), self._monotonic()
         request_id, asked_at = self._request
         try:
+            self.epoch = self._membership.epoch()
             grants = self._leases.claim(
                 self._queues,
                 owner=self._owner,
@@ -151,7 +160,7 @@ class Intake:
                 lease=claim.lease,
             )
 
-        return Intent(run_id=grant.run_id, command=command, claim=claim, trust_held=True)
+        return Intent(run_id=grant.run_id, command=command, claim=claim, trust_held=True, epoch=grant.epoch)
 
     def admit(self, grant: Grant, verdict: Verdict) -> Assignment | Failed | None:
         """The assignment of a recorded claim; its failure where its input is missing; None where there is nothing to
@@ -207,7 +216,15 @@ class Intake:
 
     def _grant(self, claim: Claim, asked_at: float, continued: int = 0) -> Grant:
         run_id, step, attempt = parse_attempt_key(claim.item)
-        return Grant(claim=claim, asked_at=asked_at, run_id=run_id, step=step, attempt=attempt, continued=continued)
+        return Grant(
+            claim=claim,
+            asked_at=asked_at,
+            run_id=run_id,
+            step=step,
+            attempt=attempt,
+            epoch=self.epoch,
+            continued=continued,
+        )
 
     def _not_here(self, run: HeldRun | Exception | None, grant: Grant) -> timedelta | None:
         """How long to give the item back for, or None where this worker can go on with it."""
@@ -235,6 +252,8 @@ class Intake:
         """3.5.2: refused because closed: settle. Because another claim is recorded: held by that one. Else: free."""
         error = verdict.error
         self._observer.notice("claim_refused", item=grant.claim.item, fence=grant.claim.fence, error=str(error))
+        if isinstance(error, PlaneMoved):
+            self._membership.leave()
         if isinstance(error, ClaimRefused) and error.settle:
             self._give_back(settlements=[Settlement(claim=grant.claim)])
         elif isinstance(error, ClaimRefused):

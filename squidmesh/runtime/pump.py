@@ -237,6 +237,7 @@ class Pump:
             claim=assignment.claim,
             trust_held=True,
             following_id=following_id,
+            epoch=None if following_id is None else self._intake.epoch,
             unstorable=_unstorable_command(assignment) if completed else None,
         )
 

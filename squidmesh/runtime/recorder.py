@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from msgspec import structs
+
 from squidmesh.clock import Instant
 from squidmesh.errors import (
     BackendError,
@@ -18,6 +20,7 @@ from squidmesh.errors import (
     DataRefused,
     JournalConflict,
     NotFound,
+    PlaneMoved,
     SquidMeshError,
     UnstorableResult,
 )
@@ -25,10 +28,10 @@ from squidmesh.ids import ClaimId, ThreadId, attempt_key
 from squidmesh.journal.codec import encode_facts, encode_state
 from squidmesh.journal.facts import AnyFact, AttemptClaimed
 from squidmesh.journal.fold import evolve
-from squidmesh.planning.commands import AnyCommand
+from squidmesh.planning.commands import AnyCommand, RecordCompletion
 from squidmesh.planning.decide import decide
 from squidmesh.planning.rows import changes
-from squidmesh.ports.journal_store import Append, Conflict, Group, JournalStore
+from squidmesh.ports.journal_store import Append, Conflict, Group, JournalStore, Moved
 from squidmesh.ports.lease_backend import Claim, LeaseBackend
 from squidmesh.ports.observer import Observer
 from squidmesh.runtime.chance import new_entry_id
@@ -47,6 +50,7 @@ class Intent:
     if any. ``unstorable`` makes the command that replaces this one when the store can not hold its data.
     ``trust_held``: the run as it is held is most likely the newest, so decide on it without asking the journal first;
     where that is wrong, the append conflicts. ``following_id``: the claim id of the step that this one may go on with.
+    ``epoch``: that of the plane, as it was before the claim was asked for that this intent records or goes on to.
     """
 
     run_id: str
@@ -54,6 +58,7 @@ class Intent:
     claim: Claim | None = None
     trust_held: bool = False
     following_id: ClaimId | None = None
+    epoch: int | None = None
     unstorable: Callable[[Instant, UnstorableResult], AnyCommand] | None = None
 
 
@@ -159,9 +164,11 @@ class Recorder:
         conflicting: dict[str, list[Verdict]] = {}
         done = Effects()
         for entry, answer in zip(entries, self._commit(entries), strict=True):
-            if isinstance(answer, Conflict):
+            if isinstance(answer, Conflict | Moved):
                 self._runs.drop(entry.run.state.run_id)
-                conflicting[entry.run.state.run_id] = entry.verdicts
+                left = _without_claims(entry.verdicts) if isinstance(answer, Moved) else entry.verdicts
+                if left:
+                    conflicting[entry.run.state.run_id] = left
                 continue
             self._committed(entry, answer)
             done.add(entry.effects)
@@ -191,9 +198,11 @@ class Recorder:
             return None
         told = any(verdict.intent.claim is None for verdict in verdicts)
         run.state.revision += 1
-        return _Entry(run=run, verdicts=verdicts, group=self._group(run, facts, effects, told), effects=effects)
+        epochs = [v.intent.epoch for v in verdicts if v.facts and v.intent.epoch is not None]
+        group = self._group(run, facts, effects, told, min(epochs, default=None))
+        return _Entry(run=run, verdicts=verdicts, group=group, effects=effects)
 
-    def _group(self, run: HeldRun, facts: list[AnyFact], effects: Effects, told: bool) -> Group:
+    def _group(self, run: HeldRun, facts: list[AnyFact], effects: Effects, told: bool, epoch: int | None) -> Group:
         """``told``: a caller's own words are among the facts."""
         state = run.state
         checkpoint = encode_state(state) if run.checkpoint_due(state.revision) and not state.ended else None
@@ -205,7 +214,8 @@ class Recorder:
             rows=changes(run.row, facts, state),
             checkpoint=checkpoint,
         )
-        return Group(appends=(append,), leases=effects.in_journal() if self._leases.in_journal else ())
+        leases = effects.in_journal() if self._leases.in_journal else ()
+        return Group(appends=(append,), leases=leases, epoch=epoch)
 
     def _commit(self, entries: list[_Entry]) -> list[object]:
         if not entries:
@@ -245,6 +255,29 @@ class Recorder:
             self._endings.one_more()
         else:
             self._runs.keep(entry.run)
+
+
+def _without_claims(verdicts: list[Verdict]) -> list[Verdict]:
+    """The mesh has been moved: what was claimed is refused, what was done still counts, and nothing goes on from it."""
+    left = []
+    for verdict in verdicts:
+        intent = verdict.intent
+        if intent.epoch is None:
+            left.append(verdict)
+        elif intent.following_id is None:
+            _refuse([verdict], PlaneMoved("the mesh has been moved to another lease backend since this claim"))
+        else:
+            intent.command, intent.following_id, intent.epoch = _ends_here(intent.command), None, None
+            left.append(verdict)
+    return left
+
+
+def _ends_here(command: Callable[[Instant], AnyCommand]) -> Callable[[Instant], AnyCommand]:
+    def without_continuation(now: Instant) -> AnyCommand:
+        made = command(now)
+        return structs.replace(made, then=None) if isinstance(made, RecordCompletion) else made
+
+    return without_continuation
 
 
 def _replace(intent: Intent, why: UnstorableResult) -> None:

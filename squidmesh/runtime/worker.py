@@ -8,11 +8,11 @@ from datetime import timedelta
 from types import TracebackType
 
 from squidmesh.clock import check_duration
-from squidmesh.errors import UsageError
+from squidmesh.errors import UsageError, WrongPlane
 from squidmesh.ports.journal_store import Wakeup
 from squidmesh.runtime.engine import Engine
 from squidmesh.runtime.heartbeat import Pulse
-from squidmesh.runtime.pump import Turn
+from squidmesh.runtime.pump import Pump, Turn
 from squidmesh.runtime.slots import ThreadSlots
 
 DEFAULT_GRACE = timedelta(seconds=20)
@@ -125,8 +125,7 @@ class Worker:
             give_up=self._aborted.is_set,
         )
         try:
-            while not self._draining.is_set():
-                self._rest(pump.turn(), wakeup)
+            self._claim_on(pump, wakeup)
             if not self._aborted.is_set():
                 pump.release_waiting()
             while pump.holds and not self._release.is_set() and not self._aborted.is_set():
@@ -136,6 +135,15 @@ class Worker:
         finally:
             pump.abandon()  # what is left, after an abort or a failure; nothing, after a drain
             slots.close()
+
+    def _claim_on(self, pump: Pump, wakeup: Wakeup) -> None:
+        """Until the drain. A worker whose mesh was moved to another backend leaves: what it does is still recorded."""
+        try:
+            while not self._draining.is_set():
+                self._rest(pump.turn(), wakeup)
+        except WrongPlane as error:
+            self.failed = error
+            self._engine.observer.notice("wrong_plane", error=str(error))
 
     def _rest(self, turn: Turn, wakeup: Wakeup) -> None:
         if turn.idle_for > timedelta(0):

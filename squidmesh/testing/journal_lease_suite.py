@@ -32,6 +32,8 @@ class JournalLeaseSuite:
 
     def test_leases_stand_in_the_journal(self, plane: JournalPlane) -> None:
         assert plane.leases.in_journal
+        assert plane.leases.kind == "journal"
+        assert plane.leases.marker() is None
 
     def test_an_offer_is_the_agenda_row(self, plane: JournalPlane) -> None:
         plane.leases.offer([item("ring")])

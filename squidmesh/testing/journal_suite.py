@@ -13,6 +13,7 @@ from squidmesh.errors import DataRefused, InvalidInput, UsageError
 from squidmesh.ids import EntryId, Fingerprint, RunId, ThreadId, attempt_key, derived_id
 from squidmesh.journal.rows import AttemptRow, RowChanges, RunRow
 from squidmesh.ports.journal_store import (
+    Answer,
     Append,
     Checkpoint,
     Committed,
@@ -21,6 +22,8 @@ from squidmesh.ports.journal_store import (
     Group,
     History,
     JournalStore,
+    Moved,
+    Plane,
     RunQuery,
     ThreadRead,
 )
@@ -33,6 +36,9 @@ NO_ROWS = RowChanges()
 
 def thread_id(name: str) -> ThreadId:
     return ThreadId(derived_id("thread", name))
+
+
+PLANE = Plane(mesh="fellowship", kind="journal", name="the journal", epoch=1)
 
 
 def append(
@@ -609,13 +615,48 @@ class JournalStoreSuite:
         assert revisions(store, "frodo") == list(range(1, 21))
 
     def test_writers_to_different_threads_never_conflict(self, store: JournalStore) -> None:
-        def write(writer: int) -> list[Committed | Conflict]:
+        def write(writer: int) -> list[Answer]:
             return [answer for n in range(25) for answer in store.commit([alone(f"orc-{writer}", n)])]
 
         answers = together(4, write)
 
         assert answers == [[Committed()] * 25] * 4
         assert [revisions(store, f"orc-{writer}") for writer in range(4)] == [list(range(1, 26))] * 4
+
+    # --------------------------------------------------------------------------------------------------- the plane
+
+    def test_the_plane_is_set_by_comparison(self, store: JournalStore) -> None:
+        assert store.plane() is None
+        assert not store.set_plane(PLANE, structs.replace(PLANE, epoch=2))
+        assert store.set_plane(None, PLANE)
+        assert store.plane() == PLANE
+        assert not store.set_plane(None, structs.replace(PLANE, mesh="another"))
+        moving = structs.replace(PLANE, kind="redis", name="redis://here:1/0", epoch=2, incarnation="i", moving=True)
+        assert store.set_plane(PLANE, moving)
+        assert store.plane() == moving
+
+    def test_what_was_claimed_under_another_epoch_is_not_written(self, store: JournalStore) -> None:
+        """Protocol 3.9. Groups that record no claim name no epoch, and are written."""
+        here, elsewhere = structs.replace(alone("frodo"), epoch=1), structs.replace(alone("sam"), epoch=2)
+        assert store.commit([here]) == [Moved()], "there is no plane yet"
+        store.set_plane(None, PLANE)
+
+        assert store.commit([here, elsewhere, alone("gandalf")]) == [Committed(), Moved(), Committed()]
+        assert (revisions(store, "frodo"), revisions(store, "sam")) == ([1], [])
+        store.set_plane(PLANE, structs.replace(PLANE, epoch=2))
+        assert store.commit([structs.replace(alone("frodo", 1), epoch=1), elsewhere]) == [Moved(), Committed()]
+
+    def test_a_conflict_is_told_before_another_epoch(self, store: JournalStore) -> None:
+        """Else a commit that is repeated because its answer was lost would seem refused though it is written."""
+        store.set_plane(None, PLANE)
+        store.commit([structs.replace(alone("frodo"), epoch=1)])
+        store.set_plane(PLANE, structs.replace(PLANE, epoch=2))
+        (answer,) = store.commit([structs.replace(alone("frodo"), epoch=1)])
+        assert isinstance(answer, Conflict)
+
+    def test_one_of_many_sets_the_plane(self, store: JournalStore) -> None:
+        won = together(4, lambda writer: store.set_plane(None, structs.replace(PLANE, mesh=str(writer))))
+        assert won.count(True) == 1
 
     def test_groups_that_name_the_same_threads_in_another_order_do_not_lock_each_other_out(
         self, store: JournalStore

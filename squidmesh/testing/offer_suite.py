@@ -17,6 +17,7 @@ from squidmesh.ports.lease_backend import (
     Handover,
     Item,
     LeaseBackend,
+    Marker,
     Release,
     Settlement,
 )
@@ -344,6 +345,23 @@ class OfferSuite:
         assert plane.leases.cursor("default") is None
         assert not plane.leases.set_cursor("default", expected=None, new=first), "a pass that began in another life"
         assert plane.leases.cursor("default") is None
+
+    def test_a_marker_is_set_by_comparison(self, plane: OfferPlane) -> None:
+        leases = plane.leases
+        first, second = Marker(mesh="fellowship", incarnation="1"), Marker(mesh="fellowship", incarnation="2")
+        assert leases.marker() is None
+        assert not leases.set_marker(first, second)
+        assert leases.set_marker(None, first)
+        assert leases.set_marker(None, first), "repeated"
+        assert not leases.set_marker(None, second)
+        assert leases.marker() == first
+        assert leases.set_marker(first, second)
+        assert leases.marker() == second
+
+    def test_a_marker_is_lost_with_the_memory_that_it_marks(self, plane: OfferPlane) -> None:
+        plane.leases.set_marker(None, Marker(mesh="fellowship", incarnation="1"))
+        self.forget(plane.leases)
+        assert plane.leases.marker() is None
 
     def test_one_sweeps_at_a_time(self, plane: OfferPlane, clock: VirtualClock) -> None:
         leases = plane.leases

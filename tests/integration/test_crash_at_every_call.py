@@ -34,8 +34,8 @@ BY_OTHERS = {f"leases.{name}" for name in ("shelve", "pause", "resume", "paused"
 FOR_RECONCILERS = {
     f"leases.{name}" for name in ("incarnation", "drop", "missing", "cursor", "set_cursor", "sweep_turn")
 }
-ONLY_APART = {"leases.offer", "leases.settle"}
-"""Journal leases: nothing is offered, settlements ride in the commit (protocol 3.9)."""
+ONLY_APART = {"leases.offer", "leases.settle", "leases.marker", "leases.set_marker"}
+"""Journal leases: nothing is offered, settlements ride in the commit, and nobody else's they can be (protocol 3.9)."""
 ONLY_IN_TROUBLE = {"journal.entry", "leases.release", "leases.adopt"}
 """Asked when an answer was lost, when a claim is refused, and when a backend has forgotten;
 tests/integration/test_trouble.py and tests/unit/runtime get there.

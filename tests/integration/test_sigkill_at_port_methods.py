@@ -24,6 +24,8 @@ PLACES = [
         "journal.read",
         "journal.definition",
         "journal.run_row",
+        "journal.plane",
+        "journal.set_plane",
         "leases.claim",
         "leases.heartbeat",
     )

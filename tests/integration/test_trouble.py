@@ -23,7 +23,7 @@ from squidmesh import (
     wait,
 )
 from squidmesh.planning.commands import DecideApproval
-from squidmesh.ports.journal_store import Committed, Conflict, Group
+from squidmesh.ports.journal_store import Answer, Group
 from squidmesh.runtime.recorder import Intent
 from squidmesh.testing.clock import VirtualClock
 from tests.support.audit import audit
@@ -99,13 +99,13 @@ class LostAnswers:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)
 
-    def commit(self, groups: Sequence[Group]) -> list[Committed | Conflict]:
+    def commit(self, groups: Sequence[Group]) -> list[Answer]:
         fate = self._plan.pop(0) if self._plan else "well"
         if fate == "unavailable":
             raise BackendUnavailable("the disk is busy")
         if fate == "lost before":
             raise CommitUnknown("the connection broke")
-        answers: list[Committed | Conflict] = self._inner.commit(groups)
+        answers: list[Answer] = self._inner.commit(groups)
         if fate == "lost after":
             raise CommitUnknown("the connection broke")
         return answers

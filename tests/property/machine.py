@@ -85,6 +85,7 @@ class Worker:
         self.intake = Intake(
             runs=self.writer.runs,
             leases=self.engine.leases,
+            membership=self.engine.membership,
             registry=self.engine.registry,
             config=CONFIG,
             observer=self.engine.observer,

@@ -15,7 +15,7 @@ from squidmesh.ids import ClaimHash
 from squidmesh.journal.rows import AttemptRow
 from squidmesh.memory import MemoryLeases
 from squidmesh.memory import backend as memory_backend
-from squidmesh.ports.journal_store import Committed, Conflict, Group
+from squidmesh.ports.journal_store import Answer, Committed, Group
 from squidmesh.ports.lease_backend import Item
 from squidmesh.testing.clock import VirtualClock
 
@@ -57,7 +57,7 @@ class FaultyStore:
         finally:
             self._call = outer
 
-    def commit(self, groups: Sequence[Group]) -> list[Committed | Conflict]:
+    def commit(self, groups: Sequence[Group]) -> list[Answer]:
         call = self._call
         overtaken, call.overtaken = call.overtaken, None
         if overtaken is not None:

@@ -17,6 +17,7 @@ local function now()
   return tonumber(redis.call('GET', "{CLOCK}"))
 end
 """
+MARKER = "squidmesh:mesh"
 _OURS = re.compile(r"squidmesh:\{[A-Za-z0-9._-]+\}:([a-z]+)(?::[0-9a-f]+)?")
 STAYS = {"life"}
 """One small hash a queue, for ever: what the queue's memory knows about itself."""
@@ -72,7 +73,7 @@ def left_behind(redis: Any) -> list[str]:
     """What is wrong with the keys that are there: a foreign name, or one that nothing would ever remove."""
     wrong = []
     for key in redis.scan_iter(count=1000):
-        if key == CLOCK:
+        if key in (CLOCK, MARKER):
             continue
         match = _OURS.fullmatch(key)
         if match is None:

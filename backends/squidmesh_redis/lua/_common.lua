@@ -57,9 +57,9 @@ local function none_or_word()
   if found ~= '*' then return found end
 end
 
-local function complete()
+local function complete(keys)
   if at_argument ~= #ARGV then refuse('argument at all') end
-  if #KEYS < 18 then error('squidmesh: keys are missing') end
+  if #KEYS < (keys or 18) then error('squidmesh: keys are missing') end
 end
 
 local function int(number)

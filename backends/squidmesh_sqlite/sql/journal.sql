@@ -48,3 +48,12 @@ SELECT entry_id, body FROM entries WHERE thread = ? AND revision = ?;
 
 -- name: read_definition
 SELECT body FROM definitions WHERE fingerprint = ?;
+
+-- name: epoch
+SELECT epoch FROM plane;
+
+-- name: read_plane
+SELECT mesh, kind, name, epoch, incarnation, moving FROM plane;
+
+-- name: put_plane
+INSERT OR REPLACE INTO plane (one, mesh, kind, name, epoch, incarnation, moving) VALUES (1, ?, ?, ?, ?, ?, ?);

@@ -28,6 +28,7 @@ from squidmesh.ports.lease_backend import Claim
 from squidmesh.runtime.commit import Committer, Patience
 from squidmesh.runtime.endings import Endings
 from squidmesh.runtime.held import CACHED_RUNS, Definitions, Runs, replay
+from squidmesh.runtime.plane import Membership
 from squidmesh.runtime.recorder import Intent, Recorder, Verdict
 from squidmesh.testing.clock import VirtualClock
 from tests.unit.planning.errand import DEFINITION, ERROR
@@ -115,6 +116,7 @@ class Rig:
         self.observer = Notices()
         self.endings = Endings()
         self.definitions = Definitions(self.store)
+        self.membership = Membership(self.store, self.leases, self.observer)
 
     def writer(
         self,

@@ -8,7 +8,7 @@ import pytest
 from squidmesh.errors import BackendUnavailable, CommitUnknown, DataRefused
 from squidmesh.ids import EntryId, ThreadId
 from squidmesh.journal.rows import RowChanges
-from squidmesh.ports.journal_store import Append, Committed, Conflict, Group
+from squidmesh.ports.journal_store import Answer, Append, Committed, Conflict, Group
 from squidmesh.runtime.commit import Committer, Patience
 from tests.unit.runtime.rig import Rig
 
@@ -26,7 +26,7 @@ def group(*threads: str, expected: int = 0, entry: str = "mine") -> Group:
     return Group(appends=tuple(append(thread, expected, entry=entry) for thread in threads))
 
 
-def commit(rig: Rig, *groups: Group, patience: Patience | None = None) -> list[Committed | Conflict]:
+def commit(rig: Rig, *groups: Group, patience: Patience | None = None) -> list[Answer]:
     return Committer(rig.store, patience or Patience(timedelta(0))).commit(groups)
 
 

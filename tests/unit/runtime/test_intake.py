@@ -27,6 +27,7 @@ class Worker:
         self.intake = Intake(
             runs=self.writer.runs,
             leases=rig.leases,
+            membership=rig.membership,
             registry=Registry(workflows),
             config=CONFIG,
             observer=rig.observer,
