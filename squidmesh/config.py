@@ -24,6 +24,8 @@ MAX_DEPTH = 64
 
 SHORTEST_LEASE, LONGEST_LEASE = timedelta(milliseconds=50), timedelta(days=1)
 SHORTEST_IDLE_POLL, LONGEST_IDLE_POLL = timedelta(milliseconds=1), timedelta(minutes=1)
+SHORTEST_PASS, LONGEST_PASS = timedelta(milliseconds=10), timedelta(minutes=10)
+SHORTEST_SWEEP, LONGEST_SWEEP = timedelta(milliseconds=100), timedelta(days=1)
 SHORTEST_HEARTBEAT = timedelta(milliseconds=1)
 SNOOZES = range(1_000_001)
 
@@ -32,7 +34,8 @@ SNOOZES = range(1_000_001)
 class MeshConfig:
     """``lease``: how long a silent worker keeps its claim. ``heartbeat``: how often a live one extends it, at most half
     a lease (default: a quarter of it). ``idle_poll``: the longest that an idle pump sleeps without looking.
-    ``max_snoozes``: how often one attempt may be snoozed.
+    ``max_snoozes``: how often one attempt may be snoozed. ``reconcile_every``: how often a lease backend of its own is
+    told what has changed; ``sweep``: how often it is asked for everything that is due (I11).
 
     Durations may be given in seconds; they are kept as ``timedelta``. :class:`InvalidInput` names the first field that
     is wrong.
@@ -43,6 +46,8 @@ class MeshConfig:
     heartbeat: timedelta | None = None
     idle_poll: timedelta = timedelta(seconds=5)
     max_snoozes: int = 1000
+    reconcile_every: timedelta = timedelta(seconds=1)
+    sweep: timedelta = timedelta(minutes=5)
 
     def __post_init__(self) -> None:
         if not is_identifier(self.queue):
@@ -56,6 +61,9 @@ class MeshConfig:
             self._keep("heartbeat", beat)
         poll = check_duration(self.idle_poll, field="idle_poll", least=SHORTEST_IDLE_POLL, most=LONGEST_IDLE_POLL)
         self._keep("idle_poll", poll)
+        every = check_duration(self.reconcile_every, field="reconcile_every", least=SHORTEST_PASS, most=LONGEST_PASS)
+        self._keep("reconcile_every", every)
+        self._keep("sweep", check_duration(self.sweep, field="sweep", least=SHORTEST_SWEEP, most=LONGEST_SWEEP))
         self._keep("max_snoozes", check_integer(self.max_snoozes, field="max_snoozes", allowed=SNOOZES))
 
     def _keep(self, field: str, value: object) -> None:

@@ -74,9 +74,11 @@ class RedisLeases:
 
     # ----------------------------------------------------------------------------------------- work that comes
 
-    def offer(self, items: Sequence[Item]) -> None:
+    def offer(self, items: Sequence[Item]) -> list[AttemptKey]:
         """Raises ``BackendUnavailable`` when the server is out of memory: the work waits in the journal."""
-        self._client.run_all(self._offers(_by_queue(items, lambda item: item.queue, wire.item)))
+        asked = list(_in_batches(items))
+        calls = [self._call("offer", q, _counted([wire.item(items[n]) for n in batch])) for q, batch in asked]
+        return [items[place].key for place in _told(asked, self._client.run_all(calls))]
 
     def _offers(self, items: dict[str, list[wire.Arguments]]) -> list[Call]:
         return [
@@ -202,18 +204,9 @@ class RedisLeases:
         return wire.page(self._client.run(self._call("items", queue, [after or "0", max(1, limit)])), queue)
 
     def missing(self, items: Sequence[Item]) -> list[AttemptKey]:
-        places: dict[str, list[int]] = {}
-        for place, item in enumerate(items):
-            places.setdefault(item.queue, []).append(place)
-        asked = [(queue, chunk) for queue, all_ in places.items() for chunk in wire.chunks(all_)]
-        answers = self._client.run_all(
-            [
-                self._call("missing", queue, _counted([wire.asked(items[place]) for place in chunk]))
-                for queue, chunk in asked
-            ]
-        )
-        absent = [chunk[int(told) - 1] for (_, chunk), answer in zip(asked, answers, strict=True) for told in answer]
-        return [items[place].key for place in sorted(absent)]
+        asked = list(_in_batches(items))
+        calls = [self._call("missing", q, _counted([wire.asked(items[n]) for n in batch])) for q, batch in asked]
+        return [items[place].key for place in _told(asked, self._client.run_all(calls))]
 
     def cursor(self, queue: str) -> Cursor | None:
         with translated(self._client.where):
@@ -264,6 +257,22 @@ def _brought(settlement: Settlement) -> Iterator[tuple[str, wire.Arguments]]:
         yield item.queue, wire.item(item)
     if settlement.handover is not None:
         yield settlement.handover.item.queue, wire.handed_over(settlement.claim, settlement.handover)
+
+
+def _in_batches(items: Sequence[Item]) -> Iterator[tuple[str, Sequence[int]]]:
+    """The places of the items, by queue, as many as a script takes at once."""
+    places: dict[str, list[int]] = {}
+    for place, item in enumerate(items):
+        places.setdefault(item.queue, []).append(place)
+    for queue, all_ in places.items():
+        for batch in wire.chunks(all_):
+            yield queue, batch
+
+
+def _told(asked: Sequence[tuple[str, Sequence[int]]], answers: Sequence[Sequence[str]]) -> list[int]:
+    """The places that scripts named in their answers, in the order of the call."""
+    told = zip(asked, answers, strict=True)
+    return sorted(batch[int(position) - 1] for (_, batch), answer in told for position in answer)
 
 
 def _by_queue(

@@ -10,9 +10,10 @@ import msgspec
 
 from squidmesh.clock import Clock, Instant
 from squidmesh.errors import DataRefused
-from squidmesh.ids import EntryId, Fingerprint, ThreadId
+from squidmesh.ids import AttemptKey, EntryId, Fingerprint, ThreadId
 from squidmesh.journal.rows import AttemptRow, RunRow
 from squidmesh.ports.journal_store import (
+    AgendaPage,
     Answer,
     Append,
     Checkpoint,
@@ -29,7 +30,7 @@ from squidmesh.ports.journal_store import (
 )
 from squidmesh.ports.lease_backend import LeaseChange
 from squidmesh.ports.pages import check_query, check_text
-from squidmesh_sqlite import leases, lists
+from squidmesh_sqlite import agenda, leases, lists
 from squidmesh_sqlite.faults import translated
 from squidmesh_sqlite.pool import Pool
 from squidmesh_sqlite.statements import load
@@ -124,6 +125,50 @@ class SqliteJournal:
         with self._pool.read() as connection:
             return lists.open_attempts(connection, run_id, limit, after)
 
+    def attempts(self, items: Sequence[AttemptKey]) -> list[AttemptRow]:
+        with self._pool.read() as connection:
+            return agenda.of_items(connection, items)
+
+    # --------------------------------------------------------------------------------------------- reconciling
+
+    def agenda_queues(self) -> list[str]:
+        with self._pool.read() as connection:
+            return agenda.queues(connection)
+
+    def agenda(
+        self,
+        queue: str,
+        *,
+        since: Instant | None = None,
+        until: Instant | None = None,
+        after: str | None = None,
+        limit: int = 1000,
+    ) -> AgendaPage:
+        with self._pool.read() as connection:
+            return agenda.of_queue(connection, queue, since, until, after, limit)
+
+    def track_changes(self) -> None:
+        with self._pool.write() as connection:
+            agenda.track(connection)
+
+    def position(self) -> int:
+        with self._pool.read() as connection:
+            return agenda.position(connection)
+
+    def changed(self, queue: str, *, since: int, after: str | None = None, limit: int = 1000) -> AgendaPage:
+        with self._pool.read() as connection:
+            return agenda.changed(connection, queue, since, after, limit)
+
+    def put_token(self, token: str, queues: Sequence[str]) -> None:
+        with self._pool.write() as connection:
+            agenda.put_token(connection, token, queues)
+
+    def has_token(self, token: str, queue: str) -> bool:
+        with self._pool.read() as connection:
+            return agenda.has_token(connection, token, queue)
+
+    # --------------------------------------------------------------------------------------------------- plane
+
     def plane(self) -> Plane | None:
         with self._pool.read() as connection:
             return _plane(connection)
@@ -214,8 +259,9 @@ class _Writes:
         """A new row's arrival number is that of its entry, and its place in it; a row that is there keeps its own."""
         (last_entry,) = connection.execute(_SQL["last_entry"]).fetchone()
         first_entry = last_entry + 1 - len(self._entries)
+        (writer,) = connection.execute(_SQL["next_position"]).fetchone() or (None,)
         rows = [
-            (*msgspec.structs.astuple(row), (first_entry + index) * _ROWS_OF_AN_ENTRY + place)
+            (*msgspec.structs.astuple(row), (first_entry + index) * _ROWS_OF_AN_ENTRY + place, writer)
             for index, place, row in self._put
         ]
         connection.executemany(_SQL["put_attempt"], rows)

@@ -73,8 +73,9 @@ class SqliteLeases:
         """Kept by nobody."""
         return False
 
-    def offer(self, items: Sequence[Item]) -> None:
+    def offer(self, items: Sequence[Item]) -> list[AttemptKey]:
         """Nothing to do: the agenda row is the offer."""
+        return []
 
     # -------------------------------------------------------------------------------------------------- claims
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict, deque
 from collections.abc import Sequence
 
 from squidmesh.clock import Clock, Instant
 from squidmesh.errors import DataRefused
-from squidmesh.ids import Fingerprint, ThreadId
+from squidmesh.ids import AttemptKey, Fingerprint, ThreadId
 from squidmesh.journal.rows import AttemptRow, RunRow
 from squidmesh.memory.door import Door
 from squidmesh.ports.journal_store import (
+    TOKENS_KEPT,
+    AgendaPage,
     Answer,
     Append,
     Checkpoint,
@@ -40,6 +42,10 @@ class MemoryJournal:
         self._runs: dict[str, RunRow] = {}
         self._agenda: dict[str, AttemptRow] = {}
         self._plane: Plane | None = None
+        self._position = 0
+        self._writer: dict[str, int] = {}
+        """By item, the position of its last writer, for what was written since changes are tracked."""
+        self._tokens: defaultdict[str, deque[str]] = defaultdict(lambda: deque(maxlen=TOKENS_KEPT))
 
     def now(self) -> Instant:
         return self._clock.now()
@@ -76,8 +82,12 @@ class MemoryJournal:
             self._runs[append.rows.run.run_id] = append.rows.run
         for item in append.rows.remove:
             self._agenda.pop(item, None)
+            self._writer.pop(item, None)
         for row in append.rows.put:
             self._agenda[row.item] = row
+            if self._position:
+                self._writer[row.item] = self._position
+                self._position += 1
 
     def read(self, reads: Sequence[ThreadRead], *, whole: bool = False) -> list[History]:
         with self._door:
@@ -120,6 +130,66 @@ class MemoryJournal:
         with self._door:
             rows = [row for row in self._agenda.values() if row.item > after and run_id in (None, row.run_id)]
         return sorted(rows, key=lambda row: row.item)[:limit]
+
+    def attempts(self, items: Sequence[AttemptKey]) -> list[AttemptRow]:
+        with self._door:
+            return [self._agenda[item] for item in items if item in self._agenda]
+
+    # --------------------------------------------------------------------------------------------- reconciling
+
+    def agenda_queues(self) -> list[str]:
+        with self._door:
+            return sorted({row.queue for row in self._agenda.values()})
+
+    def agenda(
+        self,
+        queue: str,
+        *,
+        since: Instant | None = None,
+        until: Instant | None = None,
+        after: str | None = None,
+        limit: int = 1000,
+    ) -> AgendaPage:
+        """In order of item."""
+        with self._door:
+            found = [
+                row
+                for row in self._agenda.values()
+                if row.queue == queue
+                and row.item > (after or "")
+                and (since is None or row.visible_at >= since)
+                and (until is None or row.visible_at <= until)
+            ]
+        found.sort(key=lambda row: row.item)
+        return AgendaPage(rows=tuple(found[:limit]), next=found[limit - 1].item if len(found) > limit else None)
+
+    def track_changes(self) -> None:
+        with self._door:
+            self._position = self._position or 1
+
+    def position(self) -> int:
+        with self._door:
+            return self._position
+
+    def changed(self, queue: str, *, since: int, after: str | None = None, limit: int = 1000) -> AgendaPage:
+        begin = max(since, int(after or 0))
+        with self._door:
+            found = sorted(
+                (writer, item)
+                for item, writer in self._writer.items()
+                if writer >= begin and self._agenda[item].queue == queue
+            )
+            rows = tuple(self._agenda[item] for _, item in found[:limit])
+        return AgendaPage(rows=rows, next=str(found[limit][0]) if len(found) > limit else None)
+
+    def put_token(self, token: str, queues: Sequence[str]) -> None:
+        with self._door:
+            for queue in queues:
+                self._tokens[queue].append(token)
+
+    def has_token(self, token: str, queue: str) -> bool:
+        with self._door:
+            return token in self._tokens.get(queue, ())
 
     # --------------------------------------------------------------------------------------------------- plane
 

@@ -121,22 +121,24 @@ class MemoryLeases:
 
     # -------------------------------------------------------------------------------------------------- offers
 
-    def offer(self, items: Sequence[Item]) -> None:
+    def offer(self, items: Sequence[Item]) -> list[AttemptKey]:
         with self._door:
-            for item in items:
-                self._put(item, (item.generation, item.floor), item.recorded)
+            return [item.key for item in items if not self._put(item, (item.generation, item.floor), item.recorded)]
 
-    def _put(self, item: Item, order: _Order, claim: RecordedClaim | None) -> None:
-        """Replaces the item's whole state, unless the backend knows something newer or equal (protocol 3.5.6)."""
+    def _put(self, item: Item, order: _Order, claim: RecordedClaim | None) -> bool:
+        """Replaces the item's whole state, unless the backend knows something newer or equal (protocol 3.5.6). False
+        where the item is gone.
+        """
         known = self._items.get(item.key)
         if known is not None and order <= (known.generation, known.fence):
-            return
+            return True
         if self._buried(item.key, order):
-            return
+            return False
         held = _Held(item, next(self._arrivals), self._clock.now() + micros(item.delay), *order)
         if claim is not None:
             self._hold(held, claim)
         self._items[item.key] = held
+        return True
 
     def _hold(self, held: _Held, claim: RecordedClaim) -> None:
         self._longest = max(self._longest, claim.lease)

@@ -13,7 +13,7 @@ from typing import Protocol
 import msgspec
 
 from squidmesh.clock import Instant
-from squidmesh.ids import EntryId, Fingerprint, ThreadId
+from squidmesh.ids import AttemptKey, EntryId, Fingerprint, ThreadId
 from squidmesh.journal.rows import AttemptRow, RowChanges, RunRow
 from squidmesh.ports.lease_backend import LeaseChange
 
@@ -102,6 +102,13 @@ class Plane(msgspec.Struct, frozen=True, kw_only=True):
     moving: bool = False
 
 
+class AgendaPage(msgspec.Struct, frozen=True, kw_only=True):
+    """``next`` is the cursor of the next page, None on the last one; it means nothing to anybody but its store."""
+
+    rows: tuple[AttemptRow, ...]
+    next: str | None
+
+
 class ThreadRead(msgspec.Struct, frozen=True, kw_only=True):
     """Asks for the entries above ``after``; with ``after=0``, for the newest checkpoint and the entries above that."""
 
@@ -177,6 +184,54 @@ class JournalStore(Protocol):
         """The agenda's attempts in order of item, above ``after``."""
         ...
 
+    def attempts(self, items: Sequence[AttemptKey]) -> list[AttemptRow]:
+        """Those of them that are open, in no order."""
+        ...
+
+    # -- what a reconciler asks (protocol 3.8) ---------------------------------------------------------------------
+
+    def agenda_queues(self) -> list[str]:
+        """The queues with open attempts, in order of name. Costs their number, not that of the attempts."""
+        ...
+
+    def agenda(
+        self,
+        queue: str,
+        *,
+        since: Instant | None = None,
+        until: Instant | None = None,
+        after: str | None = None,
+        limit: int = 1000,
+    ) -> AgendaPage:
+        """The queue's attempts that are visible at or after ``since`` and before or at ``until``. What is there from
+        the first page to the last, and is not written meanwhile, is on one of them.
+        """
+        ...
+
+    def track_changes(self) -> None:
+        """From now on, durably, every row that is written is found by :meth:`changed`. Called again, does nothing."""
+        ...
+
+    def position(self) -> int:
+        """A mark that no change has reached which is not committed yet; 0 where changes are not tracked. It never goes
+        back, except with the journal itself.
+        """
+        ...
+
+    def changed(self, queue: str, *, since: int, after: str | None = None, limit: int = 1000) -> AgendaPage:
+        """The queue's attempts that were written at or after the position ``since`` and are still open, in order of
+        writing. Whoever reads all pages, after :meth:`position` said ``mark``, may begin with ``mark`` the next time.
+        """
+        ...
+
+    def put_token(self, token: str, queues: Sequence[str]) -> None:
+        """Durable. ``TOKENS_KEPT`` of each queue are kept, the newest."""
+        ...
+
+    def has_token(self, token: str, queue: str) -> bool: ...
+
+    # -- the plane (protocol 3.9) ----------------------------------------------------------------------------------
+
     def plane(self) -> Plane | None:
         """None until somebody claims or reconciles for the first time."""
         ...
@@ -186,6 +241,12 @@ class JournalStore(Protocol):
         ...
 
     def close(self) -> None: ...
+
+
+TOKENS_KEPT = 64
+"""So many reconcilers may pass over a queue at once before a cursor that one of them wrote is not known any more, which
+costs a full pass.
+"""
 
 
 class Wakeup(Protocol):

@@ -196,9 +196,10 @@ class LeaseBackend(Protocol):
         """The name of this life of the memory in which that queue stands; queues may lose theirs one by one."""
         ...
 
-    def offer(self, items: Sequence[Item]) -> None:
+    def offer(self, items: Sequence[Item]) -> list[AttemptKey]:
         """Makes items deliverable. An offer above an item's (generation, fence) replaces its state; an equal or lower
-        one changes nothing. At or under a tombstone it is ignored.
+        one changes nothing. At or under a tombstone it is ignored: the answer names those that are gone, in the order
+        of the offer.
         """
         ...
 

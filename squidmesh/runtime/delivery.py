@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from squidmesh.clock import Instant, duration
-from squidmesh.ids import attempt_key
+from squidmesh.errors import RecordedClaim
+from squidmesh.ids import ClaimHash, attempt_key
 from squidmesh.journal.facts import (
     AnyFact,
     AttemptCompleted,
@@ -17,6 +18,7 @@ from squidmesh.journal.facts import (
     AttemptScheduled,
     ClaimReleased,
 )
+from squidmesh.journal.rows import AttemptRow
 from squidmesh.journal.state import RunnableState, RunState
 from squidmesh.ports.lease_backend import Claim, Handover, Item, LeaseBackend, LeaseChange, Release, Settlement
 
@@ -90,4 +92,26 @@ def item(state: RunState, runnable: RunnableState, now: Instant) -> Item:
         generation=runnable.generation,
         floor=runnable.fence,
         delay=duration(max(0, runnable.visible_at - now)),
+    )
+
+
+def item_of_row(row: AttemptRow, now: Instant) -> Item:
+    """The item of an agenda row: held by its recorded claim, if it has one, for that one's lease length (3.8)."""
+    recorded = None
+    if row.owner is not None and row.claim_hash is not None and row.lease is not None:
+        recorded = RecordedClaim(
+            owner=row.owner,
+            claim_hash=ClaimHash(row.claim_hash),
+            generation=row.generation,
+            fence=row.fence,
+            lease=duration(row.lease),
+        )
+    return Item(
+        key=row.item,
+        queue=row.queue,
+        priority=row.priority,
+        generation=row.generation,
+        floor=row.fence,
+        delay=duration(max(0, row.visible_at - now)),
+        recorded=recorded,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -10,7 +11,7 @@ from functools import partial
 from typing import Protocol
 
 from squidmesh.config import MeshConfig
-from squidmesh.errors import InvalidUrl
+from squidmesh.errors import BackendUnavailable, CommitUnknown, InvalidUrl
 from squidmesh.ports.backend import Backend
 from squidmesh.ports.journal_store import JournalStore, Wakeup
 from squidmesh.ports.lease_backend import LeaseBackend
@@ -24,6 +25,7 @@ from squidmesh.runtime.held import Definitions, Runs
 from squidmesh.runtime.intake import Intake
 from squidmesh.runtime.plane import Membership
 from squidmesh.runtime.pump import Pump
+from squidmesh.runtime.reconcile import Reconciler, Reconciling
 from squidmesh.runtime.recorder import Recorder
 from squidmesh.runtime.slots import AsyncLoop, Slots
 from squidmesh.runtime.solitude import Solitude
@@ -53,7 +55,8 @@ class Writer:
 class Engine:
     """Opens the stores when it is made. Thread-safe, except that each pump and writer belongs to one thread.
 
-    ``heartbeat_thread=False`` leaves it to the caller to call ``heartbeats.beat()``, as a virtual clock needs it.
+    ``heartbeat_thread=False`` leaves it to the caller to call ``heartbeats.beat()`` and ``reconciler.look()``, as a
+    virtual clock needs it; ``monotonic`` tells the reconciler when it is time.
     """
 
     def __init__(
@@ -65,6 +68,7 @@ class Engine:
         config: MeshConfig,
         observer: Observer,
         heartbeat_thread: bool = True,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.registry = registry
         self.config = config
@@ -82,10 +86,20 @@ class Engine:
             still_current=partial(still_current, self.store),
         )
         self._heartbeat_thread = heartbeat_thread
+        self.nonce = new_nonce()
+        self.reconciler = Reconciler(
+            self.store,
+            self.leases,
+            self.membership,
+            config,
+            observer,
+            owner=f"reconciler@{self.nonce}",
+            monotonic=monotonic,
+        )
+        self._reconciling = Reconciling(self.reconciler, every=config.reconcile_every, observer=observer)
         self.solitude = Solitude(self.poke)
         self.endings = Endings()
         self.loop = AsyncLoop()
-        self.nonce = new_nonce()
         self.workers: set[Stoppable] = set()
         """Those that run now; each adds and removes itself."""
         self._backends = [journal] if leases is None else [leases, journal]
@@ -141,6 +155,20 @@ class Engine:
         if self._heartbeat_thread:
             self.heartbeats.start()
 
+    def start_reconciling(self, queues: Sequence[str]) -> None:
+        """Begins the reconciler's thread, once, where leases have a memory of their own."""
+        self.reconciler.listen(queues)
+        if self._heartbeat_thread and not self.leases.in_journal:
+            self._reconciling.start()
+
+    def reconcile_now_and_then(self, queues: Sequence[str]) -> None:
+        """For a host that has no worker: a pass in the caller's thread, where the last one is some time ago."""
+        self.reconciler.listen(queues)
+        try:
+            self.reconciler.look(now_and_then=True)
+        except (BackendUnavailable, CommitUnknown) as error:  # as a claim would; what was to be offered waits
+            self.observer.notice("lease_backend_unavailable", error=str(error))
+
     def wakeup(self, queues: Sequence[str]) -> Wakeup:
         """A wake-up of its own for one pump that claims from these queues; ended by :meth:`close`."""
         wakeup = self._backends[0].wakeup(queues)
@@ -168,6 +196,7 @@ class Engine:
         for worker in list(self.workers):
             worker.abort()
             worker.join(_LAST_WAIT)
+        self._reconciling.stop(_LAST_WAIT)
         self.heartbeats.stop()
         self.loop.close()
         with self._lock:

@@ -28,6 +28,7 @@ class Inline:
     def execute_next(self, owner_id: str, queues: tuple[str, ...]) -> HeldRun | None:
         """The run of the one claim that was carried to its end, or None where there was none to have."""
         self._engine.start_heartbeats()
+        self._engine.reconcile_now_and_then(queues)
         pump = self._take(owner_id, queues)
         try:
             touched = self._execute(pump)

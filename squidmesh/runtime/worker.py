@@ -49,6 +49,7 @@ class Worker:
         if self._thread is not None:
             raise UsageError("a worker is started once", code="already_started")
         self._engine.start_heartbeats()
+        self._engine.start_reconciling(self._queues)
         self._wakeup = self._engine.wakeup(self._queues)
         self._engine.workers.add(self)
         self._thread = threading.Thread(target=self._run, name="squidmesh-pump", daemon=True)

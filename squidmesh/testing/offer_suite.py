@@ -323,6 +323,22 @@ class OfferSuite:
         assert plane.leases.missing(asked) == keys("nothing", "elsewhere", "settled", "leased")
         assert plane.leases.missing([]) == []
 
+    def test_an_offer_names_what_is_gone(self, plane: OfferPlane) -> None:
+        """In the order of the offer; what is known already is not gone."""
+        plane.publish(item("settled"), item("held"), item("dropped", queue="mordor"))
+        for granted in claim(plane, "default", "mordor", limit=3).claims:
+            if granted.item != key("held"):
+                plane.settle(Settlement(claim=granted))
+        asked = [
+            item("dropped", queue="mordor"),
+            item("held"),
+            item("settled", floor=1),
+            item("new"),
+            item("settled", floor=2),
+        ]
+        assert plane.leases.offer(asked) == [key("dropped"), key("settled")]
+        assert plane.leases.offer([item("held"), item("new")]) == []
+
     def test_a_cursor_is_set_by_comparison(self, plane: OfferPlane) -> None:
         leases = plane.leases
         first, second = (_cursor(leases, "default", position) for position in (7, 2**53 + 1))

@@ -3,6 +3,7 @@
 import pytest
 
 from squidmesh.memory import backend
+from squidmesh.testing.agenda_suite import AgendaSuite
 from squidmesh.testing.journal_suite import JournalStoreSuite
 from squidmesh.testing.lease_suite import LeaseBackendSuite
 from squidmesh.testing.offer_suite import OfferSuite
@@ -10,6 +11,12 @@ from squidmesh.testing.planes import OfferPlane
 
 
 class TestJournal(JournalStoreSuite):
+    @pytest.fixture
+    def store(self, clock):
+        return backend("memory://", clock=clock).journal()
+
+
+class TestAgenda(AgendaSuite):
     @pytest.fixture
     def store(self, clock):
         return backend("memory://", clock=clock).journal()

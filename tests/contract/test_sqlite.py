@@ -5,6 +5,7 @@ import sqlite3
 import pytest
 from squidmesh_sqlite import SqliteBackend, backend
 
+from squidmesh.testing.agenda_suite import AgendaSuite
 from squidmesh.testing.journal_lease_suite import JournalLeaseSuite
 from squidmesh.testing.journal_suite import JournalStoreSuite
 from squidmesh.testing.lease_suite import LeaseBackendSuite
@@ -19,6 +20,12 @@ def opened(tmp_path, clock):
 
 
 class TestJournal(JournalStoreSuite):
+    @pytest.fixture
+    def store(self, opened):
+        return opened.journal()
+
+
+class TestAgenda(AgendaSuite):
     @pytest.fixture
     def store(self, opened):
         return opened.journal()

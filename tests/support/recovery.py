@@ -89,6 +89,8 @@ def in_batches(mesh: Mesh) -> None:
     slots are inline, so that nothing depends on threads.
     """
     engine = mesh._engine()
+    engine.reconciler.listen(["default"])
+    engine.reconciler.look()
     slots = InlineSlots(engine.loop)
     slots.capacity = 4
     pump = engine.pump(

@@ -293,11 +293,11 @@ local function arrivals(count)
 end
 
 -- Replaces the item's whole state, unless something newer or equal is known (protocol 3.5.6). True if it may be claimed
--- by somebody, now or later.
+-- by somebody, now or later; nil if it is gone.
 local function put(given, at, arrival)
   local known = read(given.key)
   if known and at_or_below(given.generation, given.fence, known.generation, known.fence) then return false end
-  if is_buried(given.key, given.generation, given.fence, at) then return false end
+  if is_buried(given.key, given.generation, given.fence, at) then return nil end
   local item = {
     arrival = arrival(), priority = given.priority, generation = given.generation, fence = given.fence,
     visible_at = int(at + given.delay), group = given.group, limit = given.limit,
@@ -316,13 +316,18 @@ local function put(given, at, arrival)
   return not given.owner
 end
 
+-- Answers the positions of those that are gone.
 local function put_all(items, at)
-  if #items == 0 then return end
+  local gone = {}
+  if #items == 0 then return gone end
   local claimable, arrival = 0, arrivals(#items)
-  for _, given in ipairs(items) do
-    if put(given, at, arrival) then claimable = claimable + 1 end
+  for n, given in ipairs(items) do
+    local may_be_claimed = put(given, at, arrival)
+    if may_be_claimed then claimable = claimable + 1 end
+    if may_be_claimed == nil then gone[#gone + 1] = n end
   end
   hint(claimable)
+  return gone
 end
 
 -- ----------------------------------------------------------------------------------------------- what goes out

@@ -21,14 +21,19 @@ ON CONFLICT (run_id) DO UPDATE SET
 -- name: last_entry
 SELECT last_insert_rowid();
 
+-- name: next_position
+-- No row where nobody reconciles.
+UPDATE changes SET position = position + 1 RETURNING position - 1;
+
 -- name: put_attempt
 INSERT INTO agenda
-    (item, run_id, step, attempt, queue, priority, visible_at, generation, fence, owner, claim_hash, lease, arrival)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    (item, run_id, step, attempt, queue, priority, visible_at, generation, fence, owner, claim_hash, lease, arrival,
+    writer)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (item) DO UPDATE SET
     queue = excluded.queue, priority = excluded.priority, visible_at = excluded.visible_at,
     generation = excluded.generation, fence = excluded.fence,
-    owner = excluded.owner, claim_hash = excluded.claim_hash, lease = excluded.lease;
+    owner = excluded.owner, claim_hash = excluded.claim_hash, lease = excluded.lease, writer = excluded.writer;
 
 -- name: remove_attempt
 DELETE FROM agenda WHERE item = ?;
