@@ -19,6 +19,7 @@ from squidmesh.errors import (
     MissingInput,
     NotFound,
     NotWaiting,
+    PlaneMoved,
     Problem,
     RetryLater,
     SchemaOutOfDate,
@@ -29,6 +30,7 @@ from squidmesh.errors import (
     StoreDamaged,
     UsageError,
     WorkflowError,
+    WrongPlane,
 )
 from squidmesh.reading.explain import Explanation
 from squidmesh.reading.graph import GraphEdge, GraphNode, RunGraph, preview_graph
@@ -36,6 +38,7 @@ from squidmesh.reading.inspect import Run
 from squidmesh.reading.listing import RunList, RunSummary
 from squidmesh.runtime.context import Context
 from squidmesh.runtime.mesh import Mesh
+from squidmesh.runtime.reconcile import Reconciled
 from squidmesh.runtime.worker import Worker
 from squidmesh.workflow.authoring import Workflow, approval, complete, manual, step, value, wait
 from squidmesh.workflow.definition import Definition
@@ -65,7 +68,9 @@ __all__ = [
     "MissingInput",
     "NotFound",
     "NotWaiting",
+    "PlaneMoved",
     "Problem",
+    "Reconciled",
     "RetryLater",
     "RetryPolicy",
     "Run",
@@ -82,6 +87,7 @@ __all__ = [
     "Worker",
     "Workflow",
     "WorkflowError",
+    "WrongPlane",
     "__version__",
     "approval",
     "complete",

@@ -9,6 +9,7 @@ from squidmesh.cli import logs, target
 from squidmesh.cli.demo import demo
 from squidmesh.cli.failures import Commands
 from squidmesh.cli.migrate import migrate
+from squidmesh.cli.reconcile import reconcile
 from squidmesh.cli.runs import runs
 from squidmesh.cli.start import start
 from squidmesh.cli.worker import worker
@@ -29,5 +30,5 @@ def squidmesh(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-for command in (demo, migrate, start, worker, runs):
+for command in (demo, migrate, start, worker, reconcile, runs):
     squidmesh.add_command(command)

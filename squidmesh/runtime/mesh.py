@@ -42,6 +42,8 @@ from squidmesh.runtime.chance import SystemClock
 from squidmesh.runtime.engine import Engine
 from squidmesh.runtime.inline import Inline
 from squidmesh.runtime.looking import Look, look
+from squidmesh.runtime.moving import move
+from squidmesh.runtime.reconcile import Reconciled
 from squidmesh.runtime.watch import LogObserver
 from squidmesh.runtime.worker import DEFAULT_GRACE, Worker, check_grace
 from squidmesh.workflow.authoring import Manual, Workflow
@@ -53,6 +55,7 @@ STATUSES: tuple[str, ...] = get_args(RunStatus)
 _CONCURRENCY = range(1, 1025)
 _PAGE = range(1, 1001)
 _LONGEST_WAIT = timedelta(days=366)
+_OWN_LEASES = "journal"
 
 
 class Mesh:
@@ -85,19 +88,23 @@ class Mesh:
         lease: timedelta | float = timedelta(seconds=60),
         heartbeat: timedelta | float | None = None,
         idle_poll: timedelta | float = timedelta(seconds=5),
+        reconcile_every: timedelta | float = timedelta(seconds=1),
+        sweep: timedelta | float = timedelta(minutes=5),
         clock: Clock | None = None,
         observer: Observer | None = None,
     ) -> Mesh:
         """A mesh over the journal at ``url`` (``sqlite:///errand.db``, ``memory://``). Touches no store yet. A relative
         path is relative to the folder of this call, also for verbs that come later.
 
-        ``leases``: another lease backend than the journal's own. ``lease``: how long a silent worker keeps a claim
-        (50 ms to 1 day); ``heartbeat``: how often a live one extends it (default: a quarter of a lease, at most half);
-        ``idle_poll``: the longest that an idle worker sleeps without looking (1 ms to 1 min). ``clock`` serves embedded
-        stores only. Raises ``WorkflowError`` with the problems of all workflows, ``InvalidUrl``, or ``InvalidInput``.
+        ``leases``: another lease backend than the journal's own, such as ``redis://localhost``. ``lease``: how long a
+        silent worker keeps a claim (50 ms to 1 day); ``heartbeat``: how often a live one extends it (default: a quarter
+        of a lease, at most half); ``idle_poll``: the longest that an idle worker sleeps without looking (1 ms to
+        1 min). A worker with ``leases`` also tells that backend what has changed, each ``reconcile_every`` (10 ms to
+        10 min), and asks it for all that is due, each ``sweep`` (100 ms to 1 day). ``clock`` serves embedded stores
+        only. Raises ``WorkflowError`` with the problems of all workflows, ``InvalidUrl``, or ``InvalidInput``.
         """
         settings: dict[str, Any] = {"queue": queue, "lease": lease, "heartbeat": heartbeat, "idle_poll": idle_poll}
-        config = MeshConfig(**settings)
+        config = MeshConfig(**settings, reconcile_every=reconcile_every, sweep=sweep)  # type: ignore[arg-type]
         registry = Registry(check_list(workflows, field="workflows", of="Workflow classes"))
         time_source = SystemClock() if clock is None else clock
         check_offers(time_source, "now", field="clock")
@@ -124,13 +131,31 @@ class Mesh:
         return cls(name, registry=registry, config=config, open_engine=open_engine)
 
     @staticmethod
-    def migrate(url: str) -> list[str]:
+    def migrate(url: str, *, leases: str | None = None, tell: Callable[[str], None] = lambda said: None) -> list[str]:
         """Brings the store at ``url`` to this version's schema, making it where it is not there. The names of the
         migrations that were applied: none where it was up to date.
+
+        ``leases`` moves the mesh to another lease backend, or back to its ``"journal"``; it is named among what was
+        applied. Nobody claims meanwhile, and whoever still has the old one is refused from then on. Waits for what is
+        claimed, at most for the longest lease of it; ``tell`` hears how far it has come. Where it is interrupted, the
+        same call goes on. Raises ``WrongPlane`` where that backend works for another mesh.
         """
-        backend = open_backend(check_url(url, field="url"), clock=SystemClock())
+        clock = SystemClock()
+        journal_url = check_url(url, field="url")
+        elsewhere = None if leases in (None, _OWN_LEASES) else _resolved(leases, clock, "leases")
+        if elsewhere is not None and _forgets(elsewhere):
+            raise InvalidUrl("a memory ends with its process; allowed is a server, or journal", field="leases")
+        backend = open_backend(journal_url, clock=clock)
         try:
-            return backend.migrate()
+            applied = backend.migrate()
+            if leases is not None:
+                lent = None if elsewhere is None else open_backend(elsewhere, clock=clock, field="leases")
+                engine = Engine(
+                    journal=backend, leases=lent, registry=Registry(()), config=MeshConfig(), observer=LogObserver()
+                )
+                applied += move(engine, tell=tell)
+                engine.close()
+            return applied
         finally:
             backend.close()
 
@@ -351,6 +376,17 @@ class Mesh:
     ) -> Run:
         """As :meth:`approve_run`, the other way: the reject route is taken, or the run fails."""
         return self._decide(run_id, "rejected", actor, comment, metadata, key, step)
+
+    # --------------------------------------------------------------------------------------------------- operating
+
+    def reconcile(self, *, rewound: bool = False) -> Reconciled:
+        """Makes the lease backend hold what the journal says is open, now: what a worker's reconciler does by itself.
+        ``rewound``: the journal was restored from a backup, so everything is offered, whatever was noted before.
+        Nothing to do on the journal's own leases. Raises ``WrongPlane`` or ``BackendUnavailable``.
+        """
+        engine = self._engine()
+        engine.reconciler.listen(self._queues(None))
+        return engine.reconciler.everything(trusting=not rewound)
 
     # ---------------------------------------------------------------------------------------------------- ending
 

@@ -19,7 +19,7 @@ from squidmesh.journal.rows import AttemptRow
 from squidmesh.ports.journal_store import JournalStore, Plane
 from squidmesh.ports.lease_backend import LeaseBackend, Marker
 from squidmesh.runtime import chance
-from squidmesh.runtime.plane import Membership
+from squidmesh.runtime.engine import Engine
 
 _PAGE = 1000
 _LOOK = 0.2
@@ -29,14 +29,15 @@ Progress = Callable[[str], None]
 """Is told, in a sentence, how far it has come."""
 
 
-def move(store: JournalStore, leases: LeaseBackend, membership: Membership, *, tell: Progress) -> bool:
-    """Makes this lease backend the one that delivers the mesh's work; the caller then offers it everything. False, and
-    nothing is changed, where it is that already. Raises ``WrongPlane`` where it works for another mesh.
+def move(engine: Engine, *, tell: Progress) -> list[str]:
+    """Makes the engine's lease backend the one that delivers the mesh's work, and offers it all that is open. What was
+    done, in words: nothing where it is that backend already. Raises ``WrongPlane`` where it works for another mesh.
     """
+    store, leases = engine.store, engine.leases
     plane = store.plane()
     if plane is None or (not plane.moving and _is(plane, leases)):
-        membership.join()
-        return plane is None
+        engine.membership.join()
+        return []
     _require_free(plane, leases)
     closed = structs.replace(plane, kind=leases.kind, name=leases.name, epoch=plane.epoch + 1, moving=True)
     _set(store, plane, closed)
@@ -44,8 +45,10 @@ def move(store: JournalStore, leases: LeaseBackend, membership: Membership, *, t
     _wait_for_claims(store, tell)
     incarnation = _mark(leases, plane.mesh)
     _set(store, closed, structs.replace(closed, epoch=closed.epoch + 1, incarnation=incarnation, moving=False))
-    membership.join()
-    return True
+    done = engine.reconciler.everything()
+    if not leases.in_journal:
+        tell(f"{done.offered} open attempts in {done.queues} queues offered")
+    return [f"leases: {leases.name}"]
 
 
 def _is(plane: Plane, leases: LeaseBackend) -> bool:

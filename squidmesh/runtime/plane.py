@@ -58,7 +58,9 @@ class Membership:
             raise WrongPlane("the plane of this mesh does not come to rest; allowed is one lease backend at a time")
 
     def _found(self) -> None:
-        """The first one: from now on there is a plane."""
+        """The first one: from now on there is a plane. Not where this memory belongs to somebody already."""
+        if not self._leases.in_journal and self._leases.marker() is not None:
+            raise self._of_another_mesh()
         first = Plane(mesh=chance.new_name(), kind=self._leases.kind, name=self._leases.name, epoch=1)
         self._store.set_plane(None, first)
 
@@ -72,13 +74,10 @@ class Membership:
             return True
         marker = self._leases.marker()
         if marker is not None and marker.mesh != plane.mesh:
-            raise WrongPlane(
-                f"{self._leases.name} works for another mesh; allowed is a memory of this mesh's own, such as another"
-                " database number or ?prefix="
-            )
+            raise self._of_another_mesh()
         if marker is not None and marker.incarnation == plane.incarnation:
             return True
-        if plane.name != self._leases.name:
+        if plane.name != self._leases.name and plane.incarnation is not None:
             raise self._elsewhere(plane)
         self._adopt(plane, marker)
         return False
@@ -87,12 +86,18 @@ class Membership:
         """The memory is empty, or an older one has come back: it begins a new life. The row first: whoever loses the
         race there looks again, and who dies in between leaves a marker that fits no row, which is adopted again.
         """
-        adopted = structs.replace(plane, incarnation=chance.new_name())
+        adopted = structs.replace(plane, name=self._leases.name, incarnation=chance.new_name())
         if not self._store.set_plane(plane, adopted):
             return
         self._leases.set_marker(marker, Marker(mesh=plane.mesh, incarnation=adopted.incarnation or ""))
         if plane.incarnation is not None:
             self._observer.notice("lease_backend_adopted", backend=self._leases.name, empty=marker is None)
+
+    def _of_another_mesh(self) -> WrongPlane:
+        return WrongPlane(
+            f"{self._leases.name} works for another mesh; allowed is a memory of this mesh's own, such as another"
+            " database number or ?prefix="
+        )
 
     def _elsewhere(self, plane: Plane) -> WrongPlane:
         here = self._leases.name

@@ -13,7 +13,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import timedelta
 
 from squidmesh.clock import Instant, micros
@@ -46,6 +46,9 @@ class Reconciled:
     gone: int = 0
     dropped: int = 0
     full: int = 0
+
+    def to_json(self) -> dict[str, int]:
+        return asdict(self)
 
     def add(self, other: Reconciled) -> None:
         self.queues += other.queues
@@ -130,13 +133,13 @@ class Reconciler:
                     self._swept_at[queue] = self._monotonic() + self._config.sweep.total_seconds()
             return done
 
-    def everything(self) -> Reconciled:
-        """A full pass over all queues, whoever's turn it is, and whatever the cursors say."""
+    def everything(self, *, trusting: bool = False) -> Reconciled:
+        """A pass over all queues, whoever's turn it is. Full ones, unless ``trusting`` the cursors."""
         if self._leases.in_journal:
             return Reconciled()
         with self._lock:
             self._begin()
-            return self._pass_over(self._queues(), full=True)
+            return self._pass_over(self._queues(), full=not trusting)
 
     # ------------------------------------------------------------------------------------------------ one pass
 

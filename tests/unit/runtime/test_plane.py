@@ -124,6 +124,15 @@ def test_an_older_memory_that_came_back_is_adopted(rig):
     assert rig.leases.inner.marker().incarnation == rig.journal.plane().incarnation != old.incarnation
 
 
+def test_who_found_the_only_memory_taken_may_take_another(rig):
+    """No plane is founded on what belongs to another mesh."""
+    rig.leases.inner.set_marker(None, Marker(mesh="mordor", incarnation="1"))
+    with pytest.raises(WrongPlane):
+        rig.membership.epoch()
+    assert rig.journal.plane() is None
+    assert member(rig, Elsewhere(rig.clock)).epoch() == 1
+
+
 def test_who_dies_between_the_row_and_the_marker_is_made_up_for(rig):
     rig.leases.fail("set_marker", BackendUnavailable("gone"))
     with pytest.raises(BackendUnavailable):

@@ -1,6 +1,7 @@
 """Protocol 3.8: the reconciler makes the backend hold what the agenda says, from whatever state, and cheaply."""
 
 import random
+import threading
 from contextlib import suppress
 from datetime import timedelta
 
@@ -12,7 +13,7 @@ from squidmesh.errors import BackendUnavailable, WrongPlane
 from squidmesh.ids import AttemptKey
 from squidmesh.memory import MemoryLeases
 from squidmesh.ports.lease_backend import Beat, Item, Settlement
-from squidmesh.runtime.reconcile import Reconciler, Reconciling
+from squidmesh.runtime.reconcile import Reconciled, Reconciler, Reconciling
 from tests.unit.runtime.rig import LEASE, Notices, Rig, claim, complete, give_back
 from tests.unit.runtime.test_intake import Worker
 
@@ -199,7 +200,7 @@ def test_a_cursor_ahead_of_the_journal_is_not_trusted(rig):
 
 
 def test_the_token_is_durable_before_the_first_offer_and_the_cursor_comes_last(rig):
-    order = []
+    order: list[str] = []
     for port, methods in ((rig.store, ("put_token", "position")), (rig.leases, ("incarnation", "offer", "set_cursor"))):
         for method in methods:
             _note(port, method, order)
@@ -506,16 +507,17 @@ def test_who_has_another_plane_does_not_reconcile(rig):
     assert rig.held() == {}
 
 
-class Script:
-    """A reconciler that does what it is told, one thing a look."""
+class Script(Reconciler):
+    """Does what it is told, one thing a look."""
 
     def __init__(self, *deeds):
         self.deeds = list(deeds)
 
-    def look(self):
+    def look(self, now_and_then=False):
         deed = self.deeds.pop(0)
         if isinstance(deed, Exception):
             raise deed
+        return Reconciled()
 
 
 def test_trouble_is_told_once_and_its_end_too():
@@ -526,11 +528,15 @@ def test_trouble_is_told_once_and_its_end_too():
     assert notices.events == ["reconciler_waits", "reconciler_goes_on", "reconciler_failed", "reconciler_goes_on"]
 
 
+def alive(name):
+    return any(thread.name == name for thread in threading.enumerate())
+
+
 def test_the_thread_ends_when_it_is_told(rig):
     reconciling = Reconciling(rig.node(), every=timedelta(seconds=100), observer=rig.observer)
     reconciling.start()
     reconciling.start()
     reconciling.stop(timedelta(seconds=5))
-    assert not reconciling._thread.is_alive()
+    assert not alive("squidmesh-reconciler")
     reconciling.start()
-    assert not reconciling._thread.is_alive()
+    assert not alive("squidmesh-reconciler")
