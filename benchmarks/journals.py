@@ -16,6 +16,7 @@ from squidmesh import Mesh, Workflow, complete, manual, step
 from squidmesh.config import MeshConfig
 from squidmesh.runtime.chance import SystemClock
 from squidmesh.runtime.engine import CALLER_PATIENCE, Engine
+from squidmesh.runtime.plane import Membership
 from squidmesh.runtime.pump import Pump
 from squidmesh.runtime.slots import InlineSlots
 from squidmesh.runtime.watch import LogObserver
@@ -212,9 +213,17 @@ class Journal:
         return int(found)
 
 
+def _found_plane(path: Path) -> None:
+    """What the first claim of a journal does: once, so no run is to pay for it."""
+    backend = SqliteBackend(f"sqlite:///{path}", clock=SystemClock())
+    Membership(backend.journal(), backend.leases(), LogObserver()).join()
+    backend.close()
+
+
 @contextmanager
 def open_journal(path: Path, *workflows: type[Workflow], ledger: Ledger | None = None) -> Iterator[Journal]:
     """The journal at ``path``, made if it is not there; its connections are counted where there is a ledger."""
+    _found_plane(path)
     factory = sqlite3.Connection if ledger is None else ledger.factory()
     registry, config = Registry(workflows), MeshConfig()
     engine = Engine(

@@ -32,6 +32,7 @@ from squidmesh.errors import (
     WorkflowError,
     WrongPlane,
 )
+from squidmesh.reading.dead_letters import DeadLetter, DeadLetterList, DeadLettersMoved
 from squidmesh.reading.explain import Explanation
 from squidmesh.reading.graph import GraphEdge, GraphNode, RunGraph, preview_graph
 from squidmesh.reading.inspect import Run
@@ -53,6 +54,9 @@ __all__ = [
     "CommitUnknown",
     "Context",
     "CorruptHistory",
+    "DeadLetter",
+    "DeadLetterList",
+    "DeadLettersMoved",
     "Definition",
     "Explanation",
     "ForeignStore",

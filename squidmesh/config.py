@@ -28,14 +28,16 @@ SHORTEST_PASS, LONGEST_PASS = timedelta(milliseconds=10), timedelta(minutes=10)
 SHORTEST_SWEEP, LONGEST_SWEEP = timedelta(milliseconds=100), timedelta(days=1)
 SHORTEST_HEARTBEAT = timedelta(milliseconds=1)
 SNOOZES = range(1_000_001)
+DELIVERIES = range(1, 1001)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MeshConfig:
     """``lease``: how long a silent worker keeps its claim. ``heartbeat``: how often a live one extends it, at most half
     a lease (default: a quarter of it). ``idle_poll``: the longest that an idle pump sleeps without looking.
-    ``max_snoozes``: how often one attempt may be snoozed. ``reconcile_every``: how often a lease backend of its own is
-    told what has changed; ``sweep``: how often it is asked for everything that is due (I11).
+    ``max_snoozes``: how often one attempt may be snoozed; ``max_deliveries``: after how many lost deliveries it is
+    given up as a dead letter. ``reconcile_every``: how often a lease backend of its own is told what has changed;
+    ``sweep``: how often it is asked for everything that is due (I11).
 
     Durations may be given in seconds; they are kept as ``timedelta``. :class:`InvalidInput` names the first field that
     is wrong.
@@ -46,6 +48,7 @@ class MeshConfig:
     heartbeat: timedelta | None = None
     idle_poll: timedelta = timedelta(seconds=5)
     max_snoozes: int = 1000
+    max_deliveries: int = 5
     reconcile_every: timedelta = timedelta(seconds=1)
     sweep: timedelta = timedelta(minutes=5)
 
@@ -61,6 +64,8 @@ class MeshConfig:
             self._keep("heartbeat", beat)
         poll = check_duration(self.idle_poll, field="idle_poll", least=SHORTEST_IDLE_POLL, most=LONGEST_IDLE_POLL)
         self._keep("idle_poll", poll)
+        most = check_integer(self.max_deliveries, field="max_deliveries", allowed=DELIVERIES)
+        self._keep("max_deliveries", most)
         every = check_duration(self.reconcile_every, field="reconcile_every", least=SHORTEST_PASS, most=LONGEST_PASS)
         self._keep("reconcile_every", every)
         self._keep("sweep", check_duration(self.sweep, field="sweep", least=SHORTEST_SWEEP, most=LONGEST_SWEEP))

@@ -99,6 +99,9 @@ class RedisWakeup:
             except (RedisError, OSError):
                 self._rest(pause)
                 pause = min(2 * pause, _LONGEST)
+            except Exception:
+                if not self._closed:  # a driver whose socket is closed under its hands raises whatever comes
+                    raise
 
     def _wanted(self) -> bool:
         """Waits until somebody sleeps; False at the end."""

@@ -158,7 +158,7 @@ def mark(cursor: Cursor | None) -> Arguments:
 
 
 def claims(told: Sequence[str], queue: str, owner: str, request_id: str, incarnation: str) -> list[Claim]:
-    """From key, generation, fence, lease length and position of each."""
+    """From key, generation, fence, lease length, position and lapsed of each."""
     return [
         Claim(
             item=AttemptKey(key),
@@ -169,8 +169,9 @@ def claims(told: Sequence[str], queue: str, owner: str, request_id: str, incarna
             fence=int(fence),
             lease=duration(int(lease)),
             incarnation=incarnation,
+            lapsed=int(lapsed),
         )
-        for key, generation, fence, lease, position in _rows(told, 5)
+        for key, generation, fence, lease, position, lapsed in _rows(told, 6)
     ]
 
 

@@ -11,7 +11,7 @@ import msgspec
 from squidmesh.clock import Clock, Instant
 from squidmesh.errors import DataRefused
 from squidmesh.ids import AttemptKey, EntryId, Fingerprint, ThreadId
-from squidmesh.journal.rows import AttemptRow, RunRow
+from squidmesh.journal.rows import AttemptRow, DeadLetterRow, RunRow
 from squidmesh.ports.journal_store import (
     AgendaPage,
     Answer,
@@ -19,6 +19,8 @@ from squidmesh.ports.journal_store import (
     Checkpoint,
     Committed,
     Conflict,
+    DeadLetterPage,
+    DeadLetterQuery,
     Entry,
     Group,
     History,
@@ -29,7 +31,7 @@ from squidmesh.ports.journal_store import (
     ThreadRead,
 )
 from squidmesh.ports.lease_backend import LeaseChange
-from squidmesh.ports.pages import check_query, check_text
+from squidmesh.ports.pages import check_dead_letters, check_query, check_text
 from squidmesh_sqlite import agenda, leases, lists
 from squidmesh_sqlite.faults import translated
 from squidmesh_sqlite.pool import Pool
@@ -124,6 +126,19 @@ class SqliteJournal:
     def open_attempts(self, *, run_id: str | None = None, limit: int = 1000, after: str = "") -> list[AttemptRow]:
         with self._pool.read() as connection:
             return lists.open_attempts(connection, run_id, limit, after)
+
+    def dead_letters(self, query: DeadLetterQuery) -> DeadLetterPage:
+        above = check_dead_letters(query)
+        with self._pool.read() as connection:
+            return lists.dead_letters(connection, query, above)
+
+    def dead_letter(self, item: AttemptKey) -> DeadLetterRow | None:
+        with self._pool.read() as connection:
+            return lists.dead_letter(connection, item)
+
+    def count_dead_letters(self) -> int:
+        with self._pool.read() as connection:
+            return lists.count_dead_letters(connection)
 
     def attempts(self, items: Sequence[AttemptKey]) -> list[AttemptRow]:
         with self._pool.read() as connection:
@@ -222,6 +237,8 @@ class _Writes:
         self._ended: list[tuple[str]] = []
         self._put: list[tuple[int, int, AttemptRow]] = []
         """With the number of their entry in this batch, and their place in that entry."""
+        self._bury: list[DeadLetterRow] = []
+        self._unbury: list[tuple[str]] = []
         self._leases: list[LeaseChange] = []
         for group in groups:
             for append in group.appends:
@@ -237,6 +254,8 @@ class _Writes:
         if append.rows.run is not None:
             self._runs.append(append.rows.run)
         self._ended += [(item,) for item in append.rows.remove]
+        self._bury += append.rows.bury
+        self._unbury += [(item,) for item in append.rows.unbury]
         self._put += [(len(self._entries) - 1, place, row) for place, row in enumerate(append.rows.put)]
 
     def apply(self, connection: sqlite3.Connection, clock: Clock) -> None:
@@ -246,6 +265,10 @@ class _Writes:
         many(_SQL["append"], self._entries)
         if self._put:  # right after the entries: it asks for the number of the last one
             self._put_attempts(connection)
+        if self._unbury:
+            many(_SQL["unbury"], self._unbury)
+        if self._bury:
+            many(_SQL["bury"], [msgspec.structs.astuple(row) for row in self._bury])
         if self._checkpoints:
             many(_SQL["save_checkpoint"], self._checkpoints)
         if self._definitions:

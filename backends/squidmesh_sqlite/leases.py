@@ -260,7 +260,7 @@ class _Look:
         heads: list[_Free] = []
         for priority in self.priorities(queue):
             heads += self.connection.execute(_SQL["head"], {**at, "priority": priority, "limit": 1})
-        oldest = min((visible_at for *_, visible_at in heads), default=None)
+        oldest = min((visible_at for *_, visible_at, _ in heads), default=None)
         return QueueStats(
             queue=queue,
             ready=visible - kept,
@@ -270,8 +270,8 @@ class _Look:
         )
 
 
-_Free = tuple[AttemptKey, str, int, int, int]
-"""Item, queue, generation, the greatest fence so far, visible_at."""
+_Free = tuple[AttemptKey, str, int, int, int, int]
+"""Item, queue, generation, the greatest fence so far, visible_at, leases that lapsed in a row."""
 
 
 def _in_turns(waiting: list[Iterator[_Free]], limit: int) -> Iterator[_Free]:
@@ -300,18 +300,20 @@ class _Request:
     def grant(self, look: _Look, free: list[_Free]) -> tuple[Claim, ...]:
         length = micros(self._lease)
         rows, claims = [], []
-        for position, (item, queue, generation, granted, _) in enumerate(free):
+        for position, (item, queue, generation, granted, _, lapsed) in enumerate(free):
             fence = granted + 1
-            claim = self._claim(item, queue, generation, fence, position, length)
+            claim = self._claim(item, queue, generation, fence, position, length, lapsed)
             claims.append(claim)
             # fmt: off
             rows.append((item, queue, generation, fence, fence, self._owner, claim.hash, self._hash, position,
-                         length, look.now + length))
+                         length, look.now + length, lapsed))
             # fmt: on
         look.connection.executemany(_SQL["grant"], rows)
         return tuple(claims)
 
-    def _claim(self, item: str, queue: str, generation: int, fence: int, position: int, lease: int) -> Claim:
+    def _claim(
+        self, item: str, queue: str, generation: int, fence: int, position: int, lease: int, lapsed: int
+    ) -> Claim:
         return Claim(
             item=AttemptKey(item),
             queue=queue,
@@ -321,6 +323,7 @@ class _Request:
             fence=fence,
             lease=duration(lease),
             incarnation=self._incarnation,
+            lapsed=lapsed,
         )
 
 

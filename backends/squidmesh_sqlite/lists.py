@@ -5,15 +5,18 @@ from __future__ import annotations
 import sqlite3
 from typing import Any
 
+import msgspec
+
 from squidmesh.clock import Instant
-from squidmesh.journal.rows import AttemptRow, RunRow
-from squidmesh.ports.journal_store import RunPage, RunQuery
-from squidmesh.ports.pages import Place, page
+from squidmesh.journal.rows import AttemptRow, DeadLetterRow, RunRow
+from squidmesh.ports.journal_store import DeadLetterPage, DeadLetterQuery, RunPage, RunQuery
+from squidmesh.ports.pages import Place, dead_page, page
 from squidmesh_sqlite.statements import load
 
 _SQL = load("lists")
 _RUN = RunRow.__struct_fields__
 _ATTEMPT = AttemptRow.__struct_fields__
+_DEAD = DeadLetterRow.__struct_fields__
 """The columns of the statements stand in the order of these fields."""
 _LAST_CHARACTER = chr(0x10FFFF)
 
@@ -63,6 +66,25 @@ def open_attempts(connection: sqlite3.Connection, run_id: str | None, limit: int
     first = "" if run_id is None else f"{run_id}/"
     asked = {"after": max(after, first), "below": first + _LAST_CHARACTER, "limit": limit}
     return [_attempt(row) for row in connection.execute(_SQL["open_attempts"], asked)]
+
+
+def dead_letters(connection: sqlite3.Connection, query: DeadLetterQuery, above: Place) -> DeadLetterPage:
+    asked = msgspec.structs.asdict(query) | {"died_at": above[0], "item": above[1], "limit": query.limit + 1}
+    return dead_page(query, [_dead_letter(row) for row in connection.execute(_SQL["dead_letters"], asked)])
+
+
+def dead_letter(connection: sqlite3.Connection, item: str) -> DeadLetterRow | None:
+    row = connection.execute(_SQL["dead_letter"], (item,)).fetchone()
+    return None if row is None else _dead_letter(row)
+
+
+def count_dead_letters(connection: sqlite3.Connection) -> int:
+    (found,) = connection.execute(_SQL["count_dead_letters"]).fetchone()
+    return int(found)
+
+
+def _dead_letter(row: tuple[Any, ...]) -> DeadLetterRow:
+    return DeadLetterRow(**dict(zip(_DEAD, row, strict=True)))
 
 
 def _run(row: tuple[Any, ...]) -> RunRow:

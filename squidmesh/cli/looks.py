@@ -11,6 +11,7 @@ _SIGNS = {
     "waiting": ("◔", "blue"),
     "paused": ("‖", "bold magenta"),
     "failed": ("✗", "bold red"),
+    "dead": ("☠", "bold red"),
     "pending": ("○", ""),
     "blocked": ("⊘", "dim"),
     "skipped": ("·", "dim"),

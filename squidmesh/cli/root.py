@@ -6,6 +6,7 @@ import click
 
 from squidmesh import __version__
 from squidmesh.cli import logs, target
+from squidmesh.cli.dead_letters import dead_letters
 from squidmesh.cli.demo import demo
 from squidmesh.cli.failures import Commands
 from squidmesh.cli.migrate import migrate
@@ -30,5 +31,5 @@ def squidmesh(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-for command in (demo, migrate, start, worker, reconcile, runs):
+for command in (demo, migrate, start, worker, reconcile, runs, dead_letters):
     squidmesh.add_command(command)

@@ -118,6 +118,62 @@ class AttemptFailed(Fact, frozen=True, kw_only=True):
     final: bool
 
 
+# -------------------------------------------------------------------------------------------------- dead letters
+
+
+class DeliveryLost(Fact, frozen=True, kw_only=True):
+    """The recorded claim ended without a word from its step, and its live worker knows why: the child process that ran
+    it died. The attempt is visible again from ``visible_at`` on.
+    """
+
+    step: str
+    attempt: int
+    fence: int
+    visible_at: int
+    cause: str
+
+
+class AttemptDeadLettered(Fact, frozen=True, kw_only=True):
+    """Given up after ``lost`` lost deliveries of this generation, in place of a claim: under the fence of a grant.
+    ``lapsed``: how many grants in a row the lease backend saw end without a word, recorded or not. ``cause``:
+    ``lost_deliveries`` or ``lost_before_recording``; ``detail``: what is known of the last loss. ``owner``: the last
+    one to hold it.
+    """
+
+    step: str
+    attempt: int
+    generation: int
+    fence: int
+    lost: int
+    lapsed: int
+    cause: Literal["lost_deliveries", "lost_before_recording"]
+    detail: str | None = None
+    owner: str | None = None
+
+
+class DeadLetterReplayed(Fact, frozen=True, kw_only=True):
+    """Back to work, as generation ``generation`` of the same attempt (I16)."""
+
+    step: str
+    attempt: int
+    generation: int
+    visible_at: int
+    actor: str
+    comment: str
+    key: str | None = None
+
+
+class DeadLetterDiscarded(Fact, frozen=True, kw_only=True):
+    """The attempt has failed for good: its error route is taken, or the run fails."""
+
+    step: str
+    attempt: int
+    error: StepError
+    actor: str
+    reason: str
+    key: str | None = None
+
+
 # ------------------------------------------------------------------------------------------------------ the gates
 
 
@@ -147,6 +203,10 @@ AnyFact = (
     | ClaimReleased
     | AttemptCompleted
     | AttemptFailed
+    | DeliveryLost
+    | AttemptDeadLettered
+    | DeadLetterReplayed
+    | DeadLetterDiscarded
     | ApprovalRequested
     | ApprovalDecided
 )

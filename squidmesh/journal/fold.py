@@ -13,6 +13,7 @@ from squidmesh.journal import facts
 from squidmesh.journal.facts import AnyFact
 from squidmesh.journal.state import (
     ClaimState,
+    Death,
     GateState,
     RouteState,
     RunnableState,
@@ -57,6 +58,18 @@ def evolve(state: RunState, fact: AnyFact) -> RunState:
             state.outputs.update(fact.output)
         case facts.AttemptFailed():
             _close(state, fact).error = fact.error
+        case facts.DeliveryLost():
+            runnable = _step_attempt(state, fact)
+            runnable.claim = None
+            runnable.visible_at = fact.visible_at
+            runnable.lost += 1
+            runnable.loss = fact.cause
+        case facts.AttemptDeadLettered():
+            _dead_letter(state, fact)
+        case facts.DeadLetterReplayed():
+            _replay(state, fact)
+        case facts.DeadLetterDiscarded():
+            _leave_dead(state, fact).error = fact.error
         case facts.RouteTaken():
             state.routes.append(
                 RouteState(source=fact.source, on=fact.on, target=fact.target, edge=fact.edge, recovery=fact.recovery)
@@ -131,10 +144,50 @@ def _claim(state: RunState, fact: facts.AttemptClaimed) -> None:
     runnable.status = status
     runnable.generation, runnable.fence = fact.generation, fact.fence
     runnable.claim = ClaimState(owner=fact.owner, claim_hash=fact.claim_hash, lease=fact.lease, at=fact.at)
+    runnable.last_owner = fact.owner
+
+
+def _dead_letter(state: RunState, fact: facts.AttemptDeadLettered) -> None:
+    runnable = state.runnables.get(fact.step)
+    if runnable is None or runnable.attempt != fact.attempt:
+        raise IllegalFact(f"{type(fact).__name__} for {fact.step}#{fact.attempt}, which is not there")
+    if (fact.generation, fact.fence) <= (runnable.generation, runnable.fence):
+        raise IllegalFact(f"fence {fact.fence} of {fact.step} after fence {runnable.fence}")  # I3
+    runnable.status = _check(ATTEMPT, runnable.status, fact)
+    runnable.generation, runnable.fence = fact.generation, fact.fence
+    runnable.claim = None
+    runnable.lost = fact.lost
+    runnable.death = Death(at=fact.at, cause=fact.cause, lapsed=fact.lapsed, detail=fact.detail, owner=fact.owner)
+    state.open_steps.remove(fact.step)
+    state.dead_steps.append(fact.step)
+
+
+def _replay(state: RunState, fact: facts.DeadLetterReplayed) -> None:
+    runnable = _leave_dead(state, fact)
+    if fact.generation != runnable.generation + 1:
+        raise IllegalFact(f"generation {fact.generation} of {fact.step} after generation {runnable.generation}")
+    runnable.generation = fact.generation
+    runnable.visible_at = fact.visible_at
+    runnable.lost = 0
+    runnable.loss = None
+    state.open_steps.append(fact.step)
+
+
+def _leave_dead(state: RunState, fact: facts.DeadLetterReplayed | facts.DeadLetterDiscarded) -> RunnableState:
+    runnable = state.runnables.get(fact.step)
+    if runnable is None or runnable.attempt != fact.attempt:
+        raise IllegalFact(f"{type(fact).__name__} for {fact.step}#{fact.attempt}, which is not there")
+    runnable.status = _check(ATTEMPT, runnable.status, fact)
+    runnable.death = None
+    state.dead_steps.remove(fact.step)
+    if fact.key is not None:
+        deed = "replayed" if isinstance(fact, facts.DeadLetterReplayed) else "discarded"
+        state.keys[fact.key] = f"{deed} {fact.step}"
+    return runnable
 
 
 def _step_attempt(
-    state: RunState, fact: facts.ClaimReleased | facts.AttemptCompleted | facts.AttemptFailed
+    state: RunState, fact: facts.ClaimReleased | facts.AttemptCompleted | facts.AttemptFailed | facts.DeliveryLost
 ) -> RunnableState:
     runnable = state.runnables.get(fact.step)
     if runnable is None or runnable.attempt != fact.attempt or runnable.fence != fact.fence:

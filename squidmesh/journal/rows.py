@@ -48,9 +48,34 @@ class AttemptRow(msgspec.Struct, frozen=True, kw_only=True):
     lease: int | None = None
 
 
+class DeadLetterRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One attempt that waits for an operator. ``lost``: deliveries of this generation; ``lapsed``: grants in a row that
+    the lease backend saw end without a word. ``detail`` tells of the last loss, where a worker could.
+    """
+
+    item: AttemptKey
+    run_id: RunId
+    workflow: str
+    step: str
+    attempt: int
+    queue: str
+    generation: int
+    fence: int
+    cause: str
+    lost: int
+    lapsed: int
+    detail: str | None
+    owner: str | None
+    died_at: int
+
+
 class RowChanges(msgspec.Struct, frozen=True, kw_only=True):
-    """What one entry changes: the run row if it differs, attempts to put (insert or replace), attempts to remove."""
+    """What one entry changes: the run row if it differs, attempts to put (insert or replace), attempts to remove; and
+    of dead letters the same.
+    """
 
     run: RunRow | None = None
     put: tuple[AttemptRow, ...] = ()
     remove: tuple[AttemptKey, ...] = ()
+    bury: tuple[DeadLetterRow, ...] = ()
+    unbury: tuple[AttemptKey, ...] = ()

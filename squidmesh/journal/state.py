@@ -14,7 +14,7 @@ import msgspec
 from squidmesh.clock import Instant
 from squidmesh.journal.facts import StepError
 
-AttemptStatus = Literal["scheduled", "claimed", "completed", "failed"]
+AttemptStatus = Literal["scheduled", "claimed", "completed", "failed", "dead"]
 RunPhase = Literal["open", "completed", "failed"]
 RunStatus = Literal["running", "retrying", "paused", "waiting", "completed", "failed"]
 OPEN_ATTEMPT: frozenset[str] = frozenset({"scheduled", "claimed"})
@@ -30,10 +30,21 @@ class ClaimState(msgspec.Struct, frozen=True, kw_only=True):
     at: int
 
 
+class Death(msgspec.Struct, frozen=True, kw_only=True):
+    """Why an attempt is a dead letter. ``cause`` is a stable word; ``owner`` the last one to hold it."""
+
+    at: int
+    cause: str
+    lapsed: int
+    detail: str | None = None
+    owner: str | None = None
+
+
 class RunnableState(msgspec.Struct, kw_only=True):
     """One step of the run, at its newest attempt. ``generation`` and ``fence`` are the last recorded ones, over all
-    attempts. ``lost`` counts recorded claims of this attempt that ended without a word and were superseded;
-    ``snoozes`` counts those that were given back by the step.
+    attempts. ``lost`` counts recorded claims of this attempt and generation that ended without a word: superseded, or
+    reported lost (``loss``: the last such report). ``snoozes`` counts those that were given back by the step.
+    ``death`` is set while the attempt is a dead letter.
     """
 
     step: str
@@ -49,6 +60,9 @@ class RunnableState(msgspec.Struct, kw_only=True):
     lost: int = 0
     snoozes: int = 0
     error: StepError | None = None
+    loss: str | None = None
+    last_owner: str | None = None
+    death: Death | None = None
 
 
 class GateState(msgspec.Struct, kw_only=True):
@@ -70,9 +84,9 @@ class RouteState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RunState(msgspec.Struct, kw_only=True):
-    """``open_steps``: steps with an open attempt, ``open_gates``: approvals that wait, so that nothing on the hot path
-    walks over all steps. ``outputs``: what the accepted steps gave, key by key. ``keys``: the
-    idempotency keys of commands, each with its ``decision step``.
+    """``open_steps``: steps with an open attempt, ``open_gates``: approvals that wait, ``dead_steps``: steps whose
+    attempt is a dead letter, so that nothing on the hot path walks over all steps. ``outputs``: what the accepted steps
+    gave, key by key. ``keys``: the idempotency keys of commands, each with its ``decision step``.
     """
 
     run_id: str
@@ -99,6 +113,7 @@ class RunState(msgspec.Struct, kw_only=True):
     routes: list[RouteState] = msgspec.field(default_factory=list)
     open_steps: list[str] = msgspec.field(default_factory=list)
     open_gates: list[str] = msgspec.field(default_factory=list)
+    dead_steps: list[str] = msgspec.field(default_factory=list)
     keys: dict[str, str] = msgspec.field(default_factory=dict)
 
     @property
@@ -108,6 +123,9 @@ class RunState(msgspec.Struct, kw_only=True):
     def context(self) -> ChainMap[str, Any]:
         """What steps bind from and conditions look at: the payload, and the outputs so far."""
         return ChainMap(self.outputs, self.payload)
+
+    def dead_letters(self) -> list[RunnableState]:
+        return [self.runnables[step] for step in self.dead_steps]
 
     def open_attempts(self) -> list[RunnableState]:
         return [self.runnables[step] for step in self.open_steps]
@@ -128,8 +146,8 @@ class RunState(msgspec.Struct, kw_only=True):
         return min((a.visible_at for a in self.open_attempts()), default=None)
 
     def standing_at(self) -> str | None:
-        """The step that the run stands at, for lists: an open attempt, else an open gate, else where it failed."""
-        for steps in (self.open_steps, self.open_gates):
+        """The step that the run stands at, for lists: an open attempt or gate, a dead letter, or where it failed."""
+        for steps in (self.open_steps, self.open_gates, self.dead_steps):
             if steps:
                 return steps[0]
         return self.failure_step

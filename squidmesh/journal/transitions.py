@@ -21,6 +21,10 @@ RUN: Mapping[tuple[RunPhase | None, type[facts.Fact]], RunPhase] = {
     ("open", facts.ClaimReleased): "open",
     ("open", facts.AttemptCompleted): "open",
     ("open", facts.AttemptFailed): "open",
+    ("open", facts.DeliveryLost): "open",
+    ("open", facts.AttemptDeadLettered): "open",
+    ("open", facts.DeadLetterReplayed): "open",
+    ("open", facts.DeadLetterDiscarded): "open",
     ("open", facts.ApprovalRequested): "open",
     ("open", facts.ApprovalDecided): "open",
     ("open", facts.RunCompleted): "completed",
@@ -35,6 +39,11 @@ ATTEMPT: Mapping[tuple[AttemptStatus | None, type[facts.Fact]], AttemptStatus] =
     ("claimed", facts.ClaimReleased): "scheduled",
     ("claimed", facts.AttemptCompleted): "completed",
     ("claimed", facts.AttemptFailed): "failed",
+    ("claimed", facts.DeliveryLost): "scheduled",
+    ("scheduled", facts.AttemptDeadLettered): "dead",
+    ("claimed", facts.AttemptDeadLettered): "dead",  # in place of a takeover
+    ("dead", facts.DeadLetterReplayed): "scheduled",
+    ("dead", facts.DeadLetterDiscarded): "failed",
 }
 """I5: one accepted result an attempt. A retry is a new attempt, and starts at None again."""
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from squidmesh.clock import Clock, Instant
 from squidmesh.errors import DataRefused
 from squidmesh.ids import AttemptKey, Fingerprint, ThreadId
-from squidmesh.journal.rows import AttemptRow, RunRow
+from squidmesh.journal.rows import AttemptRow, DeadLetterRow, RunRow
 from squidmesh.memory.door import Door
 from squidmesh.ports.journal_store import (
     TOKENS_KEPT,
@@ -18,6 +18,8 @@ from squidmesh.ports.journal_store import (
     Checkpoint,
     Committed,
     Conflict,
+    DeadLetterPage,
+    DeadLetterQuery,
     Entry,
     Group,
     History,
@@ -27,7 +29,7 @@ from squidmesh.ports.journal_store import (
     RunQuery,
     ThreadRead,
 )
-from squidmesh.ports.pages import check_query, check_text, page, place
+from squidmesh.ports.pages import check_dead_letters, check_query, check_text, dead_page, dead_place, page, place
 
 
 class MemoryJournal:
@@ -41,6 +43,7 @@ class MemoryJournal:
         self._definitions: dict[str, bytes] = {}
         self._runs: dict[str, RunRow] = {}
         self._agenda: dict[str, AttemptRow] = {}
+        self._dead_letters: dict[str, DeadLetterRow] = {}
         self._plane: Plane | None = None
         self._position = 0
         self._writer: dict[str, int] = {}
@@ -83,6 +86,10 @@ class MemoryJournal:
         for item in append.rows.remove:
             self._agenda.pop(item, None)
             self._writer.pop(item, None)
+        for item in append.rows.unbury:
+            self._dead_letters.pop(item, None)
+        for letter in append.rows.bury:
+            self._dead_letters[letter.item] = letter
         for row in append.rows.put:
             self._agenda[row.item] = row
             if self._position:
@@ -130,6 +137,20 @@ class MemoryJournal:
         with self._door:
             rows = [row for row in self._agenda.values() if row.item > after and run_id in (None, row.run_id)]
         return sorted(rows, key=lambda row: row.item)[:limit]
+
+    def dead_letters(self, query: DeadLetterQuery) -> DeadLetterPage:
+        above = check_dead_letters(query)
+        with self._door:
+            found = [row for row in self._dead_letters.values() if dead_place(row) > above and _asked_for(row, query)]
+        return dead_page(query, sorted(found, key=dead_place))
+
+    def dead_letter(self, item: AttemptKey) -> DeadLetterRow | None:
+        with self._door:
+            return self._dead_letters.get(item)
+
+    def count_dead_letters(self) -> int:
+        with self._door:
+            return len(self._dead_letters)
 
     def attempts(self, items: Sequence[AttemptKey]) -> list[AttemptRow]:
         with self._door:
@@ -220,4 +241,15 @@ def _matches(row: RunRow, query: RunQuery, now: int) -> bool:
         and query.queue in (None, row.queue)
         and query.status in (None, _status(row, now))
         and (not query.text or row.run_id.startswith(query.text) or (row.key or "").startswith(query.text))
+    )
+
+
+def _asked_for(row: DeadLetterRow, query: DeadLetterQuery) -> bool:
+    return (
+        query.run_id in (None, row.run_id)
+        and query.workflow in (None, row.workflow)
+        and query.step in (None, row.step)
+        and query.queue in (None, row.queue)
+        and query.cause in (None, row.cause)
+        and (query.until is None or row.died_at <= query.until)
     )

@@ -62,6 +62,8 @@ class _Held:
     generation: int
     fence: int
     lease: _Lease | None = None
+    lapsed: int = 0
+    """Leases in a row that ended without a word."""
 
     def leased(self, now: int) -> bool:
         return self.lease is not None and self.lease.expires_at > now
@@ -174,6 +176,7 @@ class MemoryLeases:
             open_queues = [queue for queue in queues if queue not in self._paused]
             for position, held in enumerate(self._choose(open_queues, limit, item, skip, now)):
                 held.fence += 1
+                held.lapsed = held.lapsed + 1 if held.lease is not None else 0
                 hashed = claim_hash(f"{request_id}:{position}")
                 held.lease = _Lease(owner, hashed, held.fence, lease, now + micros(lease), request, position)
                 claims.append(_claim(held, request_id, self._incarnation))
@@ -315,6 +318,7 @@ class MemoryLeases:
                 if held is None:
                     continue
                 held.fence = max(held.fence, release.floor)
+                held.lapsed = 0
                 if release.as_claim is not None:
                     self._hold(held, release.as_claim)
                 else:
@@ -416,6 +420,7 @@ def _claim(held: _Held, request_id: str, incarnation: str) -> Claim:
         fence=held.lease.fence,
         lease=held.lease.length,
         incarnation=incarnation,
+        lapsed=held.lapsed,
     )
 
 

@@ -10,6 +10,7 @@ from squidmesh.journal.facts import AnyFact, AttemptClaimed, AttemptCompleted, C
 from squidmesh.journal.state import OPEN_ATTEMPT, RunnableState, RunState
 from squidmesh.planning import outcome
 from squidmesh.planning.commands import RecordClaim, RecordFailure, RecordRelease
+from squidmesh.planning.dead_letters import given_up
 from squidmesh.planning.fences import require_current
 from squidmesh.planning.readiness import follow
 from squidmesh.workflow.definition import Definition, WaitStep
@@ -29,6 +30,9 @@ def record(definition: Definition, state: RunState, command: RecordClaim) -> lis
     early = runnable.visible_at - command.now
     if early > 0:
         raise ClaimRefused("not visible yet", floor=runnable.fence, delay=timedelta(microseconds=early))  # I7
+    waits = isinstance(definition.step(command.step), WaitStep)
+    if not waits and (dead := given_up(runnable, command)) is not None:
+        return [dead]
     claimed = AttemptClaimed(
         at=command.now,
         step=command.step,
@@ -39,7 +43,7 @@ def record(definition: Definition, state: RunState, command: RecordClaim) -> lis
         claim_hash=command.claim_hash,
         lease=micros(command.lease),
     )
-    if not isinstance(definition.step(command.step), WaitStep):
+    if not waits:
         return [claimed]
     passed = AttemptCompleted(
         at=command.now, step=command.step, attempt=command.attempt, fence=command.fence, output={}

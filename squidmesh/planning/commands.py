@@ -38,11 +38,15 @@ class _OfAttempt(Command, frozen=True, kw_only=True):
 
 
 class RecordClaim(_OfAttempt, frozen=True, kw_only=True):
-    """A grant of the lease backend, to be recorded (protocol 3.5.2)."""
+    """A grant of the lease backend, to be recorded (protocol 3.5.2), or to become a dead letter (3.5.5). ``lapsed``:
+    how many grants before it the backend saw end without a word, in a row.
+    """
 
     generation: int
     owner: str
     lease: timedelta
+    max_deliveries: int
+    lapsed: int = 0
 
 
 class NextClaim(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,6 +86,30 @@ class RecordRelease(_OfAttempt, frozen=True, kw_only=True):
     max_snoozes: int | None = None
 
 
+class RecordLoss(_OfAttempt, frozen=True, kw_only=True):
+    """The step's own process died, and its worker lives (protocol 3.5.5). Visible again after ``delay``."""
+
+    cause: str
+    delay: timedelta
+
+
+class _OnDeadLetter(Command, frozen=True, kw_only=True):
+    """``key``: the same key again is the same command, and changes nothing."""
+
+    step: str
+    attempt: int
+    actor: str
+    key: str | None = None
+
+
+class ReplayDeadLetter(_OnDeadLetter, frozen=True, kw_only=True):
+    comment: str = ""
+
+
+class DiscardDeadLetter(_OnDeadLetter, frozen=True, kw_only=True):
+    reason: str = ""
+
+
 class DecideApproval(Command, frozen=True, kw_only=True):
     """An operator's word on a gate. ``step`` may be None where one gate is open. ``key``: the same key again is the
     same command, and changes nothing.
@@ -95,5 +123,14 @@ class DecideApproval(Command, frozen=True, kw_only=True):
     key: str | None = None
 
 
-AnyCommand = RecordClaim | RecordCompletion | RecordFailure | RecordRelease | DecideApproval
+AnyCommand = (
+    RecordClaim
+    | RecordCompletion
+    | RecordFailure
+    | RecordRelease
+    | RecordLoss
+    | DecideApproval
+    | ReplayDeadLetter
+    | DiscardDeadLetter
+)
 """Every command to a run that has started."""

@@ -11,14 +11,17 @@ from typing import assert_never
 from squidmesh.clock import micros
 from squidmesh.journal.facts import AnyFact, RunStarted
 from squidmesh.journal.state import RunState
-from squidmesh.planning import claims, control, outcome
+from squidmesh.planning import claims, control, dead_letters, outcome
 from squidmesh.planning.commands import (
     AnyCommand,
     DecideApproval,
+    DiscardDeadLetter,
     RecordClaim,
     RecordCompletion,
     RecordFailure,
+    RecordLoss,
     RecordRelease,
+    ReplayDeadLetter,
     StartRun,
 )
 from squidmesh.planning.readiness import enter
@@ -66,6 +69,12 @@ def decide(definition: Definition, state: RunState, command: AnyCommand) -> list
             return outcome.complete(definition, state, command)
         case RecordFailure():
             return outcome.fail(definition, state, command)
+        case RecordLoss():
+            return dead_letters.lose(state, command)
+        case ReplayDeadLetter():
+            return dead_letters.replay(state, command)
+        case DiscardDeadLetter():
+            return dead_letters.discard(definition, state, command)
         case DecideApproval():
             return control.decide_approval(definition, state, command)
         case _:

@@ -14,15 +14,20 @@ from squidmesh.journal.facts import (
     AnyFact,
     AttemptClaimed,
     AttemptCompleted,
+    AttemptDeadLettered,
     AttemptFailed,
     AttemptScheduled,
     ClaimReleased,
+    DeadLetterDiscarded,
+    DeadLetterReplayed,
+    DeliveryLost,
 )
-from squidmesh.journal.rows import AttemptRow, RowChanges, RunRow
+from squidmesh.journal.rows import AttemptRow, DeadLetterRow, RowChanges, RunRow
 from squidmesh.journal.state import OPEN_ATTEMPT, RunnableState, RunState
 
-_CLOSES = (AttemptCompleted, AttemptFailed)
-_TOUCHES = (AttemptScheduled, AttemptClaimed, ClaimReleased)
+_CLOSES = (AttemptCompleted, AttemptFailed, AttemptDeadLettered)
+_TOUCHES = (AttemptScheduled, AttemptClaimed, ClaimReleased, DeliveryLost, DeadLetterReplayed)
+_BURIES = (AttemptDeadLettered, DeadLetterReplayed, DeadLetterDiscarded)
 
 
 def run_row(state: RunState) -> RunRow:
@@ -49,7 +54,10 @@ def changes(before: RunRow | None, facts: Iterable[AnyFact], after: RunState) ->
     row = run_row(after)
     opened: dict[str, None] = {}
     closed: list[tuple[str, int]] = []
+    buried: dict[tuple[str, int], None] = {}
     for fact in facts:
+        if isinstance(fact, _BURIES):
+            buried[fact.step, fact.attempt] = None
         if isinstance(fact, _CLOSES):
             closed.append((fact.step, fact.attempt))
         elif isinstance(fact, _TOUCHES):
@@ -60,12 +68,39 @@ def changes(before: RunRow | None, facts: Iterable[AnyFact], after: RunState) ->
             attempt_row(after, after.runnables[step]) for step in opened if after.runnables[step].status in OPEN_ATTEMPT
         ),
         remove=tuple(attempt_key(after.run_id, step, attempt) for step, attempt in closed),
+        bury=tuple(dead_letter_row(after, after.runnables[step]) for step, _ in buried if step in after.dead_steps),
+        unbury=tuple(attempt_key(after.run_id, *key) for key in buried if key[0] not in after.dead_steps),
     )
 
 
 def rebuild(state: RunState) -> RowChanges:
     """Every row of the run, as if there were none."""
-    return RowChanges(run=run_row(state), put=tuple(attempt_row(state, runnable) for runnable in state.open_attempts()))
+    return RowChanges(
+        run=run_row(state),
+        put=tuple(attempt_row(state, runnable) for runnable in state.open_attempts()),
+        bury=tuple(dead_letter_row(state, runnable) for runnable in state.dead_letters()),
+    )
+
+
+def dead_letter_row(state: RunState, runnable: RunnableState) -> DeadLetterRow:
+    death = runnable.death
+    assert death is not None
+    return DeadLetterRow(
+        item=attempt_key(state.run_id, runnable.step, runnable.attempt),
+        run_id=RunId(state.run_id),
+        workflow=state.workflow,
+        step=runnable.step,
+        attempt=runnable.attempt,
+        queue=runnable.queue,
+        generation=runnable.generation,
+        fence=runnable.fence,
+        cause=death.cause,
+        lost=runnable.lost,
+        lapsed=death.lapsed,
+        detail=death.detail,
+        owner=death.owner,
+        died_at=death.at,
+    )
 
 
 def attempt_row(state: RunState, runnable: RunnableState) -> AttemptRow:

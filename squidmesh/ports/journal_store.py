@@ -14,7 +14,7 @@ import msgspec
 
 from squidmesh.clock import Instant
 from squidmesh.ids import AttemptKey, EntryId, Fingerprint, ThreadId
-from squidmesh.journal.rows import AttemptRow, RowChanges, RunRow
+from squidmesh.journal.rows import AttemptRow, DeadLetterRow, RowChanges, RunRow
 from squidmesh.ports.lease_backend import LeaseChange
 
 
@@ -144,6 +144,26 @@ class RunPage(msgspec.Struct, frozen=True, kw_only=True):
     next: str | None
 
 
+class DeadLetterQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """Oldest first. ``after`` is the cursor of the previous page; ``until``: those that died then or before."""
+
+    run_id: str | None = None
+    workflow: str | None = None
+    step: str | None = None
+    queue: str | None = None
+    cause: str | None = None
+    until: Instant | None = None
+    limit: int = 50
+    after: str | None = None
+
+
+class DeadLetterPage(msgspec.Struct, frozen=True, kw_only=True):
+    """``next`` is the cursor of the next page, None on the last one. Stable while letters come and go."""
+
+    rows: tuple[DeadLetterRow, ...]
+    next: str | None
+
+
 class JournalStore(Protocol):
     """Thread-safe. Raises ``BackendUnavailable`` where the same call may work later, ``CommitUnknown`` where a commit
     may or may not have happened, ``DataRefused`` where it can not hold the data. What no repetition helps against is
@@ -183,6 +203,16 @@ class JournalStore(Protocol):
     def open_attempts(self, *, run_id: str | None = None, limit: int = 1000, after: str = "") -> list[AttemptRow]:
         """The agenda's attempts in order of item, above ``after``."""
         ...
+
+    def dead_letters(self, query: DeadLetterQuery) -> DeadLetterPage:
+        """What is refused of the query, with ``InvalidInput``, is told by
+        :func:`squidmesh.ports.pages.check_dead_letters`. Costs as many rows as there are dead letters, at most.
+        """
+        ...
+
+    def dead_letter(self, item: AttemptKey) -> DeadLetterRow | None: ...
+
+    def count_dead_letters(self) -> int: ...
 
     def attempts(self, items: Sequence[AttemptKey]) -> list[AttemptRow]:
         """Those of them that are open, in no order."""

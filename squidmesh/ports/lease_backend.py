@@ -39,7 +39,9 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Claim(msgspec.Struct, frozen=True, kw_only=True):
-    """A lease held by an owner. ``claim_id`` is a capability: it is left out of ``repr`` and goes into no log."""
+    """A lease held by an owner. ``claim_id`` is a capability: it is left out of ``repr`` and goes into no log.
+    ``lapsed``: how many leases on this item ended before it without a word, in a row: neither settled nor released.
+    """
 
     item: AttemptKey
     queue: str
@@ -49,6 +51,7 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
     fence: int
     lease: timedelta
     incarnation: str
+    lapsed: int = 0
 
     @property
     def hash(self) -> ClaimHash:

@@ -6,8 +6,8 @@ import re
 from collections.abc import Sequence
 
 from squidmesh.errors import InvalidInput
-from squidmesh.journal.rows import RunRow
-from squidmesh.ports.journal_store import RunPage, RunQuery
+from squidmesh.journal.rows import DeadLetterRow, RunRow
+from squidmesh.ports.journal_store import DeadLetterPage, DeadLetterQuery, RunPage, RunQuery
 
 STATUSES = (
     "running",
@@ -23,7 +23,7 @@ STATUSES = (
 """All that a run can have (protocol 2)."""
 MAX_LIMIT = 1000
 
-_CURSOR = re.compile(r"([0-9]{1,19}):([A-Za-z0-9._-]{1,128})")
+_CURSOR = re.compile(r"([0-9]{1,19}):([A-Za-z0-9._/#!-]{1,400})")
 _LAST_MOMENT = 2**63 - 1
 
 Place = tuple[int, str]
@@ -54,6 +54,26 @@ def check_text(value: object, *, field: str) -> None:
         value.encode()
     except UnicodeEncodeError:
         raise InvalidInput(f"{value!r} is refused: it holds a lone surrogate", field=field) from None
+
+
+def check_dead_letters(query: DeadLetterQuery) -> Place:
+    """The place above which the page begins."""
+    for field in ("run_id", "workflow", "step", "queue", "cause"):
+        check_text(getattr(query, field), field=field)
+    if type(query.limit) is not int or not 1 <= query.limit <= MAX_LIMIT:
+        raise InvalidInput(f"{query.limit!r} is refused; allowed is 1 to {MAX_LIMIT}", field="limit")
+    return (-1, "") if query.after is None else _from_cursor(query.after)
+
+
+def dead_page(query: DeadLetterQuery, found: Sequence[DeadLetterRow]) -> DeadLetterPage:
+    """As :func:`page`."""
+    rows = tuple(found[: query.limit])
+    last = f"{rows[-1].died_at}:{rows[-1].item}" if len(found) > len(rows) else None
+    return DeadLetterPage(rows=rows, next=last)
+
+
+def dead_place(row: DeadLetterRow) -> Place:
+    return row.died_at, row.item
 
 
 def page(query: RunQuery, found: Sequence[RunRow]) -> RunPage:

@@ -26,6 +26,7 @@ Reason = Literal[
     "delayed_start",
     "snoozed",
     "approval",
+    "dead_letter",
     "completed",
     "step_failed",
     "rejected",
@@ -74,8 +75,10 @@ def explain(
         return _scheduled(definition, state, scheduled[0], now)
     if state.open_gates:
         return _approval(state, now)
+    if state.dead_steps:
+        return _dead_letter(definition, state, now)
     return _corrupt(
-        state.run_id, "it has not ended, and neither an attempt nor an approval is open", {"revision": state.revision}
+        state.run_id, "it has not ended, and no attempt, approval or dead letter is open", {"revision": state.revision}
     )
 
 
@@ -196,6 +199,47 @@ def _approval(state: RunState, now: Instant) -> Explanation:
             f"squidmesh runs {verb} {state.run_id} --actor NAME" + (f" --step {gate.step}" if several else "")
             for gate in gates
             for verb in ("approve", "reject")
+        ),
+        as_of=to_datetime(now),
+    )
+
+
+_CAUSES = {
+    "lost_deliveries": "each time, whoever ran it was gone without a word",
+    "lost_before_recording": "each time, whoever claimed it was gone before that was recorded",
+}
+
+
+def _dead_letter(definition: Definition, state: RunState, now: Instant) -> Explanation:
+    runnable = state.dead_letters()[0]
+    death = runnable.death
+    assert death is not None
+    item = f"{state.run_id}/{runnable.step}#{runnable.attempt}"
+    why = _CAUSES.get(death.cause, death.cause)
+    detail = f" (the last time: {death.detail})" if death.detail else ""
+    count = _lost(runnable) if runnable.lost else f"{death.lapsed} lost claims"
+    act = f"--actor NAME {item!r}"
+    return Explanation(
+        run_id=state.run_id,
+        reason="dead_letter",
+        summary=(
+            f"{runnable.step} was given up {_length(now - death.at)} ago after {count}: {why}{detail}. "
+            "It waits for an operator."
+        ),
+        evidence=_evidence(definition, runnable)
+        | {
+            "item": item,
+            "cause": death.cause,
+            "died_at": to_datetime(death.at),
+            "last_owner": death.owner,
+            "generation": runnable.generation,
+            "lapsed": death.lapsed,
+        }
+        | ({"detail": death.detail} if death.detail else {})
+        | ({"dead": tuple(state.dead_steps)} if len(state.dead_steps) > 1 else {}),
+        next_actions=(
+            f"squidmesh dead-letters replay {act}  (once the cause is mended)",
+            f"squidmesh dead-letters discard {act} --reason TEXT  (takes the error route, or fails the run)",
         ),
         as_of=to_datetime(now),
     )

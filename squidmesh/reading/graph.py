@@ -26,7 +26,9 @@ from squidmesh.workflow.definition import (
     WaitStep,
 )
 
-NodeStatus = Literal["pending", "waiting", "running", "retrying", "paused", "completed", "failed", "blocked", "skipped"]
+NodeStatus = Literal[
+    "pending", "waiting", "running", "retrying", "paused", "completed", "failed", "dead", "blocked", "skipped"
+]
 EdgeStatus = Literal["selected", "skipped", "pending", "blocked"]
 
 
@@ -173,6 +175,8 @@ def _attempt_status(runnable: RunnableState, now: Instant) -> NodeStatus:
             return "completed"
         case "failed":
             return "failed"
+        case "dead":
+            return "dead"
         case "scheduled":
             return "retrying" if runnable.cause == "retry" and runnable.visible_at > now else "waiting"
 

@@ -14,15 +14,20 @@ from squidmesh.ids import ClaimHash, attempt_key
 from squidmesh.journal.facts import (
     AnyFact,
     AttemptCompleted,
+    AttemptDeadLettered,
     AttemptFailed,
     AttemptScheduled,
     ClaimReleased,
+    DeadLetterReplayed,
+    DeliveryLost,
 )
 from squidmesh.journal.rows import AttemptRow
 from squidmesh.journal.state import RunnableState, RunState
 from squidmesh.ports.lease_backend import Claim, Handover, Item, LeaseBackend, LeaseChange, Release, Settlement
 
 _ENDS = (AttemptCompleted, AttemptFailed)
+_OPENS = (AttemptScheduled, DeadLetterReplayed)
+_GIVES_BACK = (ClaimReleased, DeliveryLost)
 
 
 @dataclass(slots=True)
@@ -30,6 +35,7 @@ class Effects:
     """Gathered while a batch is decided, carried out once it is durable."""
 
     settlements: list[Settlement] = field(default_factory=list)
+    shelved: list[Claim] = field(default_factory=list)
     releases: list[Release] = field(default_factory=list)
     offers: list[Item] = field(default_factory=list)
 
@@ -39,19 +45,19 @@ class Effects:
         """``state`` includes the facts; ``claim`` is the lease under which they were decided, if any; ``following``
         the one that they claim for the same owner at once (a hand-over).
         """
-        offers = tuple(
-            item(state, state.runnables[fact.step], now) for fact in facts if isinstance(fact, AttemptScheduled)
-        )
+        offers = tuple(item(state, state.runnables[fact.step], now) for fact in facts if isinstance(fact, _OPENS))
         if claim is not None and following is not None:
             (offered,) = offers
             handover = Handover(item=offered, claim_id=following.claim_id, fence=following.fence)
             self.settlements.append(Settlement(claim=claim, handover=handover))
             return
-        released = next((fact for fact in facts if isinstance(fact, ClaimReleased)), None)
+        released = next((fact for fact in facts if isinstance(fact, _GIVES_BACK)), None)
         if claim is not None and released is not None:
             delay = duration(released.visible_at - released.at)
             self.releases.append(Release(claim=claim, delay=delay, floor=released.fence))
             self.offers += offers
+        elif claim is not None and any(isinstance(fact, AttemptDeadLettered) for fact in facts):
+            self.shelved.append(claim)
         elif claim is not None and any(isinstance(fact, _ENDS) for fact in facts):
             self.settlements.append(Settlement(claim=claim, offers=offers))
         else:
@@ -59,17 +65,19 @@ class Effects:
 
     def add(self, other: Effects) -> None:
         self.settlements += other.settlements
+        self.shelved += other.shelved
         self.releases += other.releases
         self.offers += other.offers
 
     def clear(self) -> None:
         self.settlements.clear()
+        self.shelved.clear()
         self.releases.clear()
         self.offers.clear()
 
     def in_journal(self) -> tuple[LeaseChange, ...]:
         """For the group of the append itself."""
-        return (*self.settlements, *self.releases)
+        return (*self.settlements, *self.releases, *(Settlement(claim=claim) for claim in self.shelved))
 
     def carry_out(self, leases: LeaseBackend) -> None:
         """For a backend of its own. Losing a call loses a hint: the journal knows what is open."""
@@ -77,6 +85,8 @@ class Effects:
             return
         if self.settlements:
             leases.settle(self.settlements)
+        if self.shelved:
+            leases.shelve(self.shelved)
         if self.releases:
             leases.release(self.releases)
         if self.offers:

@@ -136,7 +136,7 @@ class Intake:
         for grant in grants:
             run = loaded.get(grant.run_id)
             delay = self._not_here(run, grant)
-            suspect = isinstance(run, HeldRun) and would_be_suspect(run.state, grant.step)
+            suspect = isinstance(run, HeldRun) and would_be_suspect(run.state, grant)
             suspects += suspect and delay is None
             if delay is None and not (suspect and suspects > 1):
                 kept.append(grant)
@@ -158,19 +158,23 @@ class Intake:
                 fence=claim.fence,
                 owner=claim.owner,
                 lease=claim.lease,
+                max_deliveries=self._config.max_deliveries,
+                lapsed=claim.lapsed,
             )
 
         return Intent(run_id=grant.run_id, command=command, claim=claim, trust_held=True, epoch=grant.epoch)
 
     def admit(self, grant: Grant, verdict: Verdict) -> Assignment | Failed | None:
         """The assignment of a recorded claim; its failure where its input is missing; None where there is nothing to
-        run: the claim was refused, or it was a wait's and completed it.
+        run: the claim was refused, it was a wait's and completed it, or a dead letter took its place.
         """
         if verdict.error is not None or verdict.run is None:
             self._refused(grant, verdict)
             return None
         runnable = verdict.run.state.runnables.get(grant.step)
         spec = verdict.run.definition.step(grant.step)
+        if runnable is not None and runnable.status == "dead":
+            self._observer.notice("dead_letter", item=grant.claim.item, lost=runnable.lost, lapsed=grant.claim.lapsed)
         if runnable is None or runnable.claim is None or not isinstance(spec, FunctionStep):
             return None
         return self._assign(grant, verdict.run, spec)
@@ -273,7 +277,10 @@ class Intake:
             self._observer.notice("lease_backend_unavailable", error=str(error))
 
 
-def would_be_suspect(state: RunState, step: str) -> bool:
-    """Whether a claim recorded now would follow a lost delivery: one was lost before, or is superseded by this one."""
-    runnable = state.runnables.get(step)
-    return runnable is not None and (runnable.lost > 0 or runnable.status == "claimed")
+def would_be_suspect(state: RunState, grant: Grant) -> bool:
+    """Whether a claim recorded now would follow a lost delivery: one was lost before, or is superseded by this one, or
+    the backend saw one end that nobody recorded.
+    """
+    runnable = state.runnables.get(grant.step)
+    lost = runnable is not None and (runnable.lost > 0 or runnable.status == "claimed")
+    return lost or grant.claim.lapsed > 0

@@ -11,22 +11,25 @@ from datetime import timedelta
 from types import TracebackType
 from typing import Any, Literal, TypeVar, get_args, overload
 
+from msgspec import structs
 from pydantic import BaseModel
 
 from squidmesh.clock import Clock, check_duration
 from squidmesh.config import MeshConfig, check_integer
-from squidmesh.errors import CorruptHistory, InvalidUrl, UsageError
+from squidmesh.errors import CorruptHistory, InvalidInput, InvalidUrl, UsageError
 from squidmesh.ids import is_identifier
 from squidmesh.journal.state import RunStatus
 from squidmesh.ports.journal_store import RunQuery
 from squidmesh.ports.observer import Observer
+from squidmesh.reading.dead_letters import DeadLetterList, DeadLettersMoved, dead_letter_list
 from squidmesh.reading.explain import Explanation, explain, explain_corrupt
 from squidmesh.reading.graph import RunGraph, run_graph
 from squidmesh.reading.inspect import Run, inspect
 from squidmesh.reading.listing import RunList, listing
-from squidmesh.runtime import deciding, starting
+from squidmesh.runtime import dead_letters, deciding, starting
 from squidmesh.runtime.arguments import (
     LONGEST_KEY,
+    MAX_COMMENT_BYTES,
     check_keys,
     check_list,
     check_name,
@@ -90,6 +93,7 @@ class Mesh:
         idle_poll: timedelta | float = timedelta(seconds=5),
         reconcile_every: timedelta | float = timedelta(seconds=1),
         sweep: timedelta | float = timedelta(minutes=5),
+        max_deliveries: int = 5,
         clock: Clock | None = None,
         observer: Observer | None = None,
     ) -> Mesh:
@@ -101,10 +105,13 @@ class Mesh:
         of a lease, at most half); ``idle_poll``: the longest that an idle worker sleeps without looking (1 ms to
         1 min). A worker with ``leases`` also tells that backend what has changed, each ``reconcile_every`` (10 ms to
         10 min), and asks it for all that is due, each ``sweep`` (100 ms to 1 day). ``clock`` serves embedded stores
-        only. Raises ``WorkflowError`` with the problems of all workflows, ``InvalidUrl``, or ``InvalidInput``.
+        only. ``max_deliveries`` (1 to 1000): an attempt whose workers were lost that often is given up as a dead letter
+        (:meth:`list_dead_letters`). Raises ``WorkflowError`` with the problems of all workflows, ``InvalidUrl``, or
+        ``InvalidInput``.
         """
         settings: dict[str, Any] = {"queue": queue, "lease": lease, "heartbeat": heartbeat, "idle_poll": idle_poll}
-        config = MeshConfig(**settings, reconcile_every=reconcile_every, sweep=sweep)  # type: ignore[arg-type]
+        settings |= {"reconcile_every": reconcile_every, "sweep": sweep, "max_deliveries": max_deliveries}
+        config = MeshConfig(**settings)
         registry = Registry(check_list(workflows, field="workflows", of="Workflow classes"))
         time_source = SystemClock() if clock is None else clock
         check_offers(time_source, "now", field="clock")
@@ -377,6 +384,84 @@ class Mesh:
         """As :meth:`approve_run`, the other way: the reject route is taken, or the run fails."""
         return self._decide(run_id, "rejected", actor, comment, metadata, key, step)
 
+    # ---------------------------------------------------------------------------------------------- dead letters
+
+    def list_dead_letters(
+        self,
+        *,
+        run_id: str | None = None,
+        workflow: str | None = None,
+        step: str | None = None,
+        queue: str | None = None,
+        cause: str | None = None,
+        older_than: timedelta | float | None = None,
+        limit: int = 50,
+        after: str | None = None,
+    ) -> DeadLetterList:
+        """Attempts that were given up after too many lost deliveries, oldest first, ``limit`` (1 to 1000) a page;
+        ``after`` is the ``next`` of the page before. ``cause``: ``lost_deliveries`` or ``lost_before_recording``.
+        ``older_than``: that died at least so long ago.
+        """
+        size = check_integer(limit, field="limit", allowed=_PAGE)
+        filters = {"run_id": run_id, "workflow": workflow, "step": step, "queue": queue, "cause": cause}
+        engine = self._engine()
+        query = dead_letters.check_filter(**filters, older_than=older_than, now=engine.store.now())
+        page = engine.store.dead_letters(structs.replace(query, limit=size, after=after))
+        return dead_letter_list(page.rows, page.next, now=engine.store.now())
+
+    def replay_dead_letters(
+        self,
+        items: Sequence[str] | None = None,
+        *,
+        actor: str,
+        comment: str | None = None,
+        key: str | None = None,
+        dry_run: bool = False,
+        rate: float | None = None,
+        all: bool = False,
+        run_id: str | None = None,
+        workflow: str | None = None,
+        step: str | None = None,
+        queue: str | None = None,
+        cause: str | None = None,
+        older_than: timedelta | float | None = None,
+        tell: Callable[[str], None] = lambda item: None,
+    ) -> DeadLettersMoved:
+        """Sends dead letters back to work, as a new generation of the same attempt, with its deliveries counted anew:
+        the ``items`` named, or all that match the filters, or ``all``. At most ``rate`` a second. ``dry_run`` changes
+        nothing and says what it would have done. The same ``key`` again changes nothing. ``tell`` hears of each item.
+        Items that are no dead letters are among the answer's ``refused``; the others are replayed all the same.
+        """
+        deed = dead_letters.check_deed("replay", actor=actor, reason=comment, key=key, dry_run=dry_run, rate=rate)
+        filters = {"run_id": run_id, "workflow": workflow, "step": step, "queue": queue, "cause": cause}
+        return self._to_dead_letters(deed, items, all, {**filters, "older_than": older_than}, tell)
+
+    def discard_dead_letters(
+        self,
+        items: Sequence[str] | None = None,
+        *,
+        actor: str,
+        reason: str,
+        key: str | None = None,
+        dry_run: bool = False,
+        rate: float | None = None,
+        all: bool = False,
+        run_id: str | None = None,
+        workflow: str | None = None,
+        step: str | None = None,
+        queue: str | None = None,
+        cause: str | None = None,
+        older_than: timedelta | float | None = None,
+        tell: Callable[[str], None] = lambda item: None,
+    ) -> DeadLettersMoved:
+        """Gives dead letters up for good: each attempt fails, its error route is taken, or its run fails. Otherwise as
+        :meth:`replay_dead_letters`; ``reason`` is kept in the history.
+        """
+        check_text(reason, field="reason", least=1, most=MAX_COMMENT_BYTES)
+        deed = dead_letters.check_deed("discard", actor=actor, reason=reason, key=key, dry_run=dry_run, rate=rate)
+        filters = {"run_id": run_id, "workflow": workflow, "step": step, "queue": queue, "cause": cause}
+        return self._to_dead_letters(deed, items, all, {**filters, "older_than": older_than}, tell)
+
     # --------------------------------------------------------------------------------------------------- operating
 
     def reconcile(self, *, rewound: bool = False) -> Reconciled:
@@ -445,6 +530,27 @@ class Mesh:
             with_output=with_output,
             anomaly=str(seen.anomaly) if seen.anomaly else None,
         )
+
+    def _to_dead_letters(
+        self,
+        deed: dead_letters.Deed,
+        items: Sequence[str] | None,
+        every: bool,
+        filters: Mapping[str, Any],
+        tell: Callable[[str], None],
+    ) -> DeadLettersMoved:
+        """Those that are named, or those that match: never all of them by mistake."""
+        if not isinstance(every, bool):
+            raise InvalidInput(f"is a {type(every).__name__}; allowed are True and False", field="all")
+        filtered = any(value is not None for value in filters.values())
+        if (items is not None) + every + filtered != 1:
+            raise InvalidInput("allowed is one of: items, a filter, all=True", field="items")
+        named = None if items is None else dead_letters.check_items(items)
+        engine = self._engine()
+        query = dead_letters.check_filter(**filters, now=engine.store.now())
+        if named is not None:
+            return dead_letters.carry_out(engine, deed, named, tell)
+        return dead_letters.carry_out_all(engine, deed, query, tell)
 
     def _decide(
         self,

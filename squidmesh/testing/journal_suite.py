@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from msgspec import structs
@@ -11,13 +12,15 @@ from msgspec import structs
 from squidmesh.clock import micros
 from squidmesh.errors import DataRefused, InvalidInput, UsageError
 from squidmesh.ids import EntryId, Fingerprint, RunId, ThreadId, attempt_key, derived_id
-from squidmesh.journal.rows import AttemptRow, RowChanges, RunRow
+from squidmesh.journal.rows import AttemptRow, DeadLetterRow, RowChanges, RunRow
 from squidmesh.ports.journal_store import (
     Answer,
     Append,
     Checkpoint,
     Committed,
     Conflict,
+    DeadLetterPage,
+    DeadLetterQuery,
     DefinitionRecord,
     Group,
     History,
@@ -96,6 +99,26 @@ def attempt_row(name: str, attempt: int = 1, *, step: str = "pack", **rest: obje
         "fence": 0,
     }
     return AttemptRow(**{**row, **rest})  # type: ignore[arg-type]
+
+
+def dead_letter_row(name: str, attempt: int = 1, *, step: str = "pack", **rest: object) -> DeadLetterRow:
+    row: dict[str, object] = {
+        "item": attempt_key(thread_id(name), step, attempt),
+        "run_id": RunId(thread_id(name)),
+        "workflow": "RingErrand",
+        "step": step,
+        "attempt": attempt,
+        "queue": "default",
+        "generation": 0,
+        "fence": 5,
+        "cause": "lost_deliveries",
+        "lost": 5,
+        "lapsed": 5,
+        "detail": None,
+        "owner": None,
+        "died_at": 0,
+    }
+    return DeadLetterRow(**{**row, **rest})  # type: ignore[arg-type]
 
 
 def read(store: JournalStore, name: str, after: int = 0, *, whole: bool = False) -> History:
@@ -622,6 +645,73 @@ class JournalStoreSuite:
 
         assert answers == [[Committed()] * 25] * 4
         assert [revisions(store, f"orc-{writer}") for writer in range(4)] == [list(range(1, 26))] * 4
+
+    # ------------------------------------------------------------------------------------------------- dead letters
+
+    def test_dead_letters_are_kept_as_they_were_written(self, store: JournalStore) -> None:
+        letter = dead_letter_row("frodo", lapsed=7, detail="signal 9 (SIGKILL)", owner="sam@1", generation=2)
+        store.commit([alone("frodo", rows=RowChanges(bury=(letter,)))])
+        assert store.dead_letter(letter.item) == letter
+        assert store.dead_letters(DeadLetterQuery()).rows == (letter,)
+        assert store.count_dead_letters() == 1
+        assert store.open_attempts() == []
+        store.commit([alone("frodo", 1, rows=RowChanges(unbury=(letter.item,)))])
+        assert store.dead_letter(letter.item) is None
+        assert store.dead_letters(DeadLetterQuery()) == DeadLetterPage(rows=(), next=None)
+        assert store.count_dead_letters() == 0
+
+    def test_one_entry_may_replay_and_lose_again(self, store: JournalStore) -> None:
+        first, again = dead_letter_row("frodo"), dead_letter_row("frodo", generation=1, died_at=9)
+        store.commit([alone("frodo", rows=RowChanges(bury=(first,)))])
+        store.commit([alone("frodo", 1, rows=RowChanges(bury=(again,), unbury=(first.item,)))])
+        assert store.dead_letters(DeadLetterQuery()).rows == (again,)
+
+    def test_dead_letters_come_in_pages_oldest_first(self, store: JournalStore) -> None:
+        letters = [dead_letter_row("frodo", n, died_at=n // 3) for n in range(1, 12)]
+        store.commit([alone("frodo", rows=RowChanges(bury=tuple(reversed(letters))))])
+        expected = sorted(letters, key=lambda row: (row.died_at, row.item))
+        for limit in (1, 2, 5, 11, 12):
+            found: list[DeadLetterRow] = []
+            after = None
+            for _ in range(20):
+                page = store.dead_letters(DeadLetterQuery(limit=limit, after=after))
+                found += page.rows
+                after = page.next
+                if after is None:
+                    break
+            assert found == expected
+
+    @pytest.mark.parametrize(
+        ("asked", "steps"),
+        [
+            ({"workflow": "RingErrand"}, ["pack", "moria"]),
+            ({"workflow": "Nowhere"}, []),
+            ({"step": "moria"}, ["moria"]),
+            ({"queue": "slow"}, ["moria"]),
+            ({"cause": "lost_before_recording"}, ["moria"]),
+            ({"until": 5}, ["pack"]),
+            ({"until": 4}, []),
+            ({"step": "pack", "queue": "slow"}, []),
+        ],
+    )
+    def test_dead_letters_are_filtered(self, store: JournalStore, asked: dict[str, Any], steps: list[str]) -> None:
+        first = dead_letter_row("frodo", step="pack", died_at=5)
+        second = dead_letter_row("sam", step="moria", queue="slow", cause="lost_before_recording", died_at=6)
+        store.commit([alone("frodo", rows=RowChanges(bury=(first,))), alone("sam", rows=RowChanges(bury=(second,)))])
+        assert [row.step for row in store.dead_letters(DeadLetterQuery(**asked)).rows] == steps
+        of_run = store.dead_letters(DeadLetterQuery(run_id=thread_id("sam")))
+        assert of_run.rows == (second,)
+
+    @pytest.mark.parametrize(
+        ("asked", "field"),
+        [({"limit": 0}, "limit"), ({"limit": 1001}, "limit"), ({"after": "x"}, "after"), ({"step": 5}, "step")],
+    )
+    def test_what_can_not_be_asked_of_dead_letters_is_named(
+        self, store: JournalStore, asked: dict[str, Any], field: str
+    ) -> None:
+        with pytest.raises(InvalidInput) as refused:
+            store.dead_letters(DeadLetterQuery(**asked))
+        assert refused.value.field == field
 
     # --------------------------------------------------------------------------------------------------- the plane
 

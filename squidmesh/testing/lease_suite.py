@@ -702,6 +702,32 @@ class LeaseBackendSuite:
         assert plane.leases.adopt([]) == []
         assert claimed(claim(plane)) == [ended.item]
 
+    # -------------------------------------------------------------------------------------- leases that lapse
+
+    def test_leases_that_end_without_a_word_are_counted(self, plane: Plane, clock: VirtualClock) -> None:
+        """3.5.5: the backend's own count, which only makes a suspect of an item."""
+        plane.publish(item("ring"))
+        counted = []
+        for number in range(4):
+            counted.append(claim_one(plane, f"sam@{number}").lapsed)
+            clock.advance(LEASE)
+        assert counted == [0, 1, 2, 3]
+
+    def test_the_same_request_is_told_the_same_count(self, plane: Plane, clock: VirtualClock) -> None:
+        plane.publish(item("ring"))
+        claim_one(plane)
+        clock.advance(LEASE)
+        first = claim(plane, owner="sam@2", request="again")
+        assert claim(plane, owner="sam@2", request="again").claims == first.claims
+        assert [granted.lapsed for granted in first.claims] == [1]
+
+    def test_a_release_is_a_word(self, plane: Plane, clock: VirtualClock) -> None:
+        plane.publish(item("ring"))
+        claim_one(plane)
+        clock.advance(LEASE)
+        plane.leases.release([Release(claim=claim_one(plane, "sam@2"))])
+        assert claim_one(plane, "sam@3").lapsed == 0
+
     # ----------------------------------------------------------------------------------------------------- the end
 
     def test_closed_leases_say_so_and_nobody_need_try_again(self, plane: Plane) -> None:

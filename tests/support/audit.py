@@ -11,7 +11,7 @@ from squidmesh.journal.facts import AnyFact
 from squidmesh.journal.fold import fold
 from squidmesh.journal.state import RunState
 from squidmesh.planning.rows import rebuild
-from squidmesh.ports.journal_store import JournalStore, ThreadRead
+from squidmesh.ports.journal_store import DeadLetterQuery, JournalStore, ThreadRead
 from squidmesh.workflow.definition import Definition, FunctionStep
 
 
@@ -38,7 +38,7 @@ def audit(store: JournalStore, run_id: str, *, every_prefix: bool = True) -> Run
 
 
 def _judge(history: list[AnyFact]) -> None:
-    claims: dict[str, list[facts.AttemptClaimed]] = {}
+    claims: dict[str, list[facts.AttemptClaimed | facts.AttemptDeadLettered]] = {}
     visible: dict[tuple[str, int], int] = {}
     results: Counter[tuple[str, int]] = Counter()
     successes: Counter[str] = Counter()
@@ -46,9 +46,9 @@ def _judge(history: list[AnyFact]) -> None:
         match fact:
             case facts.AttemptScheduled():
                 visible[fact.step, fact.attempt] = fact.visible_at
-            case facts.ClaimReleased():
+            case facts.ClaimReleased() | facts.DeliveryLost() | facts.DeadLetterReplayed():
                 visible[fact.step, fact.attempt] = fact.visible_at
-            case facts.AttemptClaimed():
+            case facts.AttemptClaimed() | facts.AttemptDeadLettered():
                 claims.setdefault(fact.step, []).append(fact)
                 assert fact.at >= visible[fact.step, fact.attempt], "I7: nothing is claimed early"
             case facts.AttemptCompleted() | facts.AttemptFailed():
@@ -56,6 +56,9 @@ def _judge(history: list[AnyFact]) -> None:
                 successes[fact.step] += isinstance(fact, facts.AttemptCompleted)
                 last = claims[fact.step][-1]
                 assert (last.attempt, last.fence) == (fact.attempt, fact.fence), "I4: under the current claim only"
+            case facts.DeadLetterDiscarded():
+                results[fact.step, fact.attempt] += 1
+                assert isinstance(claims[fact.step][-1], facts.AttemptDeadLettered), "I16: only what is dead"
             case _:
                 pass
     for recorded in claims.values():
@@ -111,3 +114,5 @@ def _rows_equal(store: JournalStore, state: RunState) -> None:
     rows = rebuild(state)
     assert store.run_row(state.run_id) == rows.run, "I13: the run row"
     assert store.open_attempts(run_id=state.run_id) == sorted(rows.put, key=lambda row: row.item), "I13: the agenda"
+    letters = store.dead_letters(DeadLetterQuery(run_id=state.run_id, limit=1000)).rows
+    assert sorted(letters, key=lambda row: row.item) == sorted(rows.bury, key=lambda row: row.item), "I13: dead letters"

@@ -68,11 +68,11 @@ end
 
 -- ------------------------------------------------------------------------------------------- an item's own state
 
--- "arrival priority generation fence visible_at|concurrency key limit|owner hash fence length request position"
+-- "arrival priority generation fence visible_at|concurrency key limit|owner hash fence length request position lapsed"
 -- The second part is empty without a concurrency key (limit 0: none), the third without a holder. The arrival is 7
 -- hexadecimal digits, so that it sorts as text. All parts are kept as text: a number that Lua turns into text by itself
 -- loses digits, so what was calculated goes through int().
-local STATE = '^(%x+) (%d) (%d+) (%d+) (%d+)|([^| ]*) ?(%d*)|(%S*) ?(%S*) ?(%d*) ?(%d*) ?(%S*) ?(%d*)$'
+local STATE = '^(%x+) (%d) (%d+) (%d+) (%d+)|([^| ]*) ?(%d*)|(%S*) ?(%S*) ?(%d*) ?(%d*) ?(%S*) ?(%d*) ?(%d*)$'
 
 local function pack(item)
   local state = item.arrival .. ' ' .. item.priority .. ' ' .. item.generation .. ' ' .. item.fence .. ' '
@@ -80,13 +80,14 @@ local function pack(item)
   if item.group then state = state .. item.group .. ' ' .. item.limit end
   if not item.owner then return state .. '|' end
   return state .. '|' .. item.owner .. ' ' .. item.hash .. ' ' .. item.held_fence .. ' ' .. item.length .. ' '
-    .. (item.request or '*') .. ' ' .. (item.position or '0')
+    .. (item.request or '*') .. ' ' .. (item.position or '0') .. ' ' .. (item.lapsed or '0')
 end
 
 local function unpacked(state)
   local item = {}
   item.arrival, item.priority, item.generation, item.fence, item.visible_at, item.group, item.limit,
-    item.owner, item.hash, item.held_fence, item.length, item.request, item.position = string.match(state, STATE)
+    item.owner, item.hash, item.held_fence, item.length, item.request, item.position, item.lapsed =
+    string.match(state, STATE)
   if item.group == '' then item.group, item.limit = nil, nil end
   if item.owner == '' then item.owner = nil end
   return item
@@ -332,13 +333,13 @@ end
 
 -- ----------------------------------------------------------------------------------------------- what goes out
 
--- What one request of this owner was granted and still holds: key, generation, fence, length, position of each.
+-- What one request of this owner was granted and still holds: key, generation, fence, length, position, lapsed of each.
 local function granted_before(record, owner, request, at)
   local found = {}
   for key in string.gmatch(call('GET', record) or '', '%S+') do
     local item = read(key)
     if item and item.owner == owner and item.request == request and leased_until(key) > at then
-      for _, told in ipairs({key, item.generation, item.held_fence, item.length, item.position}) do
+      for _, told in ipairs({key, item.generation, item.held_fence, item.length, item.position, item.lapsed}) do
         found[#found + 1] = told
       end
     end

@@ -4,7 +4,7 @@
 --   with this request (1) or to answer what it was granted before (0); first position; how many claims at most;
 --   then one hash of a claim id for each; how many visible items to begin after; how many steps to pass over; they.
 -- Returns: incarnation; next due or ''; how many visible items to begin after the next time (0: with the first); then
---   key, generation, fence, lease length and position of each claim.
+--   key, generation, fence, lease length, position, and leases lapsed before, of each claim.
 local candidate, owner, request, length = word(), word(), word(), digits()
 local only, goes_on, position, limit = none_or_word(), digits() == '1', number(), number()
 local hashes, passed_over = {}, {}
@@ -35,12 +35,13 @@ local ends_at = at + length
 
 local function grant(key, item)
   item.fence = int(item.fence + 1)
+  item.lapsed = item.owner and int(item.lapsed + 1) or '0'
   item.owner, item.hash, item.held_fence = owner, hashes[#granted + 1], item.fence
   item.length, item.request, item.position = length, request, int(position + #granted)
   begin_lease(key, item, ends_at)
   write(key, item)
   granted[#granted + 1] = key
-  for _, told in ipairs({key, item.generation, item.fence, length, item.position}) do
+  for _, told in ipairs({key, item.generation, item.fence, length, item.position, item.lapsed}) do
     answer[#answer + 1] = told
   end
 end

@@ -23,7 +23,7 @@ for _, release in ipairs(releases) do
     if release.owner then
       remember_length(release.length)
       item.owner, item.hash, item.held_fence = release.owner, release.held_hash, release.held_fence
-      item.length, item.request, item.position = release.length, nil, nil
+      item.length, item.request, item.position, item.lapsed = release.length, nil, nil, nil
       item.generation = greater(item.generation, release.held_generation)
       item.fence = greater(item.fence, release.held_fence)
       begin_lease(key, item, at + release.length)

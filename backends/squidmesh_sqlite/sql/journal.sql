@@ -38,6 +38,14 @@ ON CONFLICT (item) DO UPDATE SET
 -- name: remove_attempt
 DELETE FROM agenda WHERE item = ?;
 
+-- name: bury
+INSERT OR REPLACE INTO dead_letters
+    (item, run_id, workflow, step, attempt, queue, generation, fence, cause, lost, lapsed, detail, owner, died_at)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+
+-- name: unbury
+DELETE FROM dead_letters WHERE item = ?;
+
 -- name: read_checkpoints
 SELECT request.value, checkpoints.revision, checkpoints.body
 FROM json_each(?) AS request CROSS JOIN checkpoints ON checkpoints.thread = request.value;

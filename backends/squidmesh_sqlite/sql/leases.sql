@@ -10,7 +10,8 @@ SELECT priority FROM found WHERE priority IS NOT NULL;
 
 -- name: head
 -- The visible items of one priority that no live lease holds, in order. Walks past the held ones, and nothing else.
-SELECT agenda.item, agenda.queue, agenda.generation, max(agenda.fence, ifnull(leases.granted, 0)), agenda.visible_at
+SELECT agenda.item, agenda.queue, agenda.generation, max(agenda.fence, ifnull(leases.granted, 0)), agenda.visible_at,
+    iif(leases.owner IS NOT NULL AND leases.generation = agenda.generation, leases.lapsed + 1, 0)
 FROM agenda LEFT JOIN leases ON leases.item = agenda.item
 WHERE agenda.queue = :queue AND agenda.priority = :priority AND agenda.visible_at <= :now
     AND (leases.item IS NULL OR leases.expires_at <= :now OR leases.generation < agenda.generation)
@@ -19,7 +20,8 @@ LIMIT :limit;
 
 -- name: head_without
 -- The same for a worker that lacks the functions of some steps: walks past their items too.
-SELECT agenda.item, agenda.queue, agenda.generation, max(agenda.fence, ifnull(leases.granted, 0)), agenda.visible_at
+SELECT agenda.item, agenda.queue, agenda.generation, max(agenda.fence, ifnull(leases.granted, 0)), agenda.visible_at,
+    iif(leases.owner IS NOT NULL AND leases.generation = agenda.generation, leases.lapsed + 1, 0)
 FROM agenda LEFT JOIN leases ON leases.item = agenda.item
 WHERE agenda.queue = :queue AND agenda.priority = :priority AND agenda.visible_at <= :now
     AND agenda.step NOT IN (SELECT value FROM json_each(:skip))
@@ -28,20 +30,21 @@ ORDER BY agenda.visible_at, agenda.arrival
 LIMIT :limit;
 
 -- name: head_item
-SELECT agenda.item, agenda.queue, agenda.generation, max(agenda.fence, ifnull(leases.granted, 0)), agenda.visible_at
+SELECT agenda.item, agenda.queue, agenda.generation, max(agenda.fence, ifnull(leases.granted, 0)), agenda.visible_at,
+    iif(leases.owner IS NOT NULL AND leases.generation = agenda.generation, leases.lapsed + 1, 0)
 FROM agenda LEFT JOIN leases ON leases.item = agenda.item
 WHERE agenda.item = :item AND agenda.visible_at <= :now
     AND (leases.item IS NULL OR leases.expires_at <= :now OR leases.generation < agenda.generation);
 
 -- name: repeated
 -- What the same request was granted before, and still holds.
-SELECT item, queue, generation, fence, position, lease
+SELECT item, queue, generation, fence, position, lease, lapsed
 FROM leases WHERE owner = :owner AND request_hash = :request_hash AND expires_at > :now ORDER BY position;
 
 -- name: grant
 INSERT OR REPLACE INTO leases
-    (item, queue, generation, fence, granted, owner, claim_hash, request_hash, position, lease, expires_at)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+    (item, queue, generation, fence, granted, owner, claim_hash, request_hash, position, lease, expires_at, lapsed)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 
 -- name: next_visible
 SELECT min(visible_at) FROM agenda WHERE queue = :queue AND priority = :priority AND visible_at > :now;
@@ -73,7 +76,7 @@ WHERE item = ? AND claim_hash = ? AND fence = ?;
 
 -- name: release_as
 UPDATE leases SET granted = max(granted, :floor, :fence), generation = max(generation, :generation), fence = :fence,
-    owner = :owner, claim_hash = :claim_hash, request_hash = NULL, lease = :lease, expires_at = :expires_at
+    owner = :owner, claim_hash = :claim_hash, request_hash = NULL, lease = :lease, expires_at = :expires_at, lapsed = 0
 WHERE item = :item AND claim_hash = :released_hash AND fence = :released_fence;
 
 -- name: hand_over
@@ -84,7 +87,8 @@ SELECT item, queue, :generation, :fence, :fence, :owner, :claim_hash, NULL, NULL
 FROM agenda WHERE item = :item
 ON CONFLICT (item) DO UPDATE SET
     generation = excluded.generation, fence = excluded.fence, granted = excluded.granted, owner = excluded.owner,
-    claim_hash = excluded.claim_hash, request_hash = NULL, lease = excluded.lease, expires_at = excluded.expires_at
+    claim_hash = excluded.claim_hash, request_hash = NULL, lease = excluded.lease, expires_at = excluded.expires_at,
+    lapsed = 0
 WHERE (excluded.generation, excluded.fence) > (leases.generation, leases.granted);
 
 -- name: items

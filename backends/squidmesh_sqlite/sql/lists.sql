@@ -79,3 +79,18 @@ FROM runs WHERE status <> 'completed' AND (:workflow IS NULL OR workflow = :work
 -- name: open_attempts
 SELECT item, run_id, step, attempt, queue, priority, visible_at, generation, fence, owner, claim_hash, lease
 FROM agenda WHERE item > :after AND item < :below ORDER BY item LIMIT :limit;
+
+-- name: dead_letters
+SELECT item, run_id, workflow, step, attempt, queue, generation, fence, cause, lost, lapsed, detail, owner, died_at
+FROM dead_letters
+WHERE (died_at, item) > (:died_at, :item) AND (:until IS NULL OR died_at <= :until)
+    AND (:run_id IS NULL OR run_id = :run_id) AND (:workflow IS NULL OR workflow = :workflow)
+    AND (:step IS NULL OR step = :step) AND (:queue IS NULL OR queue = :queue) AND (:cause IS NULL OR cause = :cause)
+ORDER BY died_at, item LIMIT :limit;
+
+-- name: dead_letter
+SELECT item, run_id, workflow, step, attempt, queue, generation, fence, cause, lost, lapsed, detail, owner, died_at
+FROM dead_letters WHERE item = ?;
+
+-- name: count_dead_letters
+SELECT count(*) FROM dead_letters;

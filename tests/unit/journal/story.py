@@ -8,9 +8,13 @@ from squidmesh.journal.facts import (
     ApprovalRequested,
     AttemptClaimed,
     AttemptCompleted,
+    AttemptDeadLettered,
     AttemptFailed,
     AttemptScheduled,
     ClaimReleased,
+    DeadLetterDiscarded,
+    DeadLetterReplayed,
+    DeliveryLost,
     RouteTaken,
     RunCompleted,
     RunFailed,
@@ -89,6 +93,36 @@ def completed(
 
 def failed(step: str = STEP, attempt: int = 1, *, at: int = 0, fence: int = 1, final: bool = False) -> AttemptFailed:
     return AttemptFailed(at=at, step=step, attempt=attempt, fence=fence, error=ERROR, final=final)
+
+
+def lost(step: str = STEP, attempt: int = 1, *, at: int = 0, fence: int = 1, visible_at: int = 0) -> DeliveryLost:
+    return DeliveryLost(at=at, step=step, attempt=attempt, fence=fence, visible_at=visible_at, cause="signal 9")
+
+
+def dead(
+    step: str = STEP, attempt: int = 1, *, at: int = 0, fence: int = 9, generation: int = 0, lost: int = 5
+) -> AttemptDeadLettered:
+    return AttemptDeadLettered(
+        at=at,
+        step=step,
+        attempt=attempt,
+        generation=generation,
+        fence=fence,
+        lost=lost,
+        lapsed=lost,
+        cause="lost_deliveries",
+        owner="sam@1",
+    )
+
+
+def replayed(step: str = STEP, attempt: int = 1, *, generation: int = 1, key: str | None = None) -> DeadLetterReplayed:
+    return DeadLetterReplayed(
+        at=0, step=step, attempt=attempt, generation=generation, visible_at=0, actor="elrond", comment="", key=key
+    )
+
+
+def discarded(step: str = STEP, attempt: int = 1) -> DeadLetterDiscarded:
+    return DeadLetterDiscarded(at=0, step=step, attempt=attempt, error=ERROR, actor="elrond", reason="too deep")
 
 
 def routed(source: str = STEP, target: str = "council", *, on: Literal["ok", "error", "reject"] = "ok") -> RouteTaken:

@@ -17,10 +17,14 @@ from tests.unit.journal.story import (
     STEP,
     claimed,
     completed,
+    dead,
     decided,
+    discarded,
     ended,
     failed,
+    lost,
     released,
+    replayed,
     requested,
     routed,
     scheduled,
@@ -43,6 +47,10 @@ A_FACT_OF_EACH: dict[type[facts.Fact], AnyFact] = {
     facts.ClaimReleased: released(),
     facts.AttemptCompleted: completed(),
     facts.AttemptFailed: failed(),
+    facts.DeliveryLost: lost(),
+    facts.AttemptDeadLettered: dead(),
+    facts.DeadLetterReplayed: replayed(),
+    facts.DeadLetterDiscarded: discarded(),
     facts.ApprovalRequested: requested(),
     facts.ApprovalDecided: decided(),
 }
@@ -57,6 +65,7 @@ ATTEMPTS_IN: dict[str | None, tuple[AnyFact, ...]] = {
     "claimed": (started(), scheduled(), claimed()),
     "completed": (started(), scheduled(), claimed(), completed()),
     "failed": (started(), scheduled(), claimed(), failed()),
+    "dead": (started(), scheduled(), claimed(), dead(fence=2)),
 }
 GATES_IN: dict[str | None, tuple[AnyFact, ...]] = {
     None: (started(),),
@@ -112,6 +121,8 @@ def test_what_an_attempt_can_do_leads_where_the_table_says(status: str | None, k
     state = evolve(told(*ATTEMPTS_IN[status]), A_FACT_OF_EACH[kind])
     assert state.runnables[STEP].status == ATTEMPT[status, kind]  # type: ignore[index]
     assert state.open_steps == ([STEP] if state.runnables[STEP].status in ("scheduled", "claimed") else [])
+    assert state.dead_steps == ([STEP] if state.runnables[STEP].status == "dead" else [])
+    assert (state.runnables[STEP].death is not None) == (state.runnables[STEP].status == "dead")
     assert (state.runnables[STEP].claim is not None) == (state.runnables[STEP].status == "claimed")
 
 

@@ -127,6 +127,7 @@ class Errander:
             fence=number,
             owner="sam@1",
             lease=LEASE,
+            max_deliveries=5,
         )
 
     def under(self, step: str, **other: Any) -> dict[str, Any]:

@@ -51,7 +51,7 @@ def completed(to: str, wish: NextClaim | None = WISH) -> tuple[RunState, list[An
     )
     state = fold(None, start(DEFINITION, given))
     under = {"step": "here", "attempt": 1, "fence": 1, "claim_hash": claim_hash("a claim")}
-    claim = RecordClaim(now=0, generation=0, owner="sam@1", lease=timedelta(seconds=60), **under)  # type: ignore[arg-type]
+    claim = RecordClaim(now=0, generation=0, owner="sam@1", lease=timedelta(seconds=60), max_deliveries=5, **under)  # type: ignore[arg-type]
     state = fold(state, decide(DEFINITION, state, claim))
     facts = decide(DEFINITION, state, RecordCompletion(now=7, output={"to": to}, then=wish, **under))  # type: ignore[arg-type]
     for fact in facts:

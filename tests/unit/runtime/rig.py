@@ -203,7 +203,9 @@ def _under(step: str, attempt: int, fence: int) -> dict[str, Any]:
 
 def claim(run_id: str, step: str = "pack", attempt: int = 1, *, fence: int = 1, trust: bool = True) -> Intent:
     def command(now: int) -> AnyCommand:
-        return RecordClaim(now=now, generation=0, owner="sam@1", lease=LEASE, **_under(step, attempt, fence))
+        return RecordClaim(
+            now=now, generation=0, owner="sam@1", lease=LEASE, max_deliveries=5, **_under(step, attempt, fence)
+        )
 
     return Intent(run_id=run_id, command=command, claim=lease(run_id, step, attempt, fence), trust_held=trust)
 

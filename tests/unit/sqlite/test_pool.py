@@ -263,9 +263,8 @@ def test_a_file_that_was_damaged_is_loud(path, open_store):
     with path.open("r+b") as file:
         file.seek(4096)
         file.write(b"\xff" * (path.stat().st_size - 4096))
-    journal = open_store().journal()
     with pytest.raises(StoreDamaged, match=r"must be restored.*SQLITE_CORRUPT"):
-        revisions(journal, "orc-1")
+        revisions(open_store().journal(), "orc-1")
 
 
 def test_a_file_that_was_cut_short_is_damaged_and_still_ours(path, open_store):
