@@ -36,7 +36,8 @@ class MeshConfig:
     """``lease``: how long a silent worker keeps its claim. ``heartbeat``: how often a live one extends it, at most half
     a lease (default: a quarter of it). ``idle_poll``: the longest that an idle pump sleeps without looking.
     ``max_snoozes``: how often one attempt may be snoozed; ``max_deliveries``: after how many lost deliveries it is
-    given up as a dead letter. ``reconcile_every``: how often a lease backend of its own is told what has changed;
+    given up as a dead letter; ``quarantine``: whether one with a lost delivery runs in a process of its own, where that
+    can be. ``reconcile_every``: how often a lease backend of its own is told what has changed;
     ``sweep``: how often it is asked for everything that is due (I11).
 
     Durations may be given in seconds; they are kept as ``timedelta``. :class:`InvalidInput` names the first field that
@@ -49,6 +50,7 @@ class MeshConfig:
     idle_poll: timedelta = timedelta(seconds=5)
     max_snoozes: int = 1000
     max_deliveries: int = 5
+    quarantine: bool = True
     reconcile_every: timedelta = timedelta(seconds=1)
     sweep: timedelta = timedelta(minutes=5)
 
@@ -66,6 +68,8 @@ class MeshConfig:
         self._keep("idle_poll", poll)
         most = check_integer(self.max_deliveries, field="max_deliveries", allowed=DELIVERIES)
         self._keep("max_deliveries", most)
+        if not isinstance(self.quarantine, bool):
+            raise InvalidInput(f"is a {type(self.quarantine).__name__}; allowed are True and False", field="quarantine")
         every = check_duration(self.reconcile_every, field="reconcile_every", least=SHORTEST_PASS, most=LONGEST_PASS)
         self._keep("reconcile_every", every)
         self._keep("sweep", check_duration(self.sweep, field="sweep", least=SHORTEST_SWEEP, most=LONGEST_SWEEP))

@@ -29,6 +29,7 @@ from squidmesh.runtime.context import LeaseFlag
 from squidmesh.runtime.held import HeldRun, Runs
 from squidmesh.runtime.invoke import Assignment, Failed, failed
 from squidmesh.runtime.plane import Membership
+from squidmesh.runtime.quarantine import home_of
 from squidmesh.runtime.recorder import Intent, Verdict
 from squidmesh.workflow.definition import FunctionStep
 from squidmesh.workflow.mapping import BoundStep
@@ -197,6 +198,7 @@ class Intake:
         step = self._bound(run, spec)
         assert step is not None, "sort_out() gives back what has no function here"
         context = state.context()
+        suspect = state.runnables[grant.step].lost > 0 or grant.claim.lapsed > 0
         try:
             inputs, missing = step.pick(context), None
         except MissingInput as error:
@@ -215,8 +217,17 @@ class Intake:
             lost=LeaseFlag(),
             asked_at=grant.asked_at,
             continued=grant.continued,
+            suspect=suspect,
+            home=self._home(state.workflow, step) if suspect else None,
         )
         return assignment if missing is None else failed(assignment, missing)
+
+    def _home(self, workflow: str, step: BoundStep) -> str | None:
+        """Where a child process finds the workflow of a suspect step; None where the step is to run in this one."""
+        registered = self._registry.get(workflow)
+        if registered is None or step.is_async or not self._config.quarantine:
+            return None
+        return home_of(registered)
 
     def _grant(self, claim: Claim, asked_at: float, continued: int = 0) -> Grant:
         run_id, step, attempt = parse_attempt_key(claim.item)

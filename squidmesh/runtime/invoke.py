@@ -28,8 +28,8 @@ from squidmesh.workflow.mapping import BoundStep, copy_json, output_of
 class Assignment:
     """A recorded claim on its way into a slot. ``inputs`` and ``context`` (the whole context, only where the step asks
     for it) hold JSON values that still belong to the run's state. ``suspect``: a delivery of this attempt was lost
-    before. ``asked_at``: as in ``Heartbeats.hold``. ``continued``: how many steps of the run were claimed at once
-    before this one.
+    before, and ``home`` is where a child process that runs it would find its workflow, if it is to. ``asked_at``: as in
+    ``Heartbeats.hold``. ``continued``: how many steps of the run were claimed at once before this one.
     """
 
     claim: Claim
@@ -45,10 +45,8 @@ class Assignment:
     lost: LeaseFlag
     asked_at: float
     continued: int = 0
-
-    @property
-    def suspect(self) -> bool:
-        return self.delivery > 1
+    suspect: bool = False
+    home: str | None = None
 
     @property
     def key(self) -> str:
@@ -82,7 +80,15 @@ class Unstarted:
     assignment: Assignment
 
 
-Outcome = Completed | Failed | Snoozed | Unstarted
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Died:
+    """The child process that ran the step ended without an answer. ``cause``: how."""
+
+    assignment: Assignment
+    cause: str
+
+
+Outcome = Completed | Failed | Snoozed | Unstarted | Died
 
 _LONGEST_DELAY = timedelta(days=366)
 _NO_CODE = "step_raised"

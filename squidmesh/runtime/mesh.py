@@ -94,6 +94,7 @@ class Mesh:
         reconcile_every: timedelta | float = timedelta(seconds=1),
         sweep: timedelta | float = timedelta(minutes=5),
         max_deliveries: int = 5,
+        quarantine: bool = True,
         clock: Clock | None = None,
         observer: Observer | None = None,
     ) -> Mesh:
@@ -106,11 +107,13 @@ class Mesh:
         1 min). A worker with ``leases`` also tells that backend what has changed, each ``reconcile_every`` (10 ms to
         10 min), and asks it for all that is due, each ``sweep`` (100 ms to 1 day). ``clock`` serves embedded stores
         only. ``max_deliveries`` (1 to 1000): an attempt whose workers were lost that often is given up as a dead letter
-        (:meth:`list_dead_letters`). Raises ``WorkflowError`` with the problems of all workflows, ``InvalidUrl``, or
-        ``InvalidInput``.
+        (:meth:`list_dead_letters`). One that was lost before runs alone, and with ``quarantine`` in a process of its
+        own, where its workflow can be imported and its step is no coroutine. Raises ``WorkflowError`` with the problems
+        of all workflows, ``InvalidUrl``, or ``InvalidInput``.
         """
         settings: dict[str, Any] = {"queue": queue, "lease": lease, "heartbeat": heartbeat, "idle_poll": idle_poll}
         settings |= {"reconcile_every": reconcile_every, "sweep": sweep, "max_deliveries": max_deliveries}
+        settings["quarantine"] = quarantine
         config = MeshConfig(**settings)
         registry = Registry(check_list(workflows, field="workflows", of="Workflow classes"))
         time_source = SystemClock() if clock is None else clock

@@ -18,19 +18,28 @@ from squidmesh.clock import Instant
 from squidmesh.config import MeshConfig
 from squidmesh.errors import StaleClaim, UnstorableResult
 from squidmesh.ids import claim_hash
-from squidmesh.planning.commands import AnyCommand, NextClaim, RecordCompletion, RecordFailure, RecordRelease
+from squidmesh.journal.facts import DeliveryLost
+from squidmesh.planning.commands import (
+    AnyCommand,
+    NextClaim,
+    RecordCompletion,
+    RecordFailure,
+    RecordLoss,
+    RecordRelease,
+)
 from squidmesh.ports.observer import Observer
 from squidmesh.runtime import chance
 from squidmesh.runtime.heartbeat import Heartbeats, Pulse
 from squidmesh.runtime.held import HeldRun
 from squidmesh.runtime.intake import Grant, Intake
-from squidmesh.runtime.invoke import Assignment, Completed, Failed, Outcome, Snoozed, Unstarted, describe
+from squidmesh.runtime.invoke import Assignment, Completed, Died, Failed, Outcome, Snoozed, Unstarted, describe
 from squidmesh.runtime.recorder import Intent, Recorder, Verdict
 from squidmesh.runtime.slots import Slots
 from squidmesh.runtime.solitude import Solitude
 
 MOST_CONTINUED = 32
 """Steps of one run in a row without a delivery; then the run takes its turn in the queue again, like everyone."""
+_FIRST_LOSS_PAUSE, _LONGEST_LOSS_PAUSE = timedelta(milliseconds=50), timedelta(seconds=5)
 _SUSPECT_PAUSE = timedelta(seconds=1)
 """For how long nobody claims a suspect that this worker has given back, so that it is not this one again at once."""
 
@@ -214,6 +223,8 @@ class Pump:
 
     def _concluded(self, assignment: Assignment, verdict: Verdict) -> None:
         self._heartbeats.let_go(assignment.claim)
+        if (lost := next((fact for fact in verdict.facts if isinstance(fact, DeliveryLost)), None)) is not None:
+            self._observer.notice("delivery_lost", item=assignment.key, cause=lost.cause)
         if isinstance(verdict.error, StaleClaim):
             self._observer.notice("stale_write_refused", item=assignment.key, fence=assignment.claim.fence)
         elif verdict.error is not None:
@@ -251,6 +262,8 @@ def _outcome_command(outcome: Outcome, then: NextClaim | None, max_snoozes: int)
             return RecordCompletion(now=now, output=outcome.output, then=then, **_under(assignment))
         if isinstance(outcome, Unstarted):
             return RecordRelease(now=now, reason="unstarted", **_under(assignment))
+        if isinstance(outcome, Died):
+            return RecordLoss(now=now, cause=outcome.cause, delay=_after_loss(assignment), **_under(assignment))
         if isinstance(outcome, Snoozed):
             return RecordRelease(
                 now=now, reason="snooze", delay=outcome.after, max_snoozes=max_snoozes, **_under(assignment)
@@ -265,6 +278,11 @@ def _outcome_command(outcome: Outcome, then: NextClaim | None, max_snoozes: int)
         )
 
     return command
+
+
+def _after_loss(assignment: Assignment) -> timedelta:
+    """Doubles with each loss, so that a step which dies at once is not tried in a busy loop."""
+    return min(_LONGEST_LOSS_PAUSE, _FIRST_LOSS_PAUSE * (1 << min(assignment.delivery, 16)))
 
 
 def _unstorable_command(assignment: Assignment) -> Callable[[Instant, UnstorableResult], AnyCommand]:

@@ -11,7 +11,8 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from squidmesh.runtime.invoke import Assignment, Outcome, failed, invoke
+from squidmesh.runtime.invoke import Assignment, Outcome, failed
+from squidmesh.runtime.quarantine import carry_out
 
 
 class Slots(Protocol):
@@ -100,7 +101,7 @@ class InlineSlots:
         self._outbox: list[Outcome] = []
 
     def submit(self, assignment: Assignment) -> None:
-        self._outbox.append(invoke(assignment, self._loop.run))
+        self._outbox.append(carry_out(assignment, self._loop.run))
 
     def drain(self) -> list[Outcome]:
         ended, self._outbox = self._outbox, []
@@ -140,7 +141,7 @@ class ThreadSlots:
     def _serve(self) -> None:
         while (assignment := self._inbox.get()) is not None:
             try:
-                outcome = invoke(assignment, self._loop.run)
+                outcome = carry_out(assignment, self._loop.run)
             except BaseException as error:  # nobody waits for this thread: whatever it was, it is the step's failure
                 outcome = failed(assignment, error)
             self._outbox.append(outcome)

@@ -18,11 +18,12 @@ from squidmesh.workflow.validation import Examination, examine
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RegisteredWorkflow:
-    """``triggers``: the payload model of each. ``steps``: the function steps, ready to be called. ``warnings``: what
-    validation found odd, but let pass.
+    """``source``: the class that says it. ``triggers``: the payload model of each. ``steps``: the function steps, ready
+    to be called. ``warnings``: what validation found odd, but let pass.
     """
 
     name: str
+    source: type[Workflow]
     definition: Definition
     triggers: Mapping[str, type[BaseModel]]
     steps: Mapping[str, BoundStep]
@@ -64,7 +65,7 @@ class Registry:
             problems = (*problems, Problem(path="name", code="duplicate_workflow", message=message))
         if not problems:
             self._classes[workflow] = name
-            self._by_name[name] = _registered(examined)
+            self._by_name[name] = _registered(workflow, examined)
         return name, problems
 
     def get(self, name: str) -> RegisteredWorkflow | None:
@@ -88,11 +89,12 @@ class Registry:
         return found
 
 
-def _registered(examined: Examination) -> RegisteredWorkflow:
+def _registered(source: type[Workflow], examined: Examination) -> RegisteredWorkflow:
     definition = examined.definition
     assert definition is not None  # there were no problems
     return RegisteredWorkflow(
         name=definition.name,
+        source=source,
         definition=definition,
         triggers=MappingProxyType(dict(examined.payloads)),
         steps=MappingProxyType(

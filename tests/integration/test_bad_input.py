@@ -335,6 +335,7 @@ SETTINGS: list[tuple[str, list[Any], type[UsageError]]] = [
     ("heartbeat", [*NOT_A_DURATION, 0, timedelta(0), 30.001], InvalidInput),
     ("reconcile_every", [None, *NOT_A_DURATION, 0, timedelta(milliseconds=9), 601], InvalidInput),
     ("max_deliveries", [None, True, "5", 5.0, 0, 1001], InvalidInput),
+    ("quarantine", [None, 1, "yes"], InvalidInput),
     ("sweep", [None, *NOT_A_DURATION, 0, timedelta(milliseconds=99), 86_401], InvalidInput),
     ("idle_poll", [None, *NOT_A_DURATION, 0, timedelta(microseconds=999), 60.001], InvalidInput),
     ("clock", [5, "now", Unprintable(), 0], InvalidInput),

@@ -1,0 +1,119 @@
+"""The child of a quarantine: one step, in a fresh interpreter (protocol 3.5.5). ``quarantine.py`` is its worker's side.
+
+``python -m squidmesh.runtime.quarantined QUESTIONS ANSWERS``, two inherited file descriptors.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import json
+import os
+import signal
+import sys
+import threading
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any, BinaryIO
+
+from squidmesh.clock import micros
+from squidmesh.ids import AttemptKey, ClaimId, RunId
+from squidmesh.ports.lease_backend import Claim
+from squidmesh.runtime.context import LeaseFlag
+from squidmesh.runtime.invoke import Assignment, Completed, Failed, Outcome, Snoozed, invoke
+from squidmesh.runtime.quarantine import find
+from squidmesh.workflow.authoring import Workflow
+from squidmesh.workflow.definition import FunctionStep
+from squidmesh.workflow.registry import Registry
+
+
+def _serve(questions: BinaryIO, answers: BinaryIO) -> None:
+    asked = json.loads(questions.readline())
+    lost = LeaseFlag()
+    threading.Thread(target=_listen, args=(questions, lost), daemon=True).start()
+    assignment = _assignment(asked, lost)
+    if isinstance(assignment, str):
+        answer: dict[str, Any] = {"kind": "unable", "why": assignment}
+    else:
+        answer = _answer(invoke(assignment, asyncio.run))
+    answers.write(json.dumps(answer).encode())
+    answers.flush()
+
+
+def _listen(questions: BinaryIO, lost: LeaseFlag) -> None:
+    """Sets the flag when told to. The end of the pipe is the end of the worker: nobody would hear the answer."""
+    for line in questions:
+        if line == b"lost\n":
+            lost.set()
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _assignment(asked: dict[str, Any], lost: LeaseFlag) -> Assignment | str:
+    """The same assignment, as far as a step can see it; or why there is none."""
+    sys.path[:], sys.argv[:] = asked["path"], asked["argv"]
+    module, _, name = asked["home"].partition(":")
+    try:
+        found = find(importlib.import_module(module), name)
+    except BaseException as error:
+        return f"{type(error).__name__}: {error}"
+    spec = FunctionStep.model_validate(asked["step"])
+    if not (isinstance(found, type) and issubclass(found, Workflow)):
+        return f"{asked['home']} is no workflow here"
+    registered = Registry([found]).get(asked["workflow"])
+    step = registered.steps.get(spec.name) if registered else None
+    if step is None:
+        return f"{asked['workflow']} has no step {spec.name!r} here"
+    claim = Claim(
+        item=AttemptKey(f"{asked['run_id']}/{spec.name}#{asked['attempt']}"),
+        queue="",
+        owner="",
+        claim_id=ClaimId(""),  # a capability: it stays with the worker
+        generation=asked["generation"],
+        fence=asked["fence"],
+        lease=timedelta(0),
+        incarnation="",
+    )
+    return Assignment(
+        claim=claim,
+        run_id=RunId(asked["run_id"]),
+        workflow=asked["workflow"],
+        spec=spec,
+        step=step.pinned_to(spec),
+        attempt=asked["attempt"],
+        delivery=asked["delivery"],
+        inputs=asked["inputs"],
+        context=asked["context"],
+        payload_fields=frozenset(asked["payload_fields"]),
+        lost=lost,
+        asked_at=0.0,
+    )
+
+
+def _answer(outcome: Outcome) -> dict[str, Any]:
+    match outcome:
+        case Completed():
+            return {"kind": "completed", "output": outcome.output}
+        case Snoozed():
+            return {"kind": "snoozed", "after": micros(outcome.after)}
+        case Failed():
+            error = outcome.error
+            told = {"code": error.code, "type": error.type, "message": error.message, "details": error.details}
+            after = None if outcome.retry_after is None else micros(outcome.retry_after)
+            return {"kind": "failed", "error": told, "retryable": outcome.retryable, "retry_after": after}
+        case _:
+            raise AssertionError(f"{type(outcome).__name__} in a child")
+
+
+def main(arguments: Sequence[str]) -> None:
+    asked, answered = (int(argument) for argument in arguments)
+    for end in (asked, answered):
+        os.set_inheritable(end, False)  # what the step starts is not to hold them open
+    with os.fdopen(answered, "wb") as answers:
+        _serve(os.fdopen(asked, "rb"), answers)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)  # whatever threads the step has left behind
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
