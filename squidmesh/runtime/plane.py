@@ -60,7 +60,9 @@ class Membership:
     def _found(self) -> None:
         """The first one: from now on there is a plane. Not where this memory belongs to somebody already."""
         if not self._leases.in_journal and self._leases.marker() is not None:
-            raise self._of_another_mesh()
+            if self._store.plane() is None:  # else somebody else has founded it in this moment, and marked it
+                raise self._of_another_mesh()
+            return
         first = Plane(mesh=chance.new_name(), kind=self._leases.kind, name=self._leases.name, epoch=1)
         self._store.set_plane(None, first)
 

@@ -26,7 +26,15 @@ from tests.support.crashing import CrashingBackend, Plan, ProcessDied, port_meth
 from tests.support.recovery import LEASE, Effects, Work, carry_on, in_batches, make_workflow, one_by_one
 from tests.support.redises import NOW, ServerClock, left_behind, started
 
-READ_ONLY = {"journal.runs", "journal.count_runs", "journal.open_attempts", "leases.stats"}
+READ_ONLY = {
+    "journal.runs",
+    "journal.count_runs",
+    "journal.open_attempts",
+    "journal.dead_letters",
+    "journal.dead_letter",
+    "journal.count_dead_letters",
+    "leases.stats",
+}
 """Port methods that the main job has no use for: lists for people. They are tried in the contract suites."""
 BY_OTHERS = {f"leases.{name}" for name in ("shelve", "pause", "resume", "paused")}
 """What an operator asks for. Tried in the contract suites."""

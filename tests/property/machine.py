@@ -34,7 +34,8 @@ from tests.property.world import Fault, Plane, WorkerDied, World
 from tests.support.audit import audit
 
 LEASE = timedelta(seconds=30)
-CONFIG = MeshConfig(lease=LEASE)
+CONFIG = MeshConfig(lease=LEASE, max_deliveries=1000)
+"""Dead letters have tests of their own: here, deliveries may be lost as often as chance will have it."""
 MOST_RUNS = 8
 REMEMBERED = 8
 """How many spent claims a worker remembers, to report under them once more."""

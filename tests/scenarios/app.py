@@ -1,0 +1,18 @@
+"""What the worker processes of a scenario run: ``squidmesh --app tests.scenarios.app:mesh worker``."""
+
+import os
+
+from squidmesh import Mesh
+from tests.scenarios.sale import LEASE, Sale
+
+mesh = Mesh.connect(
+    os.environ["SCENARIO_URL"],
+    leases=os.environ["SCENARIO_LEASES"],
+    workflows=[Sale],
+    lease=LEASE,
+    heartbeat=0.2,
+    idle_poll=0.5,
+    reconcile_every=0.1,
+    sweep=3,
+    max_deliveries=20,
+)

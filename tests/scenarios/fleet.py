@@ -1,0 +1,171 @@
+"""Four worker processes, a journal in SQLite, leases in a real server, and a ledger of what the steps did outside."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import squidmesh_sqlite
+
+from squidmesh import Mesh, Run
+from squidmesh.ids import ThreadId, idempotency_key
+from squidmesh.journal import facts
+from squidmesh.journal.codec import decode_facts
+from squidmesh.ports.journal_store import ThreadRead
+from squidmesh.runtime.chance import SystemClock
+from squidmesh.testing.servers import Server
+from tests.scenarios.sale import LEASE, Sale
+from tests.support.audit import audit
+
+WORKERS = 4
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class Fleet:
+    """A context manager: its processes are ended by their ids, whatever they do then."""
+
+    def __init__(self, folder: Path, server: Server, *, port: int | None = None) -> None:
+        self.folder = folder
+        self.server = server
+        self.url = f"sqlite:///{folder / 'journal.db'}"
+        self.leases = f"redis://127.0.0.1:{port or server.port}/0"
+        self.ledger = folder / "ledger"
+        self.workers: list[subprocess.Popen[bytes]] = []
+        self.mesh = Mesh.connect(self.url, leases=self.leases, workflows=[Sale], lease=LEASE)
+        self.runs: list[str] = []
+
+    def __enter__(self) -> "Fleet":
+        Mesh.migrate(self.url)
+        for _ in range(WORKERS):
+            self.hire()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for worker in self.workers:
+            if worker.poll() is None:
+                worker.send_signal(signal.SIGCONT)
+                worker.terminate()
+        for worker in self.workers:
+            try:
+                worker.wait(15)
+            except subprocess.TimeoutExpired:
+                worker.kill()
+                worker.wait()
+        self.mesh.close()
+        if error is not None:
+            for log in sorted(self.folder.glob("worker-*.log")):
+                print(f"--- {log.name}\n{log.read_text()[-3000:]}")
+
+    def hire(self) -> None:
+        """One more worker process."""
+        told = {
+            "SCENARIO_URL": self.url,
+            "SCENARIO_LEASES": self.leases,
+            "SCENARIO_LEDGER": str(self.ledger),
+            "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "backends")]),
+        }
+        command = [sys.executable, "-m", "squidmesh", "--app", "tests.scenarios.app:mesh", "worker", "--concurrency=2"]
+        with (self.folder / f"worker-{len(self.workers)}.log").open("wb") as log:
+            worker = subprocess.Popen(command, env=os.environ | told, stdout=log, stderr=log, cwd=self.folder)
+        self.workers.append(worker)
+
+    # ------------------------------------------------------------------------------------------------- the work
+
+    def start_and_wait(self, runs: int, calls: int) -> None:
+        """Starts so many runs, and waits until so much of it is done: work is in flight then."""
+        goal = self.calls().total() + calls
+        self.start(runs)
+        until(lambda: self.calls().total() >= goal, f"{goal} calls")
+
+    def start(self, runs: int) -> None:
+        first = len(self.runs)
+        started = self.mesh.start_runs(Sale, [{"number": number} for number in range(first, first + runs)])
+        self.runs += [run.run_id for run in started]
+
+    def calls(self) -> Counter[str]:
+        """How often each idempotency key was used."""
+        lines = self.ledger.read_text().splitlines() if self.ledger.exists() else []
+        return Counter(line.split()[0] for line in lines)
+
+    def until_calls(self, more: int) -> None:
+        """Until so much more is done."""
+        goal = self.calls().total() + more
+        until(lambda: self.calls().total() >= goal, f"{goal} calls")
+
+    def claimed_by(self, worker: subprocess.Popen[bytes]) -> list[str]:
+        """Recorded claims of that process which are open now."""
+        backend = squidmesh_sqlite.backend(self.url, clock=SystemClock())
+        rows = backend.journal().open_attempts(limit=100_000)
+        backend.close()
+        return [row.item for row in rows if row.owner is not None and f"-{worker.pid}@" in row.owner]
+
+    def log(self, worker: subprocess.Popen[bytes]) -> str:
+        return (self.folder / f"worker-{self.workers.index(worker)}.log").read_text()
+
+    def logs(self) -> str:
+        return "".join(map(self.log, self.workers))
+
+    def finish(self, within: float = 60.0) -> None:
+        """Until every run has ended; says what is left where that takes too long."""
+
+        def ended() -> bool:
+            counts = self.mesh.count_runs()
+            return counts.get("completed", 0) + counts.get("failed", 0) == len(self.runs)
+
+        try:
+            until(ended, "the end of all runs", within=within)
+        except AssertionError:
+            left = [self.mesh.explain_run(r) for r in self.runs if self.mesh.inspect_run(r).ended_at is None]
+            raise AssertionError(f"{len(left)} runs do not end; the first: {left[0]}") from None
+
+    # ------------------------------------------------------------------------------------------------ the judge
+
+    def judge(self) -> "Verdict":
+        """Nothing lost, every thread sound, and the ledger agrees with the journal."""
+        calls = self.calls()
+        backend = squidmesh_sqlite.backend(self.url, clock=SystemClock())
+        journal = backend.journal()
+        repeated = lost = 0
+        for run_id in self.runs:
+            state = audit(journal, run_id, every_prefix=False)
+            run: Run = self.mesh.inspect_run(run_id)
+            assert run.status == "completed", run
+            (history,) = journal.read([ThreadRead(thread=ThreadId(run_id))], whole=True)
+            told = [f for e in history.tail for f in decode_facts(e.body, thread=run_id, revision=e.revision)]
+            lost += sum(runnable.lost for runnable in state.runnables.values())
+            for name in ("picked", "charged", "shipped"):
+                claims = sum(isinstance(f, facts.AttemptClaimed) and f.step == name for f in told)
+                results = sum(isinstance(f, _RESULTS) and f.step == name for f in told)
+                seen = calls.pop(idempotency_key(run_id, name), 0)
+                assert results <= seen <= claims, f"{run_id}/{name}: {results} results, {seen} calls, {claims} claims"
+                repeated += seen - results
+        assert not calls, "nobody else has called"
+        backend.close()
+        return Verdict(repeated=repeated, lost=lost)
+
+
+class Verdict:
+    """``repeated``: effects beyond the accepted results; ``lost``: deliveries that the journal counted as lost."""
+
+    def __init__(self, *, repeated: int, lost: int) -> None:
+        self.repeated = repeated
+        self.lost = lost
+
+
+_RESULTS = (facts.AttemptCompleted, facts.AttemptFailed)
+
+
+def until(condition: Callable[[], Any], what: str, *, within: float = 30.0) -> None:
+    ends, turn = time.monotonic() + within, threading.Event()
+    while not condition():
+        assert time.monotonic() < ends, f"waited {within} s for {what}"
+        turn.wait(0.02)

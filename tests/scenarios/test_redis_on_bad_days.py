@@ -1,0 +1,164 @@
+"""A fleet under load while its Redis, or one of its workers, has a bad day: nothing is lost, and the ledger agrees.
+
+Each scenario proves that its fault really happened, at a time when work was in flight.
+"""
+
+import os
+import shutil
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from redis import Redis
+
+from squidmesh.testing.servers import Server
+from tests.scenarios.fleet import Fleet, until
+from tests.scenarios.sale import LEASE
+from tests.support.proxy import Proxy
+from tests.support.redises import left_behind, started
+
+RUNS = 60
+
+
+@pytest.fixture(params=["valkey", pytest.param("redis", marks=pytest.mark.all)])
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def server(kind: str, tmp_path: Path) -> Iterator[Server]:
+    with started(kind, tmp_path / "server", aof=True) as server:
+        yield server
+
+
+@pytest.fixture
+def redis(server: Server) -> Iterator[Redis]:
+    with Redis.from_url(server.url, decode_responses=True) as client:
+        yield client
+
+
+@pytest.fixture
+def fleet(server: Server, tmp_path: Path) -> Iterator[Fleet]:
+    with Fleet(tmp_path, server) as fleet:
+        yield fleet
+
+
+def in_flight(fleet: Fleet) -> None:
+    fleet.start_and_wait(RUNS, RUNS // 2)
+
+
+def test_on_a_good_day_nothing_is_done_twice(fleet: Fleet, redis: Redis) -> None:
+    """Neither does the reconciler double a healthy worker's work, nor is any lease lost."""
+    in_flight(fleet)
+    fleet.start(RUNS)
+    fleet.finish()
+    verdict = fleet.judge()
+    assert (verdict.repeated, verdict.lost) == (0, 0), fleet.logs()
+    until(lambda: not redis.hgetall("squidmesh:{default}:items"), "the last items to be settled")
+    assert left_behind(redis) == []
+
+
+def test_a_worker_is_killed(fleet: Fleet) -> None:
+    fleet.start(RUNS)
+    victim = fleet.workers[0]
+    until(lambda: fleet.claimed_by(victim), "a claim of the victim")
+    victim.kill()
+    victim.wait()
+    assert (left := fleet.claimed_by(victim)), "it held something"
+    fleet.finish()
+    verdict = fleet.judge()
+    assert verdict.lost >= len(left)
+    assert verdict.repeated <= verdict.lost
+
+
+def test_a_worker_is_stopped_past_its_lease_and_wakes_up(fleet: Fleet) -> None:
+    """What it says then is refused."""
+    fleet.start(RUNS)
+    victim = fleet.workers[0]
+    until(lambda: fleet.claimed_by(victim), "a claim of the victim")
+    os.kill(victim.pid, signal.SIGSTOP)
+    held = fleet.claimed_by(victim)
+    fleet.finish()
+    assert fleet.claimed_by(victim) == [], "others took over"
+    os.kill(victim.pid, signal.SIGCONT)
+    if held:
+        until(lambda: "stale_write_refused" in fleet.log(victim) or "lease_lost" in fleet.log(victim), "its refusal")
+    fleet.start(5)
+    fleet.finish()
+    verdict = fleet.judge()
+    assert verdict.lost >= len(held)
+
+
+def test_the_server_is_killed_and_restarted(fleet: Fleet) -> None:
+    in_flight(fleet)
+    fleet.server.kill()
+    until(lambda: "lease_backend_unavailable" in fleet.logs(), "somebody to notice")
+    fleet.server.start()
+    fleet.finish()
+    fleet.judge()
+
+
+def test_the_server_is_emptied(fleet: Fleet, redis: Redis) -> None:
+    """Again and again; nobody is told."""
+    for _ in range(3):
+        in_flight(fleet)
+        assert redis.dbsize() > 0
+        redis.flushall()
+    fleet.finish()
+    fleet.judge()
+
+
+def test_an_old_dump_is_restored(fleet: Fleet, redis: Redis, tmp_path: Path) -> None:
+    """Leases, tombstones and cursor are those of some seconds ago."""
+    in_flight(fleet)
+    redis.config_set("appendonly", "no")
+    redis.save()
+    old = tmp_path / "old.rdb"
+    shutil.copy(tmp_path / "server" / "dump.rdb", old)
+    before = redis.dbsize()
+    fleet.until_calls(RUNS)
+    fleet.server.kill()
+    for file in (tmp_path / "server").iterdir():
+        if file.name != "server.log":
+            shutil.rmtree(file) if file.is_dir() else file.unlink()
+    shutil.copy(old, tmp_path / "server" / "dump.rdb")
+    fleet.server._settings = [("appendonly", "no"), ("save", "")]
+    fleet.server.start()
+    assert before > 0
+    assert redis.dbsize() > 0, "it came back with what it had then"
+    fleet.start(RUNS)
+    fleet.finish()
+    fleet.judge()
+
+
+def test_answers_are_lost(kind: str, server: Server, tmp_path: Path) -> None:
+    """The server has done it: claims, settlements and heartbeats are asked again, and are not done twice."""
+    with Proxy(server.port) as proxy, Fleet(tmp_path, server, port=proxy.port) as fleet:
+        for _ in range(4):
+            in_flight(fleet)
+            proxy.swallow(5)
+        fleet.finish()
+        assert proxy.swallowed == 20
+        fleet.judge()
+
+
+def test_the_server_stalls_for_longer_than_a_lease(fleet: Fleet) -> None:
+    in_flight(fleet)
+    fleet.server.freeze()
+    until(lambda: "lease_backend_unavailable" in fleet.logs(), "somebody's patience to end", within=4 * LEASE + 20)
+    fleet.server.resume()
+    fleet.finish()
+    fleet.judge()
+
+
+def test_the_server_is_full(fleet: Fleet, redis: Redis) -> None:
+    """New work waits in the journal; what is leased can be ended all the same."""
+    in_flight(fleet)
+    redis.set("ballast", "x" * 1_000_000)
+    redis.config_set("maxmemory", str(redis.info("memory")["used_memory"] // 2))
+    fleet.start(RUNS)
+    until(lambda: "is out of memory" in fleet.logs(), "an offer to be refused")
+    redis.config_set("maxmemory", "0")
+    fleet.finish()
+    fleet.judge()
