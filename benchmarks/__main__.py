@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from benchmarks import counts, disk, growth, latency, machine, throughput
+from benchmarks import counts, disk, growth, latency, machine, redis_plane, throughput
 from benchmarks.report import Printer, Table
 from benchmarks.scale import FULL, QUICK, Scale
 
@@ -21,6 +21,7 @@ MEASURES: dict[str, Callable[[Scale, Path, Printer], list[Table]]] = {
     "latency": latency.measure,
     "counts": counts.measure,
     "growth": growth.measure,
+    "redis": redis_plane.measure,
 }
 
 

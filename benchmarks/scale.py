@@ -9,7 +9,8 @@ from dataclasses import dataclass
 class Scale:
     """``runs``: of a throughput measurement. ``singles``: runs one at a time, for a latency. ``counted``: runs whose
     statements are counted. ``sizes``: open runs, and finished ones; ``positions``: steps within one run; ``leased``:
-    items that others hold. ``samples``: steps measured of each of those. ``disk``: seconds of bare commits.
+    items that others hold. ``samples``: steps measured of each of those. ``backlogs``: items that stand in a Redis
+    beside those that are claimed, ``pairs`` of claim and settle. ``disk``: seconds of bare commits.
     """
 
     repeats: int = 5
@@ -20,8 +21,20 @@ class Scale:
     positions: tuple[int, ...] = (10, 100, 1_000)
     leased: tuple[int, ...] = (10, 100, 1_000)
     samples: int = 240
+    backlogs: tuple[int, ...] = (1_000, 1_000_000)
+    pairs: int = 20_000
     disk: float = 2.0
 
 
 FULL = Scale()
-QUICK = Scale(repeats=3, runs=400, singles=100, counted=96, sizes=(1_000, 10_000), samples=80, disk=0.5)
+QUICK = Scale(
+    repeats=3,
+    runs=400,
+    singles=100,
+    counted=96,
+    sizes=(1_000, 10_000),
+    samples=80,
+    disk=0.5,
+    backlogs=(1_000, 100_000),
+    pairs=4_000,
+)

@@ -1,4 +1,4 @@
-"""The demo's processes: the gateway, three workers, and the kill."""
+"""The demo's processes: the gateway, three workers, a Redis if it is asked for, and what befalls them."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 
-from squidmesh.demo.app import JOURNAL_VARIABLE
+from squidmesh.demo.app import JOURNAL_VARIABLE, LEASES_VARIABLE
 from squidmesh.demo.workflow import GATEWAY_VARIABLE
+from squidmesh.testing.servers import Server, available
 
 WORKERS = 3
 SLOTS = 4
@@ -39,6 +40,7 @@ class Fleet:
     folder: Path
     seed: int
     gateway_url: str = ""
+    redis: Server | None = None
     workers: list[WorkerProcess] = field(default_factory=list)
     _gateway: subprocess.Popen[str] | None = None
     _open: ExitStack = field(default_factory=ExitStack)
@@ -50,6 +52,17 @@ class Fleet:
     @property
     def journal_url(self) -> str:
         return f"sqlite:///{self.folder / 'journal.db'}"
+
+    @property
+    def leases_url(self) -> str | None:
+        return None if self.redis is None else self.redis.url
+
+    def start_redis(self) -> Server:
+        """On loopback, with an append-only file, in the demo's own folder. Raises ``NoServer``."""
+        kinds = available()
+        self.redis = Server("valkey" if "valkey" in kinds or not kinds else kinds[0], self.folder / "redis", aof=True)
+        self._open.enter_context(self.redis)
+        return self.redis
 
     def start_gateway(self) -> None:
         """Waits for the line that tells its address."""
@@ -66,6 +79,8 @@ class Fleet:
 
     def start_workers(self) -> None:
         told = {JOURNAL_VARIABLE: self.journal_url, GATEWAY_VARIABLE: self.gateway_url}
+        if self.leases_url is not None:
+            told[LEASES_VARIABLE] = self.leases_url
         asked = [sys.executable, "-m", "squidmesh", "--app", "squidmesh.demo.app:mesh", "worker"]
         for number in range(1, WORKERS + 1):
             log = self._open.enter_context((self.folder / f"worker-{number}.log").open("wb"))

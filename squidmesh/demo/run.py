@@ -1,4 +1,7 @@
-"""``squidmesh demo``: three workers recover 320 payments; one is killed in the middle; nothing is lost."""
+"""``squidmesh demo``: three workers recover 320 payments; one is killed in the middle; nothing is lost.
+
+With ``--redis`` their work is delivered through a Redis, which is emptied and killed on the way.
+"""
 
 from __future__ import annotations
 
@@ -24,9 +27,16 @@ from squidmesh.demo.invoices import load_invoices
 from squidmesh.demo.ledger import read_ledger
 from squidmesh.demo.report import Report, make_report
 from squidmesh.demo.workflow import PaymentRecovery, Recover
+from squidmesh.testing.servers import NoServer
+
+__all__ = ["Drawing", "NoServer", "run_demo"]
 
 KILL_AT = 0.35
 """The share of runs that has ended when a worker is killed."""
+FLUSH_AT, REDIS_KILL_AT = 0.2, 0.55
+"""The same, for what befalls the Redis."""
+_REDIS_AWAY = 1.0
+"""Seconds."""
 TIME_LIMIT = 180.0
 _LOOK_EVERY = 0.2
 
@@ -39,19 +49,26 @@ class Drawing:
     explanation: Callable[[Explanation], RenderableType]
 
 
-def run_demo(console: Console, drawing: Drawing, *, seed: int = DEFAULT_SEED, folder: Path | None = None) -> int:
+def run_demo(
+    console: Console,
+    drawing: Drawing,
+    *,
+    seed: int = DEFAULT_SEED,
+    folder: Path | None = None,
+    redis: bool = False,
+) -> int:
     """The whole demo; 0 if every promise held, 1 if one did not. ``folder`` is kept; without one, a temporary one is
-    used and removed.
+    used and removed. ``redis``: with a Redis of its own; ``NoServer`` where none is installed.
     """
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
-        return _Demo(console, drawing, folder, seed).run()
+        return _Demo(console, drawing, folder, seed, redis).run()
     with tempfile.TemporaryDirectory(prefix="squidmesh-demo-") as temporary:
-        return _Demo(console, drawing, Path(temporary), seed).run()
+        return _Demo(console, drawing, Path(temporary), seed, redis).run()
 
 
 class _Demo:
-    def __init__(self, console: Console, drawing: Drawing, folder: Path, seed: int) -> None:
+    def __init__(self, console: Console, drawing: Drawing, folder: Path, seed: int, redis: bool) -> None:
         self._console = console
         self._drawing = drawing
         self._fleet = Fleet(folder, seed)
@@ -61,9 +78,20 @@ class _Demo:
         self._total = 0
         self._held: frozenset[str] = frozenset()
         self._killed: WorkerProcess | None = None
+        self._with_redis = redis
+        self._flushed: int | None = None
+        self._redis_away_since: float | None = None
+        self._redis_came_back = False
 
     def run(self) -> int:
-        with self._fleet, connect(self._fleet.journal_url) as mesh:
+        with self._fleet:
+            if self._with_redis:
+                server = self._fleet.start_redis()
+                self._note(f"a {server.kind} on port {server.port} delivers the work; the journal stays in SQLite")
+            return self._run()
+
+    def _run(self) -> int:
+        with connect(self._fleet.journal_url, self._fleet.leases_url) as mesh:
             self._fleet.start_gateway()
             self._note(f"the gateway answers on {self._fleet.gateway_url}: slowly, with refusals and time-outs")
             started = self._start_runs(mesh)
@@ -74,8 +102,9 @@ class _Demo:
             self._note(f"the living workers drained: exit codes {codes}")
             runs = [mesh.inspect_run(run_id, history=True) for run_id in started]
             report = self._report(runs)
-            self._show(mesh, runs, report)
-        return 1 if report.problems else 0
+            problems = (*report.problems, *self._redis_problems())
+            self._show(mesh, runs, report, problems)
+        return 1 if problems else 0
 
     def _start_runs(self, mesh: Mesh) -> list[str]:
         invoices = load_invoices()
@@ -104,6 +133,8 @@ class _Demo:
     def _looks(self, mesh: Mesh, pause: threading.Event) -> Iterator[None]:
         while True:
             self._counts = mesh.count_runs()
+            if self._with_redis:
+                self._disturb_redis()
             if self._killed is None and self._ended() >= self._total * KILL_AT:
                 self._kill_one(mesh)
             yield
@@ -129,6 +160,38 @@ class _Demo:
         self._killed, self._held = victim, held
         self._note(f"{victim.name} (pid {victim.process.pid}) killed with SIGKILL, in the middle of {len(held)} steps")
 
+    def _disturb_redis(self) -> None:
+        """Emptied first, without a word to anybody; later killed, and started again after a while."""
+        server = self._fleet.redis
+        assert server is not None
+        if self._flushed is None and self._ended() >= self._total * FLUSH_AT:
+            self._flushed = int(server.ask("DBSIZE").lstrip(b":"))
+            server.ask("FLUSHALL")
+            self._note(f"FLUSHALL: the {server.kind} has forgotten everything, {self._flushed} keys of it")
+        elif self._redis_away_since is None and self._ended() >= self._total * REDIS_KILL_AT:
+            pid = server.pid
+            server.kill()
+            self._redis_away_since = time.monotonic()
+            self._note(f"the {server.kind} (pid {pid}) killed with SIGKILL")
+        elif (
+            self._redis_away_since is not None
+            and not self._redis_came_back
+            and time.monotonic() - self._redis_away_since >= _REDIS_AWAY
+        ):
+            server.start()
+            self._redis_came_back = True
+            self._note(f"the {server.kind} is back, with what its append-only file knows")
+
+    def _redis_problems(self) -> list[str]:
+        if not self._with_redis:
+            return []
+        problems = []
+        if not self._flushed:
+            problems.append("the Redis was never emptied, or held nothing: that proved nothing")
+        if not self._redis_came_back:
+            problems.append("the Redis was not killed and started again: that proved nothing")
+        return problems
+
     def _report(self, runs: list[Run]) -> Report:
         owner = _owner_part(self._killed) if self._killed else "nobody"
         return make_report(runs, read_ledger(self._fleet.ledger), killed_owner=owner, held=self._held)
@@ -149,7 +212,7 @@ class _Demo:
             fleet.add_row(worker.name, f"pid {worker.process.pid}", Text(worker.state, style=style))
         return Panel(Group(bar, Text(), fleet), title="payment recovery", border_style="cyan", width=96)
 
-    def _show(self, mesh: Mesh, runs: list[Run], report: Report) -> None:
+    def _show(self, mesh: Mesh, runs: list[Run], report: Report, problems: tuple[str, ...]) -> None:
         show = self._console.print
         show(_outcome_table(report))
         if report.recovered is not None:
@@ -160,9 +223,9 @@ class _Demo:
         if taken is not None:
             show(_takeover_table(taken))
         show(_books_table(report))
-        for problem in report.problems:
+        for problem in problems:
             show(Text(f"PROBLEM: {problem}", style="bold red"))
-        if not report.problems:
+        if not problems:
             said = f" {report.runs} runs ended in {self._age():.1f} s; {len(self._held)} steps were taken over."
             show(Text.assemble("\n", ("Nothing was lost.", "bold green"), said))
 

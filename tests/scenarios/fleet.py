@@ -2,12 +2,14 @@
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -107,6 +109,29 @@ class Fleet:
         rows = backend.journal().open_attempts(limit=100_000)
         backend.close()
         return [row.item for row in rows if row.owner is not None and f"-{worker.pid}@" in row.owner]
+
+    def freeze(self, worker: subprocess.Popen[bytes]) -> list[str]:
+        """Stops it in its tracks, at a time when it holds claims and no lock on the journal's file: a process that is
+        frozen in the middle of a commit would hold everybody up until it goes on, as with any embedded database. What
+        it holds.
+        """
+        for _ in range(200):
+            until(lambda: self.claimed_by(worker), "a claim of the victim")
+            os.kill(worker.pid, signal.SIGSTOP)
+            held = self.claimed_by(worker)
+            if held and self._can_write():
+                return held
+            os.kill(worker.pid, signal.SIGCONT)
+        raise AssertionError("it never held a claim without the lock")
+
+    def _can_write(self) -> bool:
+        with closing(sqlite3.connect(self.folder / "journal.db", timeout=2, isolation_level=None)) as connection:
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError:
+                return False
+            connection.execute("ROLLBACK")
+            return True
 
     def log(self, worker: subprocess.Popen[bytes]) -> str:
         return (self.folder / f"worker-{self.workers.index(worker)}.log").read_text()

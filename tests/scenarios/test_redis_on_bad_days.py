@@ -76,14 +76,11 @@ def test_a_worker_is_stopped_past_its_lease_and_wakes_up(fleet: Fleet) -> None:
     """What it says then is refused."""
     fleet.start(RUNS)
     victim = fleet.workers[0]
-    until(lambda: fleet.claimed_by(victim), "a claim of the victim")
-    os.kill(victim.pid, signal.SIGSTOP)
-    held = fleet.claimed_by(victim)
+    held = fleet.freeze(victim)
     fleet.finish()
     assert fleet.claimed_by(victim) == [], "others took over"
     os.kill(victim.pid, signal.SIGCONT)
-    if held:
-        until(lambda: "stale_write_refused" in fleet.log(victim) or "lease_lost" in fleet.log(victim), "its refusal")
+    until(lambda: "stale_write_refused" in fleet.log(victim) or "lease_lost" in fleet.log(victim), "its refusal")
     fleet.start(5)
     fleet.finish()
     verdict = fleet.judge()
