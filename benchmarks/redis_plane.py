@@ -12,7 +12,7 @@ from pathlib import Path
 from redis import Redis
 from squidmesh_redis import RedisBackend
 
-from benchmarks.report import Figure, Printer, Table
+from benchmarks.report import Cell, Figure, Printer, Table
 from benchmarks.scale import Scale
 from squidmesh.ids import attempt_key
 from squidmesh.ports.lease_backend import Item, LeaseBackend, Settlement
@@ -48,23 +48,17 @@ def measure(scale: Scale, folder: Path, printer: Printer) -> list[Table]:
             offer(leases, backlog, delay=timedelta(days=1))
             for _ in range(scale.repeats):
                 delayed.setdefault(backlog, []).append(claim_and_settle(leases, scale.pairs, BATCHES[0]))
-    rows = tuple(
-        (
-            f"{backlog:,} items",
-            *(Figure(tuple(pairs[backlog, size])) for size in BATCHES),
-            Figure(tuple(delayed[backlog])),
-            Figure((bytes_,)),
-            Figure((rate,)),
-        )
-        for backlog, bytes_, rate in taken
-    )
+    rows: list[tuple[Cell, ...]] = []
+    for backlog, bytes_, rate in taken:
+        figures = [Figure(tuple(pairs[backlog, size])) for size in BATCHES]
+        rows.append((f"{backlog:,} items", *figures, Figure(tuple(delayed[backlog])), bytes_, rate))
     columns = ("backlog", *(f"pairs/s, batches of {size}" for size in BATCHES), "pairs/s, all else delayed")
     return [
         Table(
             name="redis",
             title=f"Leases in {kinds[-1]}: claim and settle, one client, one queue",
             columns=(*columns, "bytes an item", "offers/s"),
-            rows=rows,
+            rows=tuple(rows),
             note="As many new items are offered as are settled, outside the clock, so the backlog stays what it is.",
         )
     ]
