@@ -30,7 +30,12 @@ def open_backend(url: str, *, clock: Clock, field: str = "url") -> Backend:
             raise
         why = f'{scheme}:// needs the package {error.name}, which is not installed: pip install "squidmesh[{extra}]"'
         raise InvalidUrl(why, field=field) from error
-    return factory(url, clock=clock)
+    try:
+        return factory(url, clock=clock)
+    except InvalidUrl as refused:
+        if refused.field == field:
+            raise
+        raise InvalidUrl(str(refused).removeprefix(f"{refused.field}: "), field=field) from refused
 
 
 def _extra_with(package: str) -> str | None:
