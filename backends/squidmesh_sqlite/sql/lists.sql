@@ -27,21 +27,22 @@ WHERE status = :status AND status <> 'completed' AND (started_at, run_id) < (:st
 ORDER BY started_at DESC, run_id DESC LIMIT :limit;
 
 -- name: running
+-- Each arm names the condition of the partial index as well, or SQLite would walk all runs from the newest.
 SELECT run_id, workflow, version, trigger, key, queue, status, step, error, started_at, due_at, ended_at
 FROM runs
-WHERE status = 'running' AND (started_at, run_id) < (:started_at, :run_id)
+WHERE status = 'running' AND status <> 'completed' AND (started_at, run_id) < (:started_at, :run_id)
     AND (:queue IS NULL OR queue = :queue)
     AND (:workflow IS NULL OR workflow = :workflow)
 UNION ALL
 SELECT run_id, workflow, version, trigger, key, queue, status, step, error, started_at, due_at, ended_at
 FROM runs
-WHERE status = 'waiting' AND due_at <= :now AND (started_at, run_id) < (:started_at, :run_id)
+WHERE status = 'waiting' AND status <> 'completed' AND due_at <= :now AND (started_at, run_id) < (:started_at, :run_id)
     AND (:queue IS NULL OR queue = :queue)
     AND (:workflow IS NULL OR workflow = :workflow)
 UNION ALL
 SELECT run_id, workflow, version, trigger, key, queue, status, step, error, started_at, due_at, ended_at
 FROM runs
-WHERE status = 'retrying' AND due_at <= :now AND (started_at, run_id) < (:started_at, :run_id)
+WHERE status = 'retrying' AND status <> 'completed' AND due_at <= :now AND (started_at, run_id) < (:started_at, :run_id)
     AND (:queue IS NULL OR queue = :queue)
     AND (:workflow IS NULL OR workflow = :workflow)
 ORDER BY started_at DESC, run_id DESC LIMIT :limit;
