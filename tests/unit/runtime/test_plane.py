@@ -124,6 +124,17 @@ def test_an_older_memory_that_came_back_is_adopted(rig):
     assert rig.leases.inner.marker().incarnation == rig.journal.plane().incarnation != old.incarnation
 
 
+def test_a_memory_that_another_mesh_has_taken_meanwhile_is_left_alone(rig):
+    rig.membership.join()
+    plane = rig.journal.plane()
+    rig.leases.inner.forget_everything()
+    theirs = Marker(mesh="mordor", incarnation="1")
+    rig.leases.inner.set_marker(None, theirs)
+    with pytest.raises(WrongPlane, match="works for another mesh"):
+        rig.membership.join()
+    assert (rig.leases.inner.marker(), rig.journal.plane()) == (theirs, plane)
+
+
 def test_who_found_the_only_memory_taken_may_take_another(rig):
     """No plane is founded on what belongs to another mesh."""
     rig.leases.inner.set_marker(None, Marker(mesh="mordor", incarnation="1"))
