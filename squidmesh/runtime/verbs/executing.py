@@ -1,0 +1,78 @@
+"""Executing attempts, in the caller's thread or by a worker, and waiting for a run's end."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Sequence
+from datetime import timedelta
+
+from squidmesh.clock import check_duration
+from squidmesh.config import check_integer
+from squidmesh.ids import is_identifier
+from squidmesh.reading.inspect import Run, inspect
+from squidmesh.runtime.arguments import check_name, check_run_id
+from squidmesh.runtime.verbs.reading import Reading
+from squidmesh.runtime.worker import DEFAULT_GRACE, Worker, check_grace
+
+_CONCURRENCY = range(1, 1025)
+_LONGEST_WAIT = timedelta(days=366)
+
+
+class Executing(Reading):
+    def execute_next(self, *, owner_id: str | None = None, queues: Sequence[str] | None = None) -> Run | None:
+        """Claims one visible attempt, runs it in this thread, records it, and gives the run's new snapshot. A built-in
+        wait that is over counts as one. Heartbeats go on meanwhile.
+
+        None where nothing is visible on these queues, and also while another thread of this process runs an attempt
+        that had a lost delivery: that one runs alone, and nothing is claimed beside it (protocol 3.5.5).
+        """
+        owner = _owner(owner_id)
+        wanted = self._queues(queues)
+        engine, inline = self._open()
+        touched = inline.execute_next(owner, wanted)
+        return inspect(touched.state, now=engine.store.now()) if touched else None
+
+    def worker(
+        self,
+        *,
+        concurrency: int = 4,
+        queues: Sequence[str] | None = None,
+        owner_id: str | None = None,
+        grace: timedelta | float = DEFAULT_GRACE,
+    ) -> Worker:
+        """A worker in 1 to 1024 threads of this process: ``with mesh.worker(concurrency=4): …`` runs until the block is
+        left, then drains for ``grace`` (up to a day). Spawns no process; that is what ``squidmesh worker`` is for.
+        """
+        slots = check_integer(concurrency, field="concurrency", allowed=_CONCURRENCY)
+        wanted = self._queues(queues)
+        owner = _owner(owner_id)
+        allowed = check_grace(grace)
+        return Worker(self._engine(), concurrency=slots, queues=wanted, owner_id=owner, grace=allowed)
+
+    def wait_for(self, run_id: str, timeout: timedelta | float | None = None) -> Run:
+        """The ended run, with its output. ``TimeoutError`` if it has not ended by then; the run goes on."""
+        wanted = check_run_id(run_id)
+        allowed = None if timeout is None else _timeout(timeout).total_seconds()
+        engine = self._engine()
+        until = None if allowed is None else time.monotonic() + allowed
+        for _ in engine.endings.looks():
+            row = engine.store.run_row(wanted)
+            if row is None or row.ended_at is not None:
+                return self._inspect(engine, wanted, with_output=True)
+            if until is not None and time.monotonic() >= until:
+                raise TimeoutError(f"run {wanted} has not ended after {allowed:g} s; it is {row.status}")
+        raise AssertionError("looks() never ends")
+
+
+def _timeout(given: object) -> timedelta:
+    return check_duration(given, field="timeout", least=timedelta(0), most=_LONGEST_WAIT)
+
+
+def _owner(given: object) -> str:
+    """Who holds a claim. By default host and process, in words that an operator can follow."""
+    if given is not None:
+        return check_name(given, field="owner_id")
+    host = "".join(char if is_identifier(char) else "-" for char in socket.gethostname())[:80]
+    return f"{host or 'host'}-{os.getpid()}"

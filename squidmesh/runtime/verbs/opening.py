@@ -1,0 +1,81 @@
+"""What every verb begins with: the engine of this process, opened once, and the queues that are meant."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Self
+
+from squidmesh.config import MeshConfig
+from squidmesh.errors import UsageError
+from squidmesh.runtime.arguments import check_names
+from squidmesh.runtime.engine import Engine
+from squidmesh.runtime.inline import Inline
+from squidmesh.workflow.registry import Registry
+
+PAGE = range(1, 1001)
+"""How many rows a page may have."""
+
+
+class Opening:
+    """Thread-safe; a context manager. A process that was spawned opens its own engine."""
+
+    def __init__(self, name: str, *, registry: Registry, config: MeshConfig, open_engine: Callable[[], Engine]) -> None:
+        """For hosts that assemble their own stores; everyone else uses :meth:`connect`. ``open_engine`` is called by
+        the first verb, once a process. ``name`` is shown in ``repr``.
+        """
+        self._name = name
+        self._registry = registry
+        self._config = config
+        self._open_engine = open_engine
+        self._lock = threading.Lock()
+        self._opened: tuple[int, Engine, Inline] | None = None
+        self._closed = False
+
+    def close(self) -> None:
+        """Closes what was opened in this process. Workers must have ended."""
+        with self._lock:
+            opened, self._opened = self._opened, None
+            self._closed = True
+        if opened is not None and opened[0] == os.getpid():
+            opened[1].close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Mesh {self._name} workflows={list(self._registry.names)}>"
+
+    # --------------------------------------------------------------------------------------------------- inside
+
+    def _open(self) -> tuple[Engine, Inline]:
+        with self._lock:
+            if self._closed:
+                raise UsageError("this mesh is closed", code="mesh_closed")
+            if self._opened is None or self._opened[0] != os.getpid():
+                engine = self._open_engine()
+                self._opened = (os.getpid(), engine, Inline(engine))
+            return self._opened[1:]
+
+    def _engine(self) -> Engine:
+        return self._open()[0]
+
+    def _queues(self, queues: Sequence[str] | None) -> tuple[str, ...]:
+        """The queues to claim from; by default the mesh's own and those that its steps name."""
+        if queues is not None:
+            return check_names(queues, field="queues")
+        named = (
+            step.queue
+            for name in self._registry.names
+            if (workflow := self._registry.get(name)) is not None
+            for step in workflow.definition.steps
+            if step.kind != "approval" and step.queue is not None
+        )
+        return tuple(dict.fromkeys((self._config.queue, *named)))

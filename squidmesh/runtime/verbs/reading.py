@@ -1,0 +1,89 @@
+"""Lists, counts and answers about runs: they change nothing."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+from squidmesh.config import check_integer
+from squidmesh.errors import CorruptHistory
+from squidmesh.journal.state import RunStatus
+from squidmesh.ports.journal_store import RunQuery
+from squidmesh.reading.explain import Explanation, explain, explain_corrupt
+from squidmesh.reading.graph import RunGraph, run_graph
+from squidmesh.reading.inspect import Run, inspect
+from squidmesh.reading.listing import RunList, listing
+from squidmesh.runtime.arguments import LONGEST_KEY, check_name, check_one_of, check_run_id, check_text
+from squidmesh.runtime.engine import Engine
+from squidmesh.runtime.looking import Look, look
+from squidmesh.runtime.verbs.opening import PAGE, Opening
+
+STATUSES: tuple[str, ...] = get_args(RunStatus)
+
+
+class Reading(Opening):
+    def list_runs(
+        self,
+        *,
+        workflow: str | None = None,
+        status: str | None = None,
+        queue: str | None = None,
+        text: str | None = None,
+        limit: int = 50,
+        after: str | None = None,
+    ) -> RunList:
+        """Newest first, ``limit`` (1 to 1000) a page; ``after`` is the ``next`` of the page before. ``text`` is how the
+        run's id or its key begins. A status is running, retrying, paused, waiting, completed or failed.
+        """
+        query = RunQuery(
+            workflow=None if workflow is None else check_name(workflow, field="workflow"),
+            status=None if status is None else check_one_of(status, STATUSES, field="status"),
+            queue=None if queue is None else check_name(queue, field="queue"),
+            text=None if text is None else check_text(text, field="text", most=LONGEST_KEY),
+            limit=check_integer(limit, field="limit", allowed=PAGE),
+            after=after,  # what a cursor holds is the store's own business
+        )
+        engine = self._engine()
+        return listing(engine.store.runs(query), now=engine.store.now())
+
+    def count_runs(self, *, workflow: str | None = None) -> dict[str, int]:
+        """How many runs there are, by status."""
+        wanted = None if workflow is None else check_name(workflow, field="workflow")
+        return self._engine().store.count_runs(workflow=wanted)
+
+    def inspect_run(self, run_id: str, *, history: bool = False) -> Run:
+        """A run as the journal knows it. Payload, outputs, error texts and the history only with ``history``."""
+        wanted = check_run_id(run_id)
+        return self._inspect(self._engine(), wanted, history=history)
+
+    def explain_run(self, run_id: str) -> Explanation:
+        """Why the run stands where it stands: one reason, its evidence, and what may safely be done next."""
+        wanted = check_run_id(run_id)
+        engine = self._engine()
+        try:
+            seen = look(engine, wanted)
+        except CorruptHistory as error:
+            return explain_corrupt(wanted, error)
+        if seen.anomaly is not None:
+            return explain_corrupt(wanted, seen.anomaly)
+        registered = engine.registry.get(seen.state.workflow)
+        known = registered.steps if registered else ()
+        return explain(
+            seen.definition, seen.state, now=engine.store.now(), known_steps=known if engine.registry.names else None
+        )
+
+    def inspect_run_graph(self, run_id: str, *, history: bool = False) -> RunGraph:
+        """The definition that the run started with, as a graph, with what became of each node and edge."""
+        wanted = check_run_id(run_id)
+        engine = self._engine()
+        seen = look(engine, wanted)
+        return run_graph(seen.definition, seen.state, now=engine.store.now(), details=history)
+
+    def _inspect(self, engine: Engine, run_id: str, *, history: bool = False, with_output: bool = False) -> Run:
+        seen: Look = look(engine, run_id, history=history)
+        return inspect(
+            seen.state,
+            now=engine.store.now(),
+            history=seen.entries,
+            with_output=with_output,
+            anomaly=str(seen.anomaly) if seen.anomaly else None,
+        )

@@ -1,0 +1,99 @@
+"""Starting runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import timedelta
+from typing import Any, TypeVar, overload
+
+from pydantic import BaseModel
+
+from squidmesh.reading.inspect import Run, inspect
+from squidmesh.runtime import starting
+from squidmesh.runtime.arguments import check_keys, check_list
+from squidmesh.runtime.verbs.opening import Opening
+from squidmesh.workflow.authoring import Manual, Workflow
+
+P = TypeVar("P", bound=BaseModel)
+
+
+class Starting(Opening):
+    @overload
+    def start_run(
+        self,
+        target: Manual[P],
+        payload: P | None = None,
+        *,
+        key: str | None = None,
+        queue: str | None = None,
+        priority: int | None = None,
+        delay: timedelta | float | None = None,
+    ) -> Run: ...
+
+    @overload
+    def start_run(
+        self,
+        target: type[Workflow] | str,
+        payload: BaseModel | Mapping[str, Any] | None = None,
+        *,
+        key: str | None = None,
+        queue: str | None = None,
+        priority: int | None = None,
+        delay: timedelta | float | None = None,
+    ) -> Run: ...
+
+    def start_run(
+        self,
+        target: starting.Target,
+        payload: BaseModel | Mapping[str, Any] | None = None,
+        *,
+        key: str | None = None,
+        queue: str | None = None,
+        priority: int | None = None,
+        delay: timedelta | float | None = None,
+    ) -> Run:
+        """Starts a run, or finds the one that ``key`` started before: one key, one run of a workflow, for ever (I12).
+
+        ``target``: a trigger, a workflow that has one, or a name (``"RingErrand"``, ``"RingErrand.leave_shire"``).
+        ``priority``: 0 (first) to 9. ``delay``: nothing of it becomes visible before. Raises ``NotFound``,
+        ``InvalidPayload``, ``InvalidInput``, or ``KeyReused`` where the key started another payload.
+        """
+        engine = self._engine()
+        given = {} if payload is None else payload
+        asked = starting.check_start(engine, target, given, key=key, queue=queue, priority=priority, delay=delay)
+        (state,) = starting.start_runs(engine, [asked])
+        return inspect(state, now=engine.store.now())
+
+    def start_runs(
+        self,
+        target: starting.Target,
+        payloads: Iterable[BaseModel | Mapping[str, Any]],
+        *,
+        keys: Sequence[str] | None = None,
+        queue: str | None = None,
+        priority: int | None = None,
+        delay: timedelta | float | None = None,
+    ) -> list[Run]:
+        """Many runs of one trigger in one commit; ``keys``, if given, has one for each payload. Every payload is
+        checked before anything is written. ``KeyReused`` where a key started another payload before; all other runs
+        have started then, and the same call without that key finds them.
+        """
+        wanted = check_list(payloads, field="payloads", of="payloads")
+        each = [None] * len(wanted) if keys is None else check_keys(keys, field="keys", count=len(wanted))
+        engine = self._engine()
+        asked = [
+            starting.check_start(
+                engine,
+                target,
+                payload,
+                key=key,
+                queue=queue,
+                priority=priority,
+                delay=delay,
+                field=f"payloads[{index}]",
+            )
+            for index, (payload, key) in enumerate(zip(wanted, each, strict=True))
+        ]
+        states = starting.start_runs(engine, asked)
+        now = engine.store.now()
+        return [inspect(state, now=now) for state in states]
