@@ -8,6 +8,7 @@
     │   │   └── InvalidUrl                the address of a store or of a lease backend
     │   ├── NotFound                 404  no such run, workflow or step
     │   ├── NotWaiting               409  the run does not wait for this decision (any more)
+    │   ├── NotAllowed               409  the run is not in a state in which this can be done; the text says why
     │   ├── KeyReused                409  the key started another payload before
     │   └── WrongPlane               409  another lease backend than this one delivers the mesh's work
     ├── StepFailure              the step: raised by user code to choose its outcome
@@ -116,6 +117,11 @@ class NotFound(UsageError):
 
 class NotWaiting(UsageError):
     code = "not_waiting"
+    http_status = 409
+
+
+class NotAllowed(UsageError):
+    code = "not_allowed"
     http_status = 409
 
 

@@ -11,7 +11,7 @@ import msgspec
 from squidmesh.clock import Clock, Instant
 from squidmesh.errors import DataRefused
 from squidmesh.ids import AttemptKey, EntryId, Fingerprint, ThreadId
-from squidmesh.journal.rows import AttemptRow, DeadLetterRow, RunRow
+from squidmesh.journal.rows import AttemptRow, DeadLetterRow, RunRow, TimerRow
 from squidmesh.ports.journal_store import (
     AgendaPage,
     Answer,
@@ -32,7 +32,7 @@ from squidmesh.ports.journal_store import (
 )
 from squidmesh.ports.lease_backend import LeaseChange
 from squidmesh.ports.pages import check_dead_letters, check_query, check_text
-from squidmesh_sqlite import agenda, leases, lists
+from squidmesh_sqlite import agenda, leases, lists, timers
 from squidmesh_sqlite.faults import translated
 from squidmesh_sqlite.pool import Pool
 from squidmesh_sqlite.statements import load
@@ -144,6 +144,25 @@ class SqliteJournal:
         with self._pool.read() as connection:
             return agenda.of_items(connection, items)
 
+    # --------------------------------------------------------------------------------------------------- timers
+
+    def due_timers(self, until: Instant, *, after: TimerRow | None = None, limit: int = 100) -> list[TimerRow]:
+        with self._pool.read() as connection:
+            return timers.due(connection, until, after, limit)
+
+    def next_timer(self) -> Instant | None:
+        with self._pool.read() as connection:
+            found = timers.next_due(connection)
+        return None if found is None else Instant(found)
+
+    def open_timers(self, *, limit: int = 1000, after: str = "") -> list[TimerRow]:
+        with self._pool.read() as connection:
+            return timers.open_(connection, after, limit)
+
+    def drop_signals(self, signals: Sequence[str]) -> None:
+        with self._pool.write() as connection:
+            timers.drop_signals(connection, signals)
+
     # --------------------------------------------------------------------------------------------- reconciling
 
     def agenda_queues(self) -> list[str]:
@@ -239,6 +258,8 @@ class _Writes:
         """With the number of their entry in this batch, and their place in that entry."""
         self._bury: list[DeadLetterRow] = []
         self._unbury: list[tuple[str]] = []
+        self._set_timers: list[TimerRow] = []
+        self._drop_timers: list[str] = []
         self._leases: list[LeaseChange] = []
         for group in groups:
             for append in group.appends:
@@ -256,6 +277,8 @@ class _Writes:
         self._ended += [(item,) for item in append.rows.remove]
         self._bury += append.rows.bury
         self._unbury += [(item,) for item in append.rows.unbury]
+        self._set_timers += append.rows.set_timers
+        self._drop_timers += append.rows.drop_timers
         self._put += [(len(self._entries) - 1, place, row) for place, row in enumerate(append.rows.put)]
 
     def apply(self, connection: sqlite3.Connection, clock: Clock) -> None:
@@ -269,6 +292,8 @@ class _Writes:
             many(_SQL["unbury"], self._unbury)
         if self._bury:
             many(_SQL["bury"], [msgspec.structs.astuple(row) for row in self._bury])
+        if self._set_timers or self._drop_timers:
+            timers.write(connection, self._set_timers, self._drop_timers)
         if self._checkpoints:
             many(_SQL["save_checkpoint"], self._checkpoints)
         if self._definitions:

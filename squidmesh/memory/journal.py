@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from squidmesh.clock import Clock, Instant
 from squidmesh.errors import DataRefused
 from squidmesh.ids import AttemptKey, Fingerprint, ThreadId
-from squidmesh.journal.rows import AttemptRow, DeadLetterRow, RunRow
+from squidmesh.journal.rows import AttemptRow, DeadLetterRow, RunRow, TimerRow
 from squidmesh.memory.door import Door
 from squidmesh.ports.journal_store import (
     TOKENS_KEPT,
@@ -44,6 +44,7 @@ class MemoryJournal:
         self._runs: dict[str, RunRow] = {}
         self._agenda: dict[str, AttemptRow] = {}
         self._dead_letters: dict[str, DeadLetterRow] = {}
+        self._timers: dict[str, TimerRow] = {}
         self._plane: Plane | None = None
         self._position = 0
         self._writer: dict[str, int] = {}
@@ -90,6 +91,10 @@ class MemoryJournal:
             self._dead_letters.pop(item, None)
         for letter in append.rows.bury:
             self._dead_letters[letter.item] = letter
+        for timer in append.rows.drop_timers:
+            self._timers.pop(timer, None)
+        for set_ in append.rows.set_timers:
+            self._timers[set_.timer] = set_
         for row in append.rows.put:
             self._agenda[row.item] = row
             if self._position:
@@ -155,6 +160,28 @@ class MemoryJournal:
     def attempts(self, items: Sequence[AttemptKey]) -> list[AttemptRow]:
         with self._door:
             return [self._agenda[item] for item in items if item in self._agenda]
+
+    # --------------------------------------------------------------------------------------------------- timers
+
+    def due_timers(self, until: Instant, *, after: TimerRow | None = None, limit: int = 100) -> list[TimerRow]:
+        begin = (after.due_at, after.timer) if after is not None else None
+        with self._door:
+            due = sorted((row.due_at, row.timer) for row in self._timers.values() if row.due_at <= until)
+            return [self._timers[timer] for at, timer in due if begin is None or (at, timer) > begin][:limit]
+
+    def next_timer(self) -> Instant | None:
+        with self._door:
+            return min((Instant(row.due_at) for row in self._timers.values()), default=None)
+
+    def open_timers(self, *, limit: int = 1000, after: str = "") -> list[TimerRow]:
+        with self._door:
+            return [self._timers[timer] for timer in sorted(self._timers) if timer > after][:limit]
+
+    def drop_signals(self, signals: Sequence[str]) -> None:
+        with self._door:
+            for timer in signals:
+                if timer in self._timers and self._timers[timer].sender is not None:
+                    del self._timers[timer]
 
     # --------------------------------------------------------------------------------------------- reconciling
 

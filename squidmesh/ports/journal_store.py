@@ -14,7 +14,7 @@ import msgspec
 
 from squidmesh.clock import Instant
 from squidmesh.ids import AttemptKey, EntryId, Fingerprint, ThreadId
-from squidmesh.journal.rows import AttemptRow, DeadLetterRow, RowChanges, RunRow
+from squidmesh.journal.rows import AttemptRow, DeadLetterRow, RowChanges, RunRow, TimerRow
 from squidmesh.ports.lease_backend import LeaseChange
 
 
@@ -216,6 +216,28 @@ class JournalStore(Protocol):
 
     def attempts(self, items: Sequence[AttemptKey]) -> list[AttemptRow]:
         """Those of them that are open, in no order."""
+        ...
+
+    # -- timers and signals (protocol 3.3) -------------------------------------------------------------------------
+
+    def due_timers(self, until: Instant, *, after: TimerRow | None = None, limit: int = 100) -> list[TimerRow]:
+        """Those that are due at ``until``, the earliest first; ``after`` is the last row of the page before. Read
+        without a lock: others read the same.
+        """
+        ...
+
+    def next_timer(self) -> Instant | None:
+        """When the earliest one is, or was, due; None where there is none."""
+        ...
+
+    def open_timers(self, *, limit: int = 1000, after: str = "") -> list[TimerRow]:
+        """All of them, in order of name."""
+        ...
+
+    def drop_signals(self, signals: Sequence[str]) -> None:
+        """Of those whom nobody hears any more: the run that they are for has ended, so no entry of it can close them.
+        Timers of a run's own are left alone.
+        """
         ...
 
     # -- what a reconciler asks (protocol 3.8) ---------------------------------------------------------------------

@@ -29,6 +29,7 @@ from squidmesh.runtime.reconcile import Reconciler, Reconciling
 from squidmesh.runtime.recorder import Recorder
 from squidmesh.runtime.slots import AsyncLoop, Slots
 from squidmesh.runtime.solitude import Solitude
+from squidmesh.runtime.timers import BUSY_LOOK, Timers
 from squidmesh.workflow.registry import Registry
 
 CALLER_PATIENCE = timedelta(seconds=15)
@@ -141,6 +142,7 @@ class Engine:
         return Pump(
             recorder=writer.recorder,
             intake=intake,
+            timers=Timers(self.store, writer.recorder, self.observer, every=BUSY_LOOK if continues else 0.0),
             slots=slots,
             heartbeats=self.heartbeats,
             solitude=self.solitude,

@@ -36,6 +36,7 @@ from squidmesh.runtime.invoke import Assignment, Completed, Died, Failed, Outcom
 from squidmesh.runtime.recorder import Intent, Recorder, Verdict
 from squidmesh.runtime.slots import Slots
 from squidmesh.runtime.solitude import Solitude
+from squidmesh.runtime.timers import Timers
 
 MOST_CONTINUED = 32
 """Steps of one run in a row without a delivery; then the run takes its turn in the queue again, like everyone."""
@@ -66,6 +67,7 @@ class Pump:
         *,
         recorder: Recorder,
         intake: Intake,
+        timers: Timers,
         slots: Slots,
         heartbeats: Heartbeats,
         solitude: Solitude,
@@ -77,6 +79,8 @@ class Pump:
     ) -> None:
         self._recorder = recorder
         self._intake = intake
+        self._timers = timers
+        self._rested = True
         self._slots = slots
         self._heartbeats = heartbeats
         self._solitude = solitude
@@ -100,6 +104,7 @@ class Pump:
         """
         if self._pulse is not None:
             self._pulse.turn()
+        fired = self._timers.fire_now_and_then(rested=self._rested)
         self._gather()
         self._give_up_waiting()
         outcomes = list(self._unrecorded)
@@ -118,8 +123,8 @@ class Pump:
             self._admit(self._intake.admit(grant, verdict))
         if start:
             self._start()
-        if asked or outcomes:
-            idle_for = timedelta(0)
+        idle_for = timedelta(0) if asked or outcomes or fired else self._timers.rest(idle_for)
+        self._rested = idle_for > timedelta(0)
         touched = [verdict.run for verdict in verdicts if verdict.error is None and verdict.run is not None]
         return Turn(touched=touched, granted=len(asked), idle_for=idle_for)
 

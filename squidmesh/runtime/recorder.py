@@ -120,6 +120,12 @@ class Recorder:
         self._committer = committer
         self._observer = observer
         self._endings = endings
+        self._timer_set = False
+
+    def take_timer_set(self) -> bool:
+        """Whether an entry recorded here has set a timer or a signal since this was asked last."""
+        was_set, self._timer_set = self._timer_set, False
+        return was_set
 
     def record(self, intents: Sequence[Intent]) -> list[Verdict]:
         """One verdict an intent, in order. Live effects (settle, release, offer) follow the durable facts (3.4).
@@ -248,6 +254,7 @@ class Recorder:
             return
         if append.checkpoint is not None:
             entry.run.checkpoint_at = append.expected_revision + 1
+        self._timer_set = self._timer_set or bool(append.rows.set_timers)
         if append.rows.run is not None:
             entry.run.row = append.rows.run
         if entry.run.state.ended:

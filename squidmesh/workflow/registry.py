@@ -99,8 +99,8 @@ def _registered(source: type[Workflow], examined: Examination) -> RegisteredWork
         triggers=MappingProxyType(dict(examined.payloads)),
         steps=MappingProxyType(
             {
-                step.name: BoundStep(step, *examined.functions[step.name])
-                for step in definition.steps
+                name: BoundStep(step, *examined.functions[name])
+                for name, step in definition.steps_by_name.items()
                 if step.kind == "function"
             }
         ),
