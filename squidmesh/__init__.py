@@ -17,6 +17,7 @@ from squidmesh.errors import (
     InvalidUrl,
     KeyReused,
     MissingInput,
+    NotAllowed,
     NotFound,
     NotWaiting,
     PlaneMoved,
@@ -41,7 +42,19 @@ from squidmesh.runtime.context import Context
 from squidmesh.runtime.mesh import Mesh
 from squidmesh.runtime.reconcile import Reconciled
 from squidmesh.runtime.worker import Worker
-from squidmesh.workflow.authoring import Workflow, approval, complete, manual, step, value, wait
+from squidmesh.workflow.authoring import (
+    Workflow,
+    approval,
+    complete,
+    event,
+    log,
+    manual,
+    pause,
+    step,
+    value,
+    wait,
+    wait_for_children,
+)
 from squidmesh.workflow.definition import Definition
 from squidmesh.workflow.retry import RetryPolicy, exponential, fixed
 from squidmesh.workflow.validation import define, problems_of
@@ -70,6 +83,7 @@ __all__ = [
     "KeyReused",
     "Mesh",
     "MissingInput",
+    "NotAllowed",
     "NotFound",
     "NotWaiting",
     "PlaneMoved",
@@ -96,12 +110,16 @@ __all__ = [
     "approval",
     "complete",
     "define",
+    "event",
     "exponential",
     "fixed",
+    "log",
     "manual",
+    "pause",
     "preview_graph",
     "problems_of",
     "step",
     "value",
     "wait",
+    "wait_for_children",
 ]

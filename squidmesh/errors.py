@@ -19,7 +19,8 @@
     │   ├── MissingInput             a path of the input mapping, or a parameter, has no value
     │   ├── InvalidStepInput         a value does not fit the parameter's type
     │   ├── InvalidOutput            a result does not fit the return annotation, or is no JSON
-    │   └── UnstorableResult         the store refused the data of this one result
+    │   ├── UnstorableResult         the store refused the data of this one result
+    │   └── TransactionMisused       the step ended the transaction that was not its own to end
     ├── ClaimRefused             the core: a grant that may not be recorded (and what to do with it)
     ├── LeaseError               the clock: the right to work has passed on
     │   ├── StaleClaim               a newer claim is recorded; this one can change nothing
@@ -193,6 +194,10 @@ class InvalidOutput(StepRefused):
 
 class UnstorableResult(StepRefused):
     code = "unstorable_result"
+
+
+class TransactionMisused(StepRefused):
+    code = "transaction_misused"
 
 
 # ----------------------------------------------------------------------------------------------------- the core

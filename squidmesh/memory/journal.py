@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict, deque
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from datetime import timedelta
 
 from squidmesh.clock import Clock, Instant
-from squidmesh.errors import DataRefused
+from squidmesh.errors import DataRefused, UsageError
 from squidmesh.ids import AttemptKey, Fingerprint, ThreadId
 from squidmesh.journal.rows import AttemptRow, DeadLetterRow, RunRow, TimerRow
 from squidmesh.memory.door import Door
@@ -27,6 +29,7 @@ from squidmesh.ports.journal_store import (
     Plane,
     RunPage,
     RunQuery,
+    StepTransaction,
     ThreadRead,
 )
 from squidmesh.ports.pages import check_dead_letters, check_query, check_text, dead_page, dead_place, page, place
@@ -251,6 +254,12 @@ class MemoryJournal:
                 return False
             self._plane = new
             return True
+
+    def transaction(self, limit: timedelta) -> AbstractContextManager[StepTransaction]:
+        raise UsageError(
+            "a memory has no database that a step could write to; allowed is a journal such as sqlite:///file.db",
+            code="transactions_unsupported",
+        )
 
     def close(self) -> None:
         self._door.close()

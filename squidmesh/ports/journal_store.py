@@ -7,8 +7,9 @@ A store moves bytes and rows; it decides nothing and derives nothing. What every
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from datetime import timedelta
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
@@ -292,7 +293,32 @@ class JournalStore(Protocol):
         """Compare-and-set, durable: False, and nothing is changed, where the row is not the expected one."""
         ...
 
+    # -- transactional steps (protocol 5) ----------------------------------------------------------------------------
+
+    def transaction(self, limit: timedelta) -> AbstractContextManager[StepTransaction]:
+        """One transaction of the store's own database for one step, in the caller's thread. Left without a commit, or
+        by an exception, it is rolled back. After ``limit`` a statement of the step is interrupted. ``UsageError``
+        (``transactions_unsupported``) where the store has no database that a step could write to.
+        """
+        ...
+
     def close(self) -> None: ...
+
+
+class StepTransaction(Protocol):
+    """``connection``: what the step gets; it can not end the transaction with it. ``store``: the journal as this
+    transaction sees it. Its first successful commit appends in the transaction, commits it, and ends it.
+    """
+
+    @property
+    def connection(self) -> Any: ...
+
+    @property
+    def store(self) -> JournalStore: ...
+
+    def require_whole(self) -> None:
+        """``TransactionMisused`` where the transaction is not the one that was begun any more."""
+        ...
 
 
 TOKENS_KEPT = 64

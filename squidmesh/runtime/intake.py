@@ -239,7 +239,7 @@ class Intake:
     def _home(self, workflow: str, step: BoundStep) -> str | None:
         """Where a child process finds the workflow of a suspect step; None where the step is to run in this one."""
         registered = self._registry.get(workflow)
-        if registered is None or step.is_async or not self._config.quarantine:
+        if registered is None or step.is_async or step.step.transaction or not self._config.quarantine:
             return None
         return home_of(registered)
 

@@ -17,7 +17,7 @@ from typing import TypedDict
 from squidmesh.clock import Instant
 from squidmesh.config import MeshConfig
 from squidmesh.errors import StaleClaim, UnstorableResult
-from squidmesh.ids import claim_hash
+from squidmesh.ids import RunId, claim_hash
 from squidmesh.journal.facts import DeliveryLost
 from squidmesh.planning.commands import (
     AnyCommand,
@@ -32,7 +32,17 @@ from squidmesh.runtime import chance
 from squidmesh.runtime.heartbeat import Heartbeats, Pulse
 from squidmesh.runtime.held import HeldRun
 from squidmesh.runtime.intake import Grant, Intake
-from squidmesh.runtime.invoke import Assignment, Completed, Died, Failed, Outcome, Snoozed, Unstarted, describe
+from squidmesh.runtime.invoke import (
+    Assignment,
+    Completed,
+    Died,
+    Failed,
+    Recorded,
+    Snoozed,
+    Unrecorded,
+    Unstarted,
+    describe,
+)
 from squidmesh.runtime.recorder import Intent, Recorder, Verdict
 from squidmesh.runtime.slots import Slots
 from squidmesh.runtime.solitude import Solitude
@@ -91,7 +101,8 @@ class Pump:
         self._monotonic = monotonic
         self._running: dict[str, Assignment] = {}
         self._waiting: deque[Assignment] = deque()
-        self._unrecorded: list[Outcome] = []
+        self._unrecorded: list[Unrecorded] = []
+        self._recorded: list[RunId] = []
 
     @property
     def holds(self) -> int:
@@ -123,9 +134,11 @@ class Pump:
             self._admit(self._intake.admit(grant, verdict))
         if start:
             self._start()
-        idle_for = timedelta(0) if asked or outcomes or fired else self._timers.rest(idle_for)
+        recorded = self._recorder.refreshed(self._recorded)
+        idle_for = timedelta(0) if asked or outcomes or fired or recorded else self._timers.rest(idle_for)
         self._rested = idle_for > timedelta(0)
-        touched = [verdict.run for verdict in verdicts if verdict.error is None and verdict.run is not None]
+        self._recorded.clear()
+        touched = [verdict.run for verdict in verdicts if verdict.error is None and verdict.run is not None] + recorded
         return Turn(touched=touched, granted=len(asked), idle_for=idle_for)
 
     def release_waiting(self) -> None:
@@ -186,8 +199,12 @@ class Pump:
         for outcome in self._slots.drain():
             if self._running.pop(outcome.assignment.claim.claim_id, None) is None:
                 continue  # released at the end of a drain; the journal would refuse it
-            self._heartbeats.outcome_waits(outcome.assignment.claim)
             self._solitude.leave()
+            if isinstance(outcome, Recorded):
+                self._heartbeats.let_go(outcome.assignment.claim)
+                self._recorded.append(outcome.assignment.run_id)
+                continue
+            self._heartbeats.outcome_waits(outcome.assignment.claim)
             self._unrecorded.append(outcome)
 
     def _free(self) -> int:
@@ -235,7 +252,7 @@ class Pump:
         elif verdict.error is not None:
             self._observer.notice("outcome_refused", item=assignment.key, error=str(verdict.error))
 
-    def _outcome_intent(self, outcome: Outcome, goes_on: bool) -> Intent:
+    def _outcome_intent(self, outcome: Unrecorded, goes_on: bool) -> Intent:
         assignment = outcome.assignment
         completed = isinstance(outcome, Completed)
         then = following_id = None
@@ -258,7 +275,7 @@ class Pump:
         )
 
 
-def _outcome_command(outcome: Outcome, then: NextClaim | None, max_snoozes: int) -> Callable[[Instant], AnyCommand]:
+def _outcome_command(outcome: Unrecorded, then: NextClaim | None, max_snoozes: int) -> Callable[[Instant], AnyCommand]:
     assignment = outcome.assignment
     drawn = chance.jitter()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 
 _logger = logging.getLogger("squidmesh")
-_DAILY = frozenset({"claim_refused", "claim_released", "timer_fired"})
+_DAILY = frozenset({"claim_refused", "attempt_closed", "claim_released", "timer_fired"})
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
 
