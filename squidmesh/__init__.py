@@ -38,6 +38,7 @@ from squidmesh.reading.explain import Explanation
 from squidmesh.reading.graph import GraphEdge, GraphNode, RunGraph, preview_graph
 from squidmesh.reading.inspect import Run
 from squidmesh.reading.listing import RunList, RunSummary
+from squidmesh.runtime.commands import Command
 from squidmesh.runtime.context import Context
 from squidmesh.runtime.mesh import Mesh
 from squidmesh.runtime.reconcile import Reconciled
@@ -64,6 +65,7 @@ __version__ = "0.1.0"
 __all__ = [
     "BackendError",
     "BackendUnavailable",
+    "Command",
     "CommitUnknown",
     "Context",
     "CorruptHistory",

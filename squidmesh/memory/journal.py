@@ -275,6 +275,8 @@ def _matches(row: RunRow, query: RunQuery, now: int) -> bool:
     return (
         query.workflow in (None, row.workflow)
         and query.queue in (None, row.queue)
+        and (query.since is None or row.started_at >= query.since)
+        and (query.until is None or row.started_at < query.until)
         and query.status in (None, _status(row, now))
         and (not query.text or row.run_id.startswith(query.text) or (row.key or "").startswith(query.text))
     )

@@ -126,6 +126,7 @@ class History(msgspec.Struct, frozen=True, kw_only=True):
 
 class RunQuery(msgspec.Struct, frozen=True, kw_only=True):
     """Newest first. ``after`` is the cursor of the previous page. ``text`` matches a run id or a key from its start.
+    ``since`` and ``until``: started at or after the one, and before the other.
 
     What a store refuses of it, with ``InvalidInput``, is told by :func:`squidmesh.ports.pages.check_query`.
     """
@@ -134,6 +135,8 @@ class RunQuery(msgspec.Struct, frozen=True, kw_only=True):
     status: str | None = None
     queue: str | None = None
     text: str | None = None
+    since: Instant | None = None
+    until: Instant | None = None
     limit: int = 50
     after: str | None = None
 
