@@ -436,6 +436,19 @@ class OfferSuite:
 
         assert sorted(claimed(claim(plane, "gondor", "rohan"))) == sorted(keys("frodo-gondor", "frodo-rohan", "sam"))
 
+    def test_claims_of_one_call_have_ids_of_their_own(self, plane: OfferPlane) -> None:
+        """Also where a queue grants less than it seemed to have, and another one more for it."""
+        for east, west in (("gondor", "rohan"), ("mordor", "shire")):  # the queue that is served first changes
+            plane.publish(*(item(f"{east}-{n}", queue=east, concurrency=("frodo", 1)) for n in range(3)))
+            plane.publish(*(item(f"{west}-{n}", queue=west) for n in range(5)))
+
+            granted = claim(plane, east, west, limit=6, request=f"{east}-{west}").claims
+
+            assert sorted(one.queue for one in granted) == sorted([east, *[west] * 5])
+            assert len({one.claim_id for one in granted}) == 6
+            again = claim(plane, east, west, limit=6, request=f"{east}-{west}").claims
+            assert {one.claim_id: one.item for one in again} == {one.claim_id: one.item for one in granted}
+
     def test_what_a_limit_holds_back_keeps_its_place(self, plane: OfferPlane) -> None:
         plane.publish(*(item(f"frodo-{n}", concurrency=("frodo", 1)) for n in range(3)))
         granted = claim_one(plane)
