@@ -70,6 +70,33 @@ class OfferSuite:
 
         assert claimed(claim(plane)) == keys("ring", "lembas")
 
+    def test_an_item_that_comes_twice_in_one_offer_is_there_once(self, plane: OfferPlane) -> None:
+        plane.publish(item("ring"), item("lembas"), item("ring", floor=4), item("ring", floor=4, delay=9 * SECOND))
+
+        (ring, lembas) = sorted(claim(plane).claims, key=lambda one: one.fence, reverse=True)
+        assert (ring.item, ring.fence) == (key("ring"), 5), "the third stood above the first, the last above none"
+        assert lembas.item == key("lembas")
+        plane.leases.settle([Settlement(claim=ring), Settlement(claim=ring), Settlement(claim=lembas)])
+        plane.publish(item("ring", floor=5), item("lembas", floor=1))
+        assert claim(plane).claims == (), "nothing is left of either"
+
+    def test_a_crowd_is_claimed_and_settled_at_once(self, plane: OfferPlane) -> None:
+        plane.publish(*(item(f"orc-{n}", concurrency=("orc", 2) if n % 100 == 0 else None) for n in range(1200)))
+
+        granted = claim(plane, limit=900).claims
+        assert len({one.item for one in granted}) == 900
+        plane.leases.settle([Settlement(claim=one) for one in granted])
+        assert plane.leases.heartbeat(granted[:1]) == [Beat.GONE]
+        rest = [one for _ in range(8) for one in self._claimed_and_settled(plane)]
+        assert len({one.item for one in (*granted, *rest)}) == 1200, "each of them, once"
+        assert len(rest) == 300
+
+    @staticmethod
+    def _claimed_and_settled(plane: OfferPlane) -> tuple[Claim, ...]:
+        granted = claim(plane, limit=900).claims
+        plane.leases.settle([Settlement(claim=one) for one in granted])
+        return granted
+
     def test_a_repeated_offer_neither_ends_nor_extends_a_lease(self, plane: OfferPlane, clock: VirtualClock) -> None:
         plane.publish(item("ring"))
         held = claim_one(plane)
