@@ -104,7 +104,8 @@ class Fleet:
         """
         self._hold.touch()
         held = self.start(runs, held=True)
-        until(lambda: all(self.calls()[idempotency_key(run_id, "picked")] for run_id in held), "the held runs")
+        wanted = [idempotency_key(run_id, "picked") for run_id in held]
+        until(lambda: all(map(self.calls().__getitem__, wanted)), "the held runs", within=90)  # workers are starting
         return held
 
     def let_go(self) -> None:
