@@ -51,7 +51,7 @@ def test_a_key_starts_once_for_ever(world: World) -> None:
 
 def test_queue_priority_delay_and_metadata_are_the_runs_own(world: World) -> None:
     mesh = world.process(Sale)
-    run = mesh.start_run(Sale.placed, {"name": "x"}, queue="slow", priority=1, delay=10, metadata={"tenant": "bree"})
+    run = mesh.start_run(Sale, {"name": "x"}, queue="slow", priority=1, delay=10, metadata={"tenant": "bree"})
     assert (run.queue, run.priority, run.status) == ("slow", 1, "waiting")
     assert seen(mesh, run).metadata == {"tenant": "bree"}
     assert mesh.inspect_run(run.run_id).metadata is None
@@ -63,7 +63,7 @@ def test_queue_priority_delay_and_metadata_are_the_runs_own(world: World) -> Non
 
 def test_a_replay_is_a_new_run_with_the_recorded_payload(world: World) -> None:
     mesh = world.process(Other)
-    run = mesh.start_run(Other.placed, {"name": "x"})
+    run = mesh.start_run(Other, {"name": "x"})
     mesh.reject_run(run.run_id, actor="sam")
     before = seen(mesh, run)
     again = mesh.replay_run(run.run_id, actor="sam", comment="anew", key="r")
@@ -78,7 +78,7 @@ def test_a_replay_is_a_new_run_with_the_recorded_payload(world: World) -> None:
 
 def test_a_replay_past_an_irreversible_step_must_be_allowed(world: World) -> None:
     mesh = world.process(Sale)
-    run = mesh.start_run(Sale.placed, {"name": "x"})
+    run = mesh.start_run(Sale, {"name": "x"})
     with pytest.raises(NotAllowed, match="has not ended"):
         mesh.replay_run(run.run_id, actor="sam")
     work(mesh)
@@ -91,10 +91,10 @@ def test_a_replay_past_an_irreversible_step_must_be_allowed(world: World) -> Non
 
 def test_lists_are_filtered_by_workflow_status_queue_text_and_time(world: World) -> None:
     mesh = world.process(Sale, Other)
-    early = mesh.start_run(Sale.placed, {"name": "x"}, key="early-1")
+    early = mesh.start_run(Sale, {"name": "x"}, key="early-1")
     world.pass_time(100)
-    late = mesh.start_run(Other.placed, {"name": "x"}, queue="slow")
-    gone = mesh.start_run(Other.placed, {"name": "x"})
+    late = mesh.start_run(Other, {"name": "x"}, queue="slow")
+    gone = mesh.start_run(Other, {"name": "x"})
     mesh.cancel_run(gone.run_id, actor="sam")
     work(mesh)
 
@@ -114,12 +114,12 @@ def test_lists_are_filtered_by_workflow_status_queue_text_and_time(world: World)
 
 def test_pages_are_stable_while_runs_are_added(world: World) -> None:
     mesh = world.process(Sale)
-    first = [mesh.start_run(Sale.placed, {"name": str(number)}).run_id for number in range(7)]
+    first = [mesh.start_run(Sale, {"name": str(number)}).run_id for number in range(7)]
     page = mesh.list_runs(limit=3)
     found = [run.run_id for run in page.runs]
     while page.next is not None:
         world.pass_time(1)
-        mesh.start_run(Sale.placed, {"name": "new"})
+        mesh.start_run(Sale, {"name": "new"})
         page = mesh.list_runs(limit=3, after=page.next)
         found += [run.run_id for run in page.runs]
     assert sorted(found) == sorted(first)

@@ -75,7 +75,7 @@ def _judge(history: list[AnyFact]) -> None:
 
 
 def _compensations_in_order(state: RunState, history: list[AnyFact]) -> None:
-    """I15: accepted once each, in reverse order of completion, for completed steps only, after no sibling is claimed."""
+    """I15: accepted once each, in reverse order of completion, of completed steps only, after no sibling is claimed."""
     completed = [fact.step for fact in history if isinstance(fact, facts.AttemptCompleted) and "!" not in fact.step]
     undone = [fact.step for fact in history if isinstance(fact, facts.AttemptCompleted) and "!" in fact.step]
     begun = [fact.step.removesuffix("!undo") for fact in history if isinstance(fact, facts.AttemptScheduled)]
