@@ -56,6 +56,7 @@ from squidmesh.workflow.authoring import (
     wait,
     wait_for_children,
 )
+from squidmesh.workflow.decision import Decision
 from squidmesh.workflow.definition import Definition
 from squidmesh.workflow.retry import RetryPolicy, exponential, fixed
 from squidmesh.workflow.validation import define, problems_of
@@ -72,6 +73,7 @@ __all__ = [
     "DeadLetter",
     "DeadLetterList",
     "DeadLettersMoved",
+    "Decision",
     "Definition",
     "Explanation",
     "ForeignStore",
