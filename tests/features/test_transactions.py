@@ -298,3 +298,61 @@ def test_in_another_step_there_is_no_connection(world: World) -> None:
     done = seen(mesh, run)
     assert done.failure is not None
     assert done.failure.error == "not_transactional"
+
+
+class Died(BaseException):
+    """The process is gone."""
+
+
+@pytest.mark.parametrize("point", ["in the step", "before the append", "before the commit", "after the commit"])
+def test_a_process_that_dies_at_any_point_leaves_one_row_and_one_completion(
+    database: World, point: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from squidmesh_sqlite.journal import SqliteJournal
+    from squidmesh_sqlite.pool import Lent
+
+    deaths: list[str] = []
+
+    def die(here: str) -> None:
+        if here == point and not deaths:
+            deaths.append(here)
+            raise Died(here)
+
+    def dying(amount: int, context: Context) -> dict[str, Any]:
+        booked = book(amount, context)
+        die("in the step")
+        return booked
+
+    def commit_in(self: SqliteJournal, *args: Any) -> Any:
+        die("before the append")
+        return append(self, *args)
+
+    def commit(self: Lent) -> None:
+        die("before the commit")
+        end(self)
+        die("after the commit")
+
+    append, end = SqliteJournal.commit_in, Lent.commit
+    monkeypatch.setattr(SqliteJournal, "commit_in", commit_in)
+    monkeypatch.setattr(Lent, "commit", commit)
+
+    class Dying(Workflow):
+        version = "1"
+        pay = manual(Money)
+        act = step(dying, transaction=True)
+        after = step(lambda booked: {"after": booked})
+        flow = act >> after
+
+    mesh = database.process(Dying)
+    run = mesh.start_run(Dying.pay, Money())
+    with pytest.raises(Died):
+        mesh.execute_next(owner_id="doomed")
+    assert rows(database) == ([7] if point == "after the commit" else [])
+    database.pass_time(31)
+    later = database.process(Dying)
+    work(later)
+    database.pass_time(61)
+    work(later)
+    done = seen(later, run)
+    assert (done.status, done.output, rows(database)) == ("completed", {"booked": 7, "after": 7}, [7])
+    assert len(facts_of(done, "AttemptCompleted")) == 2
