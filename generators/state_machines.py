@@ -10,9 +10,9 @@ from squidmesh.journal.transitions import ATTEMPT, GATE, RUN
 _HEAD = """\
 # State machines
 
-A run, an attempt and a gate are state machines. What is not in these tables can not happen: `journal/fold.py` looks every
-fact up in them, so a history which breaks a rule is found when it is read, and the core can not write one. This page is
-written from the tables by a program (`./dev generate`).
+A run, an attempt and a gate are state machines. What is not in these tables can not happen: `journal/fold.py` looks
+every fact up in them, so a history which breaks a rule is found when it is read, and the core can not write one. This
+page is written from the tables by a program (`./dev generate`).
 
 Status words which people see are derived from these (protocol 3.2): a run that is *open* is shown as running, retrying,
 paused or waiting.
@@ -26,7 +26,7 @@ _ABOUT = {
     ),
     "gate": (
         "The gate",
-        "An approval, a pause, an event or a wait for child runs. It is left once, by a fact (I17). An approval which is "
+        "An approval, a pause, an event or a wait for child runs. It is left once, by a fact (I17). One that is "
         "rejected is left as *rejected*.",
         GATE,
     ),

@@ -77,10 +77,10 @@ class Timers:
         try:
             for _ in range(_MOST_ROUNDS):
                 self._recorder.take_timer_set()
-                self._fire_due(touched)
-                if not self._recorder.take_timer_set():
+                self._next = self._store.next_timer()
+                if self._next is None or self._next > self._store.now():
                     break
-            self._next = self._store.next_timer()
+                self._fire_due(touched)
         except (BackendUnavailable, CommitUnknown) as error:
             self._observer.notice("journal_unavailable", error=str(error))
         self._look_at = self._monotonic() + self._every * (0.75 + chance.jitter() / 2)
