@@ -76,15 +76,17 @@ class Following:
         self._state = state
         self._now = now
         self._outputs: dict[str, Any] = {}
-        self._done: set[str] = set()
+        self._left: list[str] = []
+        self._done: list[str] = []
         self._taken: set[int] = set()
         """Places of kept events that this entry takes."""
 
     def leave(self, step: str, on: Outcome, output: dict[str, Any]) -> None:
         """``step`` has ended."""
         self._outputs.update(output)
+        self._left.append(step)
         if on == "ok":
-            self._done.add(step)
+            self._done.append(step)
         if self._definition.topology == "path":
             self._take_route(step, on)
         elif on == "ok":
@@ -132,8 +134,8 @@ class Following:
                 code="no_matching_transition",
                 step=step,
                 message=message,
-                closed=step,
-                completed=tuple(self._done),
+                closed=frozenset(self._left),
+                completed=self._done,
             )
 
     def _go(self, route: Route) -> None:
