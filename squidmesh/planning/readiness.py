@@ -76,6 +76,7 @@ class Following:
         self._state = state
         self._now = now
         self._outputs: dict[str, Any] = {}
+        self._entered: set[str] = set()
         self._left: list[str] = []
         self._done: list[str] = []
         self._taken: set[int] = set()
@@ -94,6 +95,7 @@ class Following:
 
     def enter(self, name: str, *, delay: int = 0) -> None:
         """``name`` is reached. ``delay`` is added to a wait's own."""
+        self._entered.add(name)
         step = self._definition.step(name)
         now = self._now
         match step:
@@ -155,10 +157,12 @@ class Following:
             self.enter(route.target)
 
     def _join(self, step: str) -> None:
-        """Each that comes after ``step`` and now has all that it comes after."""
-        done = len(self._state.completed) + len(self._done)
+        """Each that comes after ``step`` and now has all that it comes after. One of them may end at once, and have
+        entered another of them already.
+        """
         for following in self._definition.dependents.get(step, ()):
-            if len(following.after) <= done and all(map(self._is_done, following.after)):
+            enough = len(following.after) <= len(self._state.completed) + len(self._done)
+            if enough and following.name not in self._entered and all(map(self._is_done, following.after)):
                 self.enter(following.name)
         self.complete_if_all_done()
 
