@@ -67,14 +67,17 @@ def follow(
 
 class Following:
     """The facts of one entry as they come one from the other. ``state`` is as of before the entry, and only read; what
-    the entry adds to it is noted here.
+    the entry adds to it is noted here. ``ended``: id and status of the child run whose end it records.
     """
 
-    def __init__(self, definition: Definition, state: RunState, now: int) -> None:
+    def __init__(
+        self, definition: Definition, state: RunState, now: int, *, ended: tuple[str, str] | None = None
+    ) -> None:
         self.facts: list[AnyFact] = []
         self._definition = definition
         self._state = state
         self._now = now
+        self._ended = ended
         self._outputs: dict[str, Any] = {}
         self._entered: set[str] = set()
         self._left: list[str] = []
@@ -112,7 +115,7 @@ class Following:
                 self._take_kept_event(step)
             case ChildrenStep():
                 self.facts.append(ChildrenAwaited(at=now, step=name))
-                if not self._state.open_children:
+                if self._no_child_is_open():
                     self.end_children(step)
             case _:
                 assert_never(step)
@@ -203,9 +206,11 @@ class Following:
         self.facts.append(EventTaken(at=self._now, step=step.name, event=step.event, output=output))
         self.leave(step.name, "ok", output)
 
-    def end_children(self, step: ChildrenStep, *, ended: tuple[str, str] | None = None) -> None:
-        """``ended``: id and status of the child whose end this entry records."""
-        output = {step.output: _children(self._state, ended)} if step.output else {}
+    def _no_child_is_open(self) -> bool:
+        return self._state.open_children in ([], [self._ended[0]] if self._ended is not None else [])
+
+    def end_children(self, step: ChildrenStep) -> None:
+        output = {step.output: _children(self._state, self._ended)} if step.output else {}
         self.facts.append(ChildrenEnded(at=self._now, step=step.name, output=output))
         self.leave(step.name, "ok", output)
 
