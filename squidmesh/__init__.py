@@ -35,7 +35,7 @@ from squidmesh.errors import (
 from squidmesh.reading.dead_letters import DeadLetter, DeadLetterList, DeadLettersMoved
 from squidmesh.reading.explain import Explanation
 from squidmesh.reading.graph import GraphEdge, GraphNode, RunGraph, preview_graph
-from squidmesh.reading.inspect import Run
+from squidmesh.reading.inspect import HistoryEvent, Run
 from squidmesh.reading.listing import RunList, RunSummary
 from squidmesh.runtime.context import Context
 from squidmesh.runtime.mesh import Mesh
@@ -63,6 +63,7 @@ __all__ = [
     "GiveUp",
     "GraphEdge",
     "GraphNode",
+    "HistoryEvent",
     "InvalidInput",
     "InvalidOutput",
     "InvalidPayload",
