@@ -37,6 +37,7 @@ from squidmesh.reading.explain import Explanation
 from squidmesh.reading.graph import GraphEdge, GraphNode, RunGraph, preview_graph
 from squidmesh.reading.inspect import HistoryEvent, Run
 from squidmesh.reading.listing import RunList, RunSummary
+from squidmesh.runtime.async_mesh import AsyncMesh
 from squidmesh.runtime.context import Context
 from squidmesh.runtime.mesh import Mesh
 from squidmesh.runtime.reconcile import Reconciled
@@ -49,6 +50,7 @@ from squidmesh.workflow.validation import define, problems_of
 __version__ = "0.1.0"
 
 __all__ = [
+    "AsyncMesh",
     "BackendError",
     "BackendUnavailable",
     "CommitUnknown",

@@ -1,6 +1,8 @@
 """What the pages show is run as it stands there."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -20,3 +22,10 @@ def modules_of(page: str) -> dict[str, str]:
 def test_the_tests_of_the_page_on_testing_pass(pytester: pytest.Pytester):
     pytester.makepyfile(**modules_of("testing.md"))
     pytester.runpytest_subprocess("-q", "-W", "error").assert_outcomes(passed=2)
+
+
+def test_the_program_of_the_page_on_event_loops_runs(tmp_path: Path):
+    (tmp_path / "errand.py").write_text(modules_of("async.md")["errand"])
+    command = [sys.executable, "-W", "error", "errand.py"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.stderr) == ("completed {'arrived': 'one-ring'}\n", "")
