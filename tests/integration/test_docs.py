@@ -29,3 +29,8 @@ def test_the_program_of_the_page_on_event_loops_runs(tmp_path: Path):
     command = [sys.executable, "-W", "error", "errand.py"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
     assert (done.stdout, done.stderr) == ("completed {'arrived': 'one-ring'}\n", "")
+
+
+def test_the_tests_of_the_page_on_tools_pass(pytester: pytest.Pytester):
+    pytester.makepyfile(**modules_of("tools.md"))
+    pytester.runpytest_subprocess("-q", "-W", "error").assert_outcomes(passed=2)
