@@ -35,6 +35,10 @@ A_YEAR = timedelta(days=366)
 _LONGEST_SKIP = timedelta(days=366 * 100)
 _OWNER = "harness"
 _MOST_NAMED = 5
+_NOBODY_GOES_ON = {"missing_step", "corrupt_history"}
+_FOR_A_PERSON = {"approval", "dead_letter"}
+"""Reasons of ``explain_run``. Beside one of them, an attempt may still be scheduled: then time helps."""
+_GOES_ON = {"scheduled", "claimed"}
 _MOST = range(1, 1_000_001)
 
 
@@ -162,8 +166,8 @@ class Harness:
     # ---------------------------------------------------------------------------------------------------- inside
 
     def _execute_next(self) -> Run | None:
-        queues = self._engine.store.agenda_queues()
-        return self.mesh.execute_next(owner_id=_OWNER, queues=queues) if queues else None
+        """On every queue that has open attempts; without any, it may still be something else that is due."""
+        return self.mesh.execute_next(owner_id=_OWNER, queues=self._engine.store.agenda_queues() or None)
 
     def _next_due(self) -> timedelta | None:
         """How long until time alone makes something ready; None where it does not. What has a moment of its own beside
@@ -190,11 +194,11 @@ class Harness:
         return None
 
     def _waits_for_a_person(self, run: Run) -> bool:
-        """No attempt of it will go on by itself, and a gate, or a dead letter, is open; or nobody can go on with it."""
-        states = {attempt.status for attempt in run.attempts}
-        if run.anomaly is not None or self.explain(run).reason == "missing_step":
+        """Or nobody can go on with it at all."""
+        reason = self.explain(run).reason
+        if reason in _NOBODY_GOES_ON:
             return True
-        return not states & {"scheduled", "claimed"} and (run.status == "paused" or "dead" in states)
+        return reason in _FOR_A_PERSON and not any(attempt.status in _GOES_ON for attempt in run.attempts)
 
 
 class _Course:
