@@ -21,6 +21,7 @@ HAND_WRITTEN = {"close", "wait_for"}
 """In `squidmesh/runtime/async_calls.py`."""
 SLOW = {
     "execute_next", "reconcile", "replay_dead_letters", "discard_dead_letters", "prune", "archive", "reindex", "doctor",
+    "apply",
 }  # fmt: skip
 """Verbs that run a step or walk over many runs: they have a pool of threads of their own. Also those to come."""
 

@@ -1,5 +1,7 @@
 """Generated files are fresh, and their program refuses what it can not write."""
 
+import shutil
+import subprocess
 import sys
 from collections.abc import Callable
 from importlib.util import module_from_spec, spec_from_file_location
@@ -9,6 +11,8 @@ import pytest
 
 from generators import __main__ as generate
 from generators import async_verbs
+
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def test_what_is_generated_is_what_its_program_writes():
@@ -25,6 +29,17 @@ def test_a_new_verb_makes_the_file_stale(mesh_with: Callable[[str], None], capsy
 def test_a_verb_that_takes_its_time_is_in_the_other_pool(mesh_with: Callable[[str], None]):
     mesh_with("def archive(self, *, to: str) -> int: ...")
     assert "return await self._call_slow(self.mesh.archive, to=to)" in async_verbs.write()
+
+
+def test_a_file_that_is_broken_is_written_all_the_same(tmp_path: Path):
+    for folder in ("squidmesh", "generators"):
+        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    broken = tmp_path / "squidmesh" / "runtime" / "async_verbs.py"
+    broken.write_text("<<<<<<< half a merge")
+    done = subprocess.run([sys.executable, "-m", "generators"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert broken.read_text() == (ROOT / "squidmesh" / "runtime" / "async_verbs.py").read_text()
 
 
 @pytest.mark.parametrize(

@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 
 import pytest
+from pydantic import BaseModel
 
-from squidmesh import Context
-from squidmesh.ids import RunId
-from squidmesh.runtime.context import LeaseFlag
+from squidmesh import Context, Workflow, manual, step
+from squidmesh.testing import Harness
 from tests.support.outside import Outside, outside
 
 
@@ -17,14 +17,18 @@ def server() -> Iterator[Outside]:
 
 
 @pytest.fixture
-def context() -> Context:
-    return Context(
-        run_id=RunId("run-1"),
-        workflow="Errand",
-        step="charge",
-        attempt=1,
-        delivery=1,
-        fence=1,
-        lost=LeaseFlag(),
-        load_state=dict,
-    )
+def context(squidmesh_harness: type[Harness]) -> Context:
+    """That of a step that has been called."""
+    seen: list[Context] = []
+
+    class Begin(BaseModel): ...
+
+    class Errand(Workflow):
+        version = "1"
+        begin = manual(Begin)
+        charge = step(lambda context: seen.append(context))
+
+    h = squidmesh_harness([Errand])
+    h.start(Errand)
+    h.drain()
+    return seen[0]
