@@ -17,7 +17,8 @@ page is written from the tables by a program (`./dev generate`).
 Status words which people see are derived from these (protocol 3.2): a run that is *open* is shown as running, retrying,
 paused or waiting.
 """
-_ABOUT = {
+_Table = Mapping[tuple[Any, type], Any]
+_ABOUT: dict[str, tuple[str, str, _Table]] = {
     "run": ("The run", "Nothing leads out of *completed*, *failed* or *cancelled* (I9).", RUN),
     "attempt": (
         "The attempt",
@@ -40,7 +41,7 @@ def write() -> str:
     return "\n".join(parts)
 
 
-def _diagram(table: Mapping[tuple[Any, type], Any]) -> str:
+def _diagram(table: _Table) -> str:
     """The moves from one status to another; the facts that stay where they are stand in the table only."""
     moves: dict[tuple[str, str], list[str]] = {}
     for (before, fact), after in table.items():
@@ -50,7 +51,7 @@ def _diagram(table: Mapping[tuple[Any, type], Any]) -> str:
     return "\n".join(["```mermaid", "stateDiagram-v2", *lines, "```\n"])
 
 
-def _rows(table: Mapping[tuple[Any, type], Any]) -> str:
+def _rows(table: _Table) -> str:
     befores = list(dict.fromkeys(before for before, _ in table))
     lines = ["| from | fact | to |", "| --- | --- | --- |"]
     for before in befores:

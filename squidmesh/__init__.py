@@ -29,6 +29,7 @@ from squidmesh.errors import (
     SquidMeshError,
     StaleClaim,
     StoreDamaged,
+    ToolError,
     UsageError,
     WorkflowError,
     WrongPlane,
@@ -36,8 +37,9 @@ from squidmesh.errors import (
 from squidmesh.reading.dead_letters import DeadLetter, DeadLetterList, DeadLettersMoved
 from squidmesh.reading.explain import Explanation
 from squidmesh.reading.graph import GraphEdge, GraphNode, RunGraph, preview_graph
-from squidmesh.reading.inspect import Run
+from squidmesh.reading.inspect import HistoryEvent, Run
 from squidmesh.reading.listing import RunList, RunSummary
+from squidmesh.runtime.async_mesh import AsyncMesh
 from squidmesh.runtime.commands import Command
 from squidmesh.runtime.context import Context
 from squidmesh.runtime.mesh import Mesh
@@ -64,6 +66,7 @@ from squidmesh.workflow.validation import define, problems_of
 __version__ = "0.1.0"
 
 __all__ = [
+    "AsyncMesh",
     "BackendError",
     "BackendUnavailable",
     "Command",
@@ -80,6 +83,7 @@ __all__ = [
     "GiveUp",
     "GraphEdge",
     "GraphNode",
+    "HistoryEvent",
     "InvalidInput",
     "InvalidOutput",
     "InvalidPayload",
@@ -105,6 +109,7 @@ __all__ = [
     "SquidMeshError",
     "StaleClaim",
     "StoreDamaged",
+    "ToolError",
     "UsageError",
     "Worker",
     "Workflow",

@@ -7,15 +7,12 @@ from datetime import timedelta
 import pytest
 
 from squidmesh import RetryPolicy, define, exponential
-from squidmesh.errors import NotAllowed, NotWaiting, StaleClaim
+from squidmesh.errors import StaleClaim
 from squidmesh.journal.facts import (
     AttemptClaimed,
     AttemptScheduled,
     AttemptTimedOut,
-    GateTimedOut,
-    RouteTaken,
     RunFailed,
-    RunFailing,
 )
 from squidmesh.journal.rows import TimerRow
 from squidmesh.workflow.authoring import Workflow, approval, complete, event, manual, step
