@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 from squidmesh.clock import Clock
 from squidmesh.config import MeshConfig
 from squidmesh.errors import InvalidInput, InvalidUrl
+from squidmesh.ids import undo_of
 from squidmesh.runtime.arguments import check_list, check_url
 from squidmesh.runtime.backends import open_backend
 from squidmesh.runtime.engine import Engine
@@ -35,26 +36,29 @@ class StandIns:
         self._standing: dict[tuple[str, str], Callable[..., Any]] = {}
         self.registry = registry.calling(self._through)
 
-    def put(self, step: StepHandle, fn: Callable[..., Any]) -> None:
+    def put(self, step: StepHandle, fn: Callable[..., Any], *, compensation: bool = False) -> None:
         """From now on ``fn`` is called for that step, with those of the step's arguments that it has parameters for;
         what it gives back has to fit the step's own annotation. ``InvalidInput`` where ``fn`` can not be called so.
         """
-        workflow, bound = self._find(step)
+        workflow, bound = self._find(step, compensation)
         self._standing[workflow, bound.step.name] = _fitted(bound, fn)
 
-    def remove(self, step: StepHandle) -> None:
+    def remove(self, step: StepHandle, *, compensation: bool = False) -> None:
         """The step's own function is called again."""
-        workflow, bound = self._find(step)
+        workflow, bound = self._find(step, compensation)
         self._standing.pop((workflow, bound.step.name), None)
 
-    def _find(self, step: StepHandle) -> tuple[str, BoundStep]:
+    def _find(self, step: StepHandle, compensation: bool) -> tuple[str, BoundStep]:
         given: object = step
         if not isinstance(given, FunctionDeclaration) or not given.places:
             allowed = "allowed is a step of a workflow that calls a function, such as RingErrand.pack"
             raise InvalidInput(f"is {given!r}; {allowed}", field="step")
         owner, name = given.places[0]
         registered = self._original.of(owner)
-        return registered.name, registered.steps[name]
+        bound = registered.steps.get(undo_of(name) if compensation else name)
+        if bound is None:
+            raise InvalidInput(f"{name!r} has no compensation; allowed is a step with compensate=", field="step")
+        return registered.name, bound
 
     def _through(self, workflow: str, bound: BoundStep) -> Callable[..., Any]:
         key = workflow, bound.step.name

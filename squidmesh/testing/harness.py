@@ -22,13 +22,15 @@ from types import TracebackType
 from typing import Any, Self
 
 from squidmesh import Explanation, HistoryEvent, Mesh, Run, Workflow
-from squidmesh.clock import check_duration, duration, in_words, to_datetime
+from squidmesh.clock import Instant, check_duration, duration, in_words, to_datetime
 from squidmesh.config import MeshConfig, check_integer
 from squidmesh.errors import InvalidInput
 from squidmesh.ids import parse_attempt_key
 from squidmesh.ports.lease_backend import Release
 from squidmesh.runtime.chance import new_request_id
+from squidmesh.runtime.commit import CALLER_PATIENCE
 from squidmesh.runtime.rehearsal import StepHandle, rehearse
+from squidmesh.runtime.timers import Timers
 from squidmesh.testing.clock import VirtualClock
 
 A_YEAR = timedelta(days=366)
@@ -36,9 +38,10 @@ _LONGEST_SKIP = timedelta(days=366 * 100)
 _OWNER = "harness"
 _MOST_NAMED = 5
 _NOBODY_GOES_ON = {"missing_step", "corrupt_history"}
-_FOR_A_PERSON = {"approval", "pause", "event", "dead_letter", "compensation_failed"}
+_FOR_A_PERSON = {"approval", "pause", "dead_letter", "compensation_failed"}
 """Reasons of ``explain_run``. Beside one of them, an attempt may still be scheduled: then time helps."""
 _GOES_ON = {"scheduled", "claimed"}
+_END_OF_TIME = Instant(2**62)
 _MOST = range(1, 1_000_001)
 
 
@@ -76,6 +79,8 @@ class Harness:
         self.mesh: Mesh
         self.mesh, self._engine, self._stand_ins = rehearse(store, workflows, clock=self.clock, config=config)
         self._lease = config.lease
+        recorder = self._engine.writer(patience=CALLER_PATIENCE).recorder
+        self._timers = Timers(self._engine.store, recorder, self._engine.observer)
         self.start = self.mesh.start_run
         """``Mesh.start_run``, typed alike."""
 
@@ -119,18 +124,19 @@ class Harness:
 
     # ------------------------------------------------------------------------------------------------- stand-ins
 
-    def replace(self, step: StepHandle, fn: Callable[..., Any]) -> None:
+    def replace(self, step: StepHandle, fn: Callable[..., Any], *, compensation: bool = False) -> None:
         """From now on ``fn`` stands in for the function of ``step`` (``RingErrand.pack``), in this harness only.
 
         It gets those of the step's arguments that it has parameters for, validated as for the step's own function, and
         what it gives back has to fit that one's return annotation: a stand-in can do nothing that the step could not.
         ``InvalidInput`` where it asks for what the step does not have. The definition stays as it is.
+        ``compensation``: for the function that compensates the step.
         """
-        self._stand_ins.put(step, fn)
+        self._stand_ins.put(step, fn, compensation=compensation)
 
-    def restore(self, step: StepHandle) -> None:
+    def restore(self, step: StepHandle, *, compensation: bool = False) -> None:
         """The step's own function is called again."""
-        self._stand_ins.remove(step)
+        self._stand_ins.remove(step, compensation=compensation)
 
     # --------------------------------------------------------------------------------------------------- answers
 
@@ -165,9 +171,14 @@ class Harness:
 
     # ---------------------------------------------------------------------------------------------------- inside
 
-    def _execute_next(self) -> Run | None:
-        """On every queue that has open attempts; without any, it may still be something else that is due."""
-        return self.mesh.execute_next(owner_id=_OWNER, queues=self._engine.store.agenda_queues() or None)
+    def _do_next(self) -> str | None:
+        """Timers and signals that are due, or else one attempt, of whatever queue. The run that it was about; None
+        where there was nothing.
+        """
+        if fired := self._timers.fire():
+            return fired[-1].state.run_id
+        executed = self.mesh.execute_next(owner_id=_OWNER, queues=self._engine.store.agenda_queues() or None)
+        return None if executed is None else executed.run_id
 
     def _next_due(self) -> timedelta | None:
         """How long until time alone makes something ready; None where it does not. What has a moment of its own beside
@@ -195,16 +206,23 @@ class Harness:
         return None
 
     def _next_timer(self) -> timedelta | None:
-        """Deadlines, and what runs have to tell each other."""
-        due = self._engine.store.next_timer()
-        return None if due is None else duration(max(0, due - self._engine.store.now()))
+        """Of runs that a person is not asked for: a decision's own deadline passes when the test says so."""
+        last, now = None, self.clock.now()
+        while rows := self._engine.store.due_timers(_END_OF_TIME, after=last):
+            for row in rows:
+                if not self._waits_for_a_person(self.run(row.run_id)):
+                    return duration(max(0, row.due_at - now))
+            last = rows[-1]
+        return None
 
     def _waits_for_a_person(self, run: Run) -> bool:
         """Or nobody can go on with it at all."""
-        reason = self.explain(run).reason
-        if reason in _NOBODY_GOES_ON:
+        explanation = self.explain(run)
+        if explanation.reason in _NOBODY_GOES_ON:
             return True
-        return reason in _FOR_A_PERSON and not any(attempt.status in _GOES_ON for attempt in run.attempts)
+        asked = explanation.reason in _FOR_A_PERSON
+        asked |= explanation.reason == "event" and "deadline" not in explanation.evidence
+        return asked and not any(attempt.status in _GOES_ON for attempt in run.attempts)
 
 
 class _Course:
@@ -223,8 +241,8 @@ class _Course:
         return self._seen.total()
 
     def do_what_is_ready(self) -> None:
-        while (run := self._harness._execute_next()) is not None:
-            self._seen[run.run_id] += 1
+        while (run_id := self._harness._do_next()) is not None:
+            self._seen[run_id] += 1
             if self.attempts + self._moves > self._most:
                 self._give_up(f"after {self._most} attempts and moves of the clock there is still something to do")
 

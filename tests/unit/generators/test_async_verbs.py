@@ -32,7 +32,7 @@ def test_a_verb_that_takes_its_time_is_in_the_other_pool(mesh_with: Callable[[st
 
 
 def test_a_file_that_is_broken_is_written_all_the_same(tmp_path: Path):
-    for folder in ("squidmesh", "generators"):
+    for folder in ("squidmesh", "generators", "docs"):
         shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     broken = tmp_path / "squidmesh" / "runtime" / "async_verbs.py"
