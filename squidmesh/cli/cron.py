@@ -47,7 +47,10 @@ def cron(context: click.Context, once: bool, look_every: float, as_json: bool) -
     mesh = target.connect_app(context)
     loop = mesh.cron(look_every=look_every)
     if not once:
-        return _Process(mesh, loop).run()
+        code = _Process(mesh, loop).run()
+        if as_json:
+            show_json({"ended": code == 0})
+        return code
     with mesh:
         found = loop.look()
     if as_json:

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from squidmesh.clock import Instant, to_datetime, to_instant
 from squidmesh.config import DEFAULT_PRIORITY
-from squidmesh.errors import InvalidInput, JournalConflict, KeyReused
+from squidmesh.errors import InvalidInput, JournalConflict, KeyReused, NotFound
 from squidmesh.ids import RunId, fingerprint, signal_run_id, window_run_id
 from squidmesh.journal.facts import Activation
 from squidmesh.journal.state import RunState
@@ -114,7 +114,9 @@ def activate(
 def _duplicate(engine: Engine, cron: RegisteredCron, run_id: RunId, asked: Start, *, given: bool) -> RunState | None:
     if cron.trigger.idempotency == "skip_duplicate":
         return None
-    existing = starting.existing_runs(engine, [run_id])[run_id]
+    existing = starting.existing_runs(engine, [run_id]).get(run_id)
+    if existing is None:
+        raise NotFound(f"run {run_id} of this activation is not kept any more", field="window")
     if given and not starting.alike(asked, existing):
         message = f"this activation started run {run_id} with another payload; allowed is the same one, or none"
         raise KeyReused(message, field="payload")
