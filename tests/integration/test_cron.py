@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import squidmesh_sqlite
@@ -160,6 +162,7 @@ APP = """
 import time
 from datetime import date
 from pathlib import Path
+from types import ModuleType
 from pydantic import BaseModel
 from squidmesh import Mesh, Workflow, cron, step, today
 
@@ -251,3 +254,24 @@ def test_many_processes_at_once_start_one_run_a_window(night: list[subprocess.Po
         if word.startswith("run_id=") and "'" not in word
     )
     assert told == Counter(run.run_id for run in runs), "and each was started by one of them"
+
+
+# ------------------------------------------------------------------------------------------------------- the page
+
+PAGE = Path(__file__).parents[2] / "docs" / "cron.md"
+
+
+def test_what_the_page_shows_works_as_it_stands_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    blocks = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(), flags=re.MULTILINE | re.DOTALL)
+    assert len(blocks) == 2
+    monkeypatch.chdir(tmp_path)
+    shop = ModuleType("shop")
+    monkeypatch.setitem(sys.modules, "shop", shop)  # annotations are looked up there
+    for block in blocks:
+        exec(block, shop.__dict__)
+    with shop.mesh as mesh:
+        assert shop.run.run_id == shop.again.run_id != shop.named.run_id
+        while mesh.execute_next() is not None:
+            pass
+        done = mesh.inspect_run(shop.run.run_id, history=True)
+    assert done.output == {"report": "all on 2026-05-04, for 21:30 BST"}
