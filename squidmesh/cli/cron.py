@@ -95,7 +95,7 @@ class _Process:
         with self._events:
             self._loop.start()
             in_background(self._watch)
-            logs.info("cron_started", pid=os.getpid())
+            logs.info("cron_started", pid=os.getpid(), triggers=len(self._loop.triggers))
             event = self._events.get()
             self._loop.stop(_CLOSING)
             in_background(self._mesh.close).join(_CLOSING)

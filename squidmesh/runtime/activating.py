@@ -27,7 +27,7 @@ from squidmesh.workflow.today import standing_for
 
 CronTarget = type[Workflow] | Cron[Any] | str
 
-_TRIES = 100
+_TRIES = 1000
 """So often may others fire the same trigger between a read and the append after it. Each of them got on."""
 
 

@@ -75,6 +75,11 @@ class CronLoop:
         self._held: dict[str, str] = {}
         self._trouble: str | None = None
 
+    @property
+    def triggers(self) -> tuple[str, ...]:
+        """Those that it fires, by name."""
+        return tuple(cron.name for cron in self._crons)
+
     # ------------------------------------------------------------------------------------------------- one look
 
     def look(self) -> CronLook:

@@ -6,16 +6,19 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, TypeVar, overload
 
+from msgspec import structs
 from pydantic import BaseModel
 
 from squidmesh.config import check_integer
+from squidmesh.journal.triggers import TriggerState
 from squidmesh.planning.activation import schedule_of
+from squidmesh.planning.schedule import Windows
 from squidmesh.reading.cron import CronStatus, cron_status
 from squidmesh.reading.inspect import Run, inspect
 from squidmesh.runtime import activating
 from squidmesh.runtime.cron import LOOK_EVERY, CronLoop
 from squidmesh.runtime.cron_matches import windows
-from squidmesh.runtime.cron_threads import CronThreads, crons_of
+from squidmesh.runtime.cron_threads import CronThreads, RegisteredCron, crons_of
 from squidmesh.runtime.verbs.opening import Opening
 from squidmesh.workflow.authoring import Cron, Workflow
 
@@ -82,8 +85,16 @@ class Crons(Opening):
         now = engine.store.now()
         found = []
         for cron in crons:
-            state = threads.load_one(cron)
-            schedule = state.schedule or schedule_of(cron.trigger)
-            coming = windows(schedule.expression, schedule.timezone)
+            state, coming = _readable(cron, threads.load_one(cron))
             found.append(cron_status(cron.workflow.name, cron.trigger, state, coming, now=now, count=count))
         return tuple(found)
+
+
+def _readable(cron: RegisteredCron, state: TriggerState) -> tuple[TriggerState, Windows]:
+    """With the windows of the schedule in force. One that can not be read here is about to be replaced."""
+    own = schedule_of(cron.trigger)
+    schedule = state.schedule or own
+    try:
+        return state, windows(schedule.expression, schedule.timezone)
+    except ValueError:
+        return structs.replace(state, schedule=None), windows(own.expression, own.timezone)

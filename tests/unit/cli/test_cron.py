@@ -68,6 +68,13 @@ def test_one_look_fires_what_is_due(at):
     assert "nothing was due" in at(AFTER, "--once").output
 
 
+def test_a_run_shows_its_window(at, run_cli: Squidmesh):
+    at(BEFORE, "--once")
+    (fired,) = json.loads(at(AFTER, "--once", "--json").stdout)["fired"]
+    shown = run_cli("--url", "sqlite:///nights.db", "runs", "show", fired["run_id"]).output
+    assert "Sun 2026-03-29 02:00 BST" in shown
+
+
 def test_one_look_as_a_document(at):
     at(BEFORE, "--once")
     told = json.loads(at(AFTER, "--once", "--json").stdout)
@@ -124,6 +131,8 @@ def test_how_often_to_look_has_bounds(at, seconds: str):
 
 class Loop:
     """A mesh and its loop in one: ``dies`` ends it at once."""
+
+    triggers = ("Report.nightly",)
 
     def __init__(self, *, dies: bool = False) -> None:
         self.calls: list[str] = []

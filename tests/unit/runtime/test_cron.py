@@ -10,6 +10,8 @@ from pydantic import BaseModel, Field
 from squidmesh import BackendUnavailable, CommitUnknown, Mesh, UsageError, Workflow, cron, manual, step
 from squidmesh.ids import EntryId, trigger_thread
 from squidmesh.journal.rows import RowChanges
+from squidmesh.journal.trigger_codec import encode_trigger_facts
+from squidmesh.journal.triggers import ScheduleChanged, TriggerSchedule
 from squidmesh.ports.journal_store import Append, Checkpoint, Group, ThreadRead
 from squidmesh.runtime import cron as loops
 from tests.support.audit import audit
@@ -351,6 +353,21 @@ def test_a_trigger_that_no_loop_has_seen_is_listed_as_such() -> None:
     (hourly, _) = Site().node().list_cron()
     assert (hourly.registered_at, hourly.overdue) == (None, False)
     assert len(hourly.next) == 3
+
+
+def test_a_schedule_that_can_not_be_read_here_is_listed_as_what_replaces_it(site: Site) -> None:
+    fact = ScheduleChanged(
+        at=site.clock.now() + 1, schedule=TriggerSchedule(expression="0 * * * *", timezone="Mars/Olympus")
+    )
+    append = Append(
+        thread=HOURLY,
+        expected_revision=1,
+        entry_id=EntryId("x"),
+        body=encode_trigger_facts([fact]),
+        rows=RowChanges(),
+    )
+    site.journal.commit([Group(appends=(append,))])
+    assert site.node().list_cron()[0].timezone == "Asia/Kathmandu"
 
 
 def test_a_schedule_that_waits_is_listed_as_changing(site: Site) -> None:
