@@ -7,13 +7,14 @@ that only one of them can append to. Who comes second reads what the first one d
 from __future__ import annotations
 
 import threading
+import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from types import TracebackType
 
 from squidmesh.clock import Instant, check_duration, to_datetime
-from squidmesh.errors import BackendUnavailable, CommitUnknown, CorruptHistory, UsageError
+from squidmesh.errors import BackendUnavailable, CommitUnknown, CorruptHistory, SquidMeshError, UsageError
 from squidmesh.ids import window_run_id
 from squidmesh.journal.facts import Activation
 from squidmesh.journal.triggers import AnyTriggerFact, TriggerSchedule, TriggerState, WindowActivated
@@ -98,7 +99,7 @@ class CronLoop:
                 except Exception as error:  # a payload that is refused, a history that is damaged: this trigger's own
                     if self._stopped.is_set():
                         raise
-                    held[cron.name] = f"{type(error).__name__}: {error}"
+                    held[cron.name] = _why(error)
                 else:
                     upcoming += [coming] if coming is not None else []
             self._tell(held)
@@ -254,6 +255,15 @@ class CronLoop:
             self._engine.observer.notice("cron_goes_on")
         self._trouble = None
         return found
+
+
+def _why(error: Exception) -> str:
+    """Our own texts hold no value; those of a payload's default factories may (I19), so these tell type and place."""
+    kind = type(error).__name__
+    if isinstance(error, SquidMeshError):
+        return f"{kind}: {error}"
+    frames = traceback.extract_tb(error.__traceback__)
+    return f"{kind} at {frames[-1].filename}, line {frames[-1].lineno}" if frames else kind
 
 
 _EVENTS = {

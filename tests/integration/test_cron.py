@@ -230,6 +230,7 @@ def test_many_processes_at_once_start_one_run_a_window(night: list[subprocess.Po
     begin.rename(tmp_path / "begin")
     with Mesh.connect(f"sqlite:///{tmp_path / 'night.db'}") as mesh:
         until(lambda: sum(mesh.count_runs().values()) >= 130)
+        until(lambda: any(run.trigger == "nightly" for run in mesh.list_runs(limit=1000).runs))
         for process in night:
             process.send_signal(signal.SIGTERM)
         rest = [process.communicate(timeout=WAIT) for process in night]

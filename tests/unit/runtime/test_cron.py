@@ -228,6 +228,22 @@ def test_a_trigger_whose_payload_is_refused_holds_its_windows_and_nobody_elses(s
     assert site.observer.events.count("cron_trigger_goes_on") == 1
 
 
+def test_what_a_default_factory_says_is_not_told(site: Site) -> None:
+    def draw() -> int:
+        raise LookupError("the card ends in 4711")
+
+    class Lot(BaseModel):
+        number: int = Field(default_factory=draw)
+
+    loop = site.node(errand(Lot)).cron()
+    loop.look()
+    site.clock.advance(HOUR)
+    why = loop.look().held["Errand.hourly"]
+    assert why.startswith("LookupError at ")
+    assert "test_cron.py, line" in why
+    assert "4711" not in why, "I19"
+
+
 def test_a_damaged_history_holds_its_own_trigger_only(site: Site) -> None:
     rubbish = Append(
         thread=trigger_thread("Beacon", "once"),
