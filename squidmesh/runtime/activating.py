@@ -19,7 +19,8 @@ from squidmesh.runtime import starting
 from squidmesh.runtime.arguments import check_key
 from squidmesh.runtime.cron_threads import CronThreads, RegisteredCron
 from squidmesh.runtime.engine import Engine
-from squidmesh.runtime.starting import Plan, Start
+from squidmesh.runtime.recorder import Birth
+from squidmesh.runtime.starting import Start
 from squidmesh.workflow.authoring import Cron, Workflow
 from squidmesh.workflow.payload import accept_payload
 from squidmesh.workflow.timezones import read_timezone
@@ -40,6 +41,7 @@ def find_cron(engine: Engine, target: CronTarget) -> RegisteredCron:
 def make_start(
     engine: Engine,
     cron: RegisteredCron,
+    run_id: RunId,
     activation: Activation,
     payload: BaseModel | Mapping[str, Any] | None = None,
 ) -> Start:
@@ -56,6 +58,7 @@ def make_start(
         queue=engine.config.queue,
         priority=DEFAULT_PRIORITY,
         delay=timedelta(0),
+        run_id=run_id,
         activation=activation,
     )
 
@@ -66,14 +69,14 @@ def append_run(
     cron: RegisteredCron,
     state: TriggerState,
     facts: tuple[AnyTriggerFact, ...],
-    planned: Plan,
+    born: Birth,
 ) -> tuple[TriggerState, bool | None]:
     """The trigger's facts and revision 1 of the run, in one group. True where that is done; False where the run was
     there before; None where the trigger's thread has moved on, so that it must be read again.
     """
-    after, moved = threads.append(cron, state, facts, beside=planned.group)
+    after, moved = threads.append(cron, state, facts, beside=born)
     if moved is None:
-        starting.offer(engine, planned.effects)
+        starting.offer(engine, born.effects)
         return after, True
     return state, None if moved == cron.thread else False
 
@@ -98,14 +101,14 @@ def activate(
     workflow, trigger = cron.workflow.name, cron.trigger.name
     run_id = window_run_id(workflow, trigger, moment) if signal is None else signal_run_id(workflow, trigger, signal)
     activation = Activation(window=moment, timezone=cron.trigger.timezone, signal_id=signal)
-    asked = make_start(engine, cron, activation, payload)
-    planned = starting.plan(asked, run_id, now)
+    asked = make_start(engine, cron, run_id, activation, payload)
+    born = starting.plan(asked, now)
     fact = WindowActivated(at=now, window=moment, run_id=run_id, signal_id=signal, by_host=True)
     threads = CronThreads(engine.store, engine.caller_patience())
     for _ in range(_TRIES):
-        _, done = append_run(engine, threads, cron, threads.load_one(cron), (fact,), planned)
+        _, done = append_run(engine, threads, cron, threads.load_one(cron), (fact,), born)
         if done:
-            return planned.state
+            return born.state
         if done is False:
             return _duplicate(engine, cron, run_id, asked, given=payload is not None)
     raise JournalConflict(f"{cron.name} is fired all the time: {_TRIES} tries to append to its thread came too late")

@@ -144,13 +144,13 @@ class CronLoop:
         """One try: the group, or where the run is there already, the trigger's own entry. The state as it is then."""
         now = self._engine.store.now()
         run_id = window_run_id(cron.workflow.name, cron.trigger.name, window)
-        asked = make_start(self._engine, cron, Activation(window=window, timezone=due.timezone))
+        asked = make_start(self._engine, cron, run_id, Activation(window=window, timezone=due.timezone))
         before: tuple[AnyTriggerFact, ...] = ()
         if due.skipped is not None and state.since is not None and state.since < due.skipped.first:
             before = (due.skipped,)
         fact = WindowActivated(at=now, window=window, run_id=run_id)
-        planned = starting.plan(asked, run_id, now)
-        after, done = append_run(self._engine, self._threads, cron, state, (*before, fact), planned)
+        born = starting.plan(asked, now)
+        after, done = append_run(self._engine, self._threads, cron, state, (*before, fact), born)
         if done is False:  # a host has asked for this very window before
             found = WindowActivated(at=now, window=window, run_id=run_id, found=True)
             after, moved = self._threads.append(cron, state, (*before, found))

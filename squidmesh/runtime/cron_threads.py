@@ -21,6 +21,7 @@ from squidmesh.journal.triggers import AnyTriggerFact, TriggerState, fold_trigge
 from squidmesh.ports.journal_store import Append, Entry, Group, History, JournalStore, ThreadRead
 from squidmesh.runtime import chance
 from squidmesh.runtime.commit import Committer, Patience
+from squidmesh.runtime.recorder import Birth
 from squidmesh.workflow.definition import CronTrigger
 from squidmesh.workflow.registry import RegisteredWorkflow, Registry
 
@@ -82,9 +83,9 @@ class CronThreads:
         state: TriggerState,
         facts: Sequence[AnyTriggerFact],
         *,
-        beside: Group | None = None,
+        beside: Birth | None = None,
     ) -> tuple[TriggerState, ThreadId | None]:
-        """One entry, and in the same group what stands ``beside`` it (revision 1 of a run). The state after it, and
+        """One entry, and in the same group the birth of a run ``beside`` it. The state after it, and
         None; or the state as it was, and the thread that had moved on.
         """
         after = fold_trigger(structs.replace(state), facts)
@@ -97,8 +98,8 @@ class CronThreads:
             checkpoint=encode_trigger_state(after),
         )
         group = Group(
-            appends=(entry, *(beside.appends if beside else ())),
-            definitions=beside.definitions if beside else (),
+            appends=(entry,) if beside is None else (entry, beside.append),
+            definitions=() if beside is None else (beside.definition,),
         )
         (answer,) = self._committer.commit([group])
         moved: ThreadId | None = getattr(answer, "thread", None)

@@ -89,11 +89,12 @@ def check_start(
     delay: timedelta | float | None,
     field: str = "payload",
     metadata: object = None,
+    cron: bool | None = False,
 ) -> Start:
     """Raises ``NotFound`` (workflow or trigger), ``InvalidPayload`` (under the name ``field``) or ``InvalidInput``;
     writes nothing.
     """
-    workflow, trigger = find(engine, target, cron=False)
+    workflow, trigger = find(engine, target, cron=cron)
     accepted = accept_payload(workflow.triggers[trigger], payload, field=field)
     return Start(
         workflow=workflow,
@@ -268,13 +269,13 @@ def offer(engine: Engine, effects: Effects) -> None:
 # ----------------------------------------------------------------------------------------------------------- target
 
 
-def find(engine: Engine, target: object, *, cron: bool) -> tuple[RegisteredWorkflow, str]:
-    """The registered workflow and the name of a manual trigger, or of one that is ``cron``. A workflow alone is enough
-    where it has one trigger of the kind.
+def find(engine: Engine, target: object, *, cron: bool | None) -> tuple[RegisteredWorkflow, str]:
+    """The registered workflow and the name of a manual trigger, of one that is ``cron``, or (None) of any. A workflow
+    alone is enough where it has one trigger of the kind.
     """
     workflow, trigger = _named(engine, target)
     crons = workflow.definition.crons
-    triggers = sorted(name for name in workflow.triggers if (name in crons) == cron)
+    triggers = sorted(name for name in workflow.triggers if cron is None or (name in crons) == cron)
     if trigger in workflow.triggers and trigger not in triggers:
         said = "a manual trigger: start_run starts it" if cron else "a cron trigger: activate_cron fires it"
         raise InvalidInput(f"{workflow.name}.{trigger} is {said}", field="target")

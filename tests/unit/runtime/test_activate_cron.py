@@ -79,6 +79,18 @@ def test_the_steps_see_the_window_and_the_days_date(mesh: Mesh) -> None:
     assert seen.to_json()["schedule"]["window"] == "2026-05-02T03:15:00+05:45"
 
 
+def test_a_replay_stands_for_the_same_window_with_the_same_payload(site: Site, mesh: Mesh) -> None:
+    run = fire(mesh, window=WINDOW)
+    mesh.execute_next()
+    site.clock.advance(48 * HOUR)
+    again = mesh.replay_run(run.run_id, actor="ops")
+    mesh.execute_next()
+    first, second = (mesh.inspect_run(one.run_id, history=True) for one in (run, again))
+    assert (second.replay_of, second.schedule) == (run.run_id, first.schedule)
+    assert second.payload == first.payload == {"ring_id": "one-ring", "day": "2026-05-02"}
+    assert second.output == first.output
+
+
 def test_a_payload_may_be_given_as_a_model(mesh: Mesh) -> None:
     run = fire(mesh, window=WINDOW, payload=Nightly(ring_id="narya", day=date(2026, 4, 1)))
     assert mesh.inspect_run(run.run_id, history=True).payload == {"ring_id": "narya", "day": "2026-04-01"}

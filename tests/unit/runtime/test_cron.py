@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, Field
 
-from squidmesh import BackendUnavailable, CommitUnknown, Mesh, UsageError, Workflow, cron, manual, step
+from squidmesh import BackendUnavailable, CommitUnknown, InvalidInput, Mesh, UsageError, Workflow, cron, manual, step
 from squidmesh.ids import EntryId, trigger_thread
 from squidmesh.journal.rows import RowChanges
 from squidmesh.journal.trigger_codec import encode_trigger_facts
@@ -363,6 +363,17 @@ def test_the_list_tells_what_comes_and_what_was(site: Site) -> None:
     (fired,) = mesh.cron().look().fired
     hourly = mesh.list_cron()[0]
     assert (hourly.last_window, hourly.last_run_id, hourly.overdue) == (fired.window, fired.run_id, False)
+
+
+@pytest.mark.parametrize(
+    ("verb", "given"),
+    [("cron", {"look_every": bad}) for bad in (0, 61, "soon", None, True, float("nan"))]
+    + [("list_cron", {"upcoming": bad}) for bad in (0, 101, "three", None, True, 2.5)],
+)
+def test_bad_input_is_refused_by_name(site: Site, verb: str, given: dict[str, Any]) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        getattr(site.node(), verb)(**given)
+    assert refused.value.field == next(iter(given))
 
 
 def test_a_trigger_that_no_loop_has_seen_is_listed_as_such() -> None:
