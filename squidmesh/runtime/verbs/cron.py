@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Any, TypeVar, overload
+from typing import Any, overload
 
 from msgspec import structs
 from pydantic import BaseModel
@@ -20,9 +20,9 @@ from squidmesh.runtime.cron import LOOK_EVERY, CronLoop
 from squidmesh.runtime.cron_matches import windows
 from squidmesh.runtime.cron_threads import CronThreads, RegisteredCron, crons_of
 from squidmesh.runtime.verbs.opening import Opening
+from squidmesh.runtime.verbs.starting import P
 from squidmesh.workflow.authoring import Cron, Workflow
 
-P = TypeVar("P", bound=BaseModel)
 _COUNT = range(1, 101)
 
 
