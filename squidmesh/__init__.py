@@ -34,14 +34,17 @@ from squidmesh.errors import (
     WorkflowError,
     WrongPlane,
 )
+from squidmesh.reading.cron import CronStatus
 from squidmesh.reading.dead_letters import DeadLetter, DeadLetterList, DeadLettersMoved
 from squidmesh.reading.explain import Explanation
 from squidmesh.reading.graph import GraphEdge, GraphNode, RunGraph, preview_graph
 from squidmesh.reading.inspect import HistoryEvent, Run
 from squidmesh.reading.listing import RunList, RunSummary
+from squidmesh.reading.schedule import Schedule
 from squidmesh.runtime.async_mesh import AsyncMesh
 from squidmesh.runtime.commands import Command
 from squidmesh.runtime.context import Context
+from squidmesh.runtime.cron import CronLook, CronLoop, Fired
 from squidmesh.runtime.mesh import Mesh
 from squidmesh.runtime.reconcile import Reconciled
 from squidmesh.runtime.worker import Worker
@@ -49,6 +52,7 @@ from squidmesh.workflow.authoring import (
     Workflow,
     approval,
     complete,
+    cron,
     event,
     log,
     manual,
@@ -61,6 +65,7 @@ from squidmesh.workflow.authoring import (
 from squidmesh.workflow.decision import Decision
 from squidmesh.workflow.definition import Definition
 from squidmesh.workflow.retry import RetryPolicy, exponential, fixed
+from squidmesh.workflow.today import today
 from squidmesh.workflow.validation import define, problems_of
 
 __version__ = "0.1.0"
@@ -73,12 +78,16 @@ __all__ = [
     "CommitUnknown",
     "Context",
     "CorruptHistory",
+    "CronLook",
+    "CronLoop",
+    "CronStatus",
     "DeadLetter",
     "DeadLetterList",
     "DeadLettersMoved",
     "Decision",
     "Definition",
     "Explanation",
+    "Fired",
     "ForeignStore",
     "GiveUp",
     "GraphEdge",
@@ -103,6 +112,7 @@ __all__ = [
     "RunGraph",
     "RunList",
     "RunSummary",
+    "Schedule",
     "SchemaOutOfDate",
     "SchemaTooNew",
     "Snooze",
@@ -118,6 +128,7 @@ __all__ = [
     "__version__",
     "approval",
     "complete",
+    "cron",
     "define",
     "event",
     "exponential",
@@ -128,6 +139,7 @@ __all__ = [
     "preview_graph",
     "problems_of",
     "step",
+    "today",
     "value",
     "wait",
     "wait_for_children",

@@ -43,6 +43,21 @@ def keyed_run_id(workflow: str, key: str) -> RunId:
     return RunId(derived_id("run", workflow, key))
 
 
+def trigger_thread(workflow: str, trigger: str) -> ThreadId:
+    """The thread of a cron trigger: each has one, for its windows."""
+    return ThreadId(derived_id("trigger", workflow, trigger))
+
+
+def window_run_id(workflow: str, trigger: str, window: int) -> RunId:
+    """The id of the one run that a window of a cron trigger may ever start. ``window``: microseconds since 1970."""
+    return RunId(derived_id("cron", workflow, trigger, "window", str(window)))
+
+
+def signal_run_id(workflow: str, trigger: str, signal_id: str) -> RunId:
+    """The same for a firing that a host's own scheduler has named."""
+    return RunId(derived_id("cron", workflow, trigger, "signal", signal_id))
+
+
 def runnable_key(run_id: str, step: str) -> RunnableKey:
     return RunnableKey(f"{run_id}/{step}")
 

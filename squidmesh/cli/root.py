@@ -6,6 +6,7 @@ import click
 
 from squidmesh import __version__
 from squidmesh.cli import logs, target
+from squidmesh.cli.cron import cron
 from squidmesh.cli.dead_letters import dead_letters
 from squidmesh.cli.demo import demo
 from squidmesh.cli.failures import Commands
@@ -31,5 +32,5 @@ def squidmesh(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-for command in (demo, migrate, start, worker, reconcile, runs, dead_letters):
+for command in (demo, migrate, start, worker, cron, reconcile, runs, dead_letters):
     squidmesh.add_command(command)

@@ -60,6 +60,8 @@ def _facts(run: Run) -> Table:
     rows: list[tuple[str, str | None]] = [
         ("run", run.run_id),
         ("trigger", run.trigger),
+        ("window", None if run.schedule is None else f"{run.schedule.window:%a %Y-%m-%d %H:%M %Z}"),
+        ("signal", None if run.schedule is None else run.schedule.signal_id),
         ("key", run.key),
         ("queue", f"{run.queue}, priority {run.priority}"),
         ("started", times.both(run.started_at, run.as_of)),

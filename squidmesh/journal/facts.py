@@ -36,9 +36,20 @@ class ParentRun(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     key: str
 
 
+class Activation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Why a cron trigger started a run. ``window``: the moment that it stands for, to be read in ``timezone``.
+    ``signal_id``: the name that a host's own scheduler gave to this firing.
+    """
+
+    window: int
+    timezone: str
+    signal_id: str | None = None
+
+
 class RunStarted(Fact, frozen=True, kw_only=True):
     """Always revision 1, entry's first. ``fingerprint`` pins the definition; ``payload`` holds all defaults.
     ``deadline``: the moment at which the run fails if it has not ended. ``replay_of``: the run whose payload this is.
+    ``activation`` is there if a cron trigger fired.
     """
 
     run_id: str
@@ -55,6 +66,7 @@ class RunStarted(Fact, frozen=True, kw_only=True):
     metadata: dict[str, Any] = {}
     replay_of: str | None = None
     deadline: int | None = None
+    activation: Activation | None = None
 
 
 class RouteTaken(Fact, frozen=True, kw_only=True):

@@ -162,6 +162,7 @@ def _begin(fact: AnyFact) -> RunState:
         metadata=fact.metadata,
         replay_of=fact.replay_of,
         deadline=fact.deadline,
+        activation=fact.activation,
     )
 
 

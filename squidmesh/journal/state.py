@@ -12,7 +12,7 @@ from typing import Any, Literal
 import msgspec
 
 from squidmesh.clock import Instant
-from squidmesh.journal.facts import ParentRun, StepError
+from squidmesh.journal.facts import Activation, ParentRun, StepError
 
 AttemptStatus = Literal["scheduled", "claimed", "completed", "failed", "dead", "cancelled"]
 RunPhase = Literal["open", "failing", "compensating", "completed", "failed", "cancelled"]
@@ -157,6 +157,7 @@ class RunState(msgspec.Struct, kw_only=True):
     metadata: dict[str, Any] = msgspec.field(default_factory=dict)
     replay_of: str | None = None
     deadline: int | None = None
+    activation: Activation | None = None
     revision: int = 0
     phase: RunPhase = "open"
     ended_at: int | None = None

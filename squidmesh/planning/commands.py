@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from squidmesh.journal.facts import ParentRun, StepError
+from squidmesh.journal.facts import Activation, ParentRun, StepError
 
 
 class Command(msgspec.Struct, frozen=True, kw_only=True):
@@ -18,7 +18,9 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StartRun(Command, frozen=True, kw_only=True):
-    """``payload`` is validated, with all defaults. ``delay``: the first attempts become visible that much later."""
+    """``payload`` is validated, with all defaults. ``delay``: the first attempts become visible that much later.
+    ``activation``: a cron trigger fired.
+    """
 
     run_id: str
     trigger: str
@@ -31,6 +33,7 @@ class StartRun(Command, frozen=True, kw_only=True):
     parent: ParentRun | None = None
     metadata: dict[str, Any] = {}
     replay_of: str | None = None
+    activation: Activation | None = None
 
 
 class _OfAttempt(Command, frozen=True, kw_only=True):

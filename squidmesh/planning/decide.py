@@ -58,6 +58,7 @@ def start(definition: Definition, command: StartRun) -> list[AnyFact]:
         metadata=command.metadata,
         replay_of=command.replay_of,
         deadline=None if definition.timeout is None else command.now + delay + micros(definition.timeout),
+        activation=command.activation,
     )
     return [started, *begin(definition, fold(None, [started]), now=command.now, delay=delay)]
 

@@ -15,6 +15,7 @@ from typing import Any
 from squidmesh.clock import Instant, duration, to_datetime
 from squidmesh.ids import undo_of, undone_by
 from squidmesh.journal.facts import (
+    Activation,
     AnyFact,
     ApprovalDecided,
     CompensationRetried,
@@ -29,6 +30,7 @@ from squidmesh.journal.facts import (
 )
 from squidmesh.journal.state import ChildState, CommandState, GateState, RunnableState, RunState
 from squidmesh.reading.plain import to_plain
+from squidmesh.reading.schedule import Schedule, schedule_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,6 +167,7 @@ class HistoryEvent:
 class Run:
     """A run as it stood at ``as_of``, by the journal's clock. ``current_steps``: where it works or waits now.
     ``audit``: what people decided; ``command_history``: each command from outside, and how often it came.
+    ``schedule``: the cron window that it stands for, if a cron trigger started it.
 
     ``payload``, ``metadata`` and ``history`` are None unless the history was asked for, ``output`` unless that or the
     output was. ``anomaly`` says what can not be read of its history: the run is held, and this snapshot ends before
@@ -175,6 +178,7 @@ class Run:
     workflow: str
     version: str
     trigger: str
+    schedule: Schedule | None
     key: str | None
     queue: str
     priority: int
@@ -228,6 +232,7 @@ def inspect(
         workflow=state.workflow,
         version=state.version,
         trigger=state.trigger,
+        schedule=schedule_of(state.trigger, state.activation),
         key=state.key,
         queue=state.queue,
         priority=state.priority,
@@ -434,6 +439,8 @@ def _shown(name: str, value: Any) -> Any:
         return _moment(value)
     if name in _DURATIONS:
         return duration(value)
+    if isinstance(value, Activation):
+        return {"window": to_datetime(value.window), "timezone": value.timezone, "signal_id": value.signal_id}
     if isinstance(value, StepError | ParentRun):
         return {part: getattr(value, part) for part in value.__struct_fields__}
     return deepcopy(value)

@@ -12,19 +12,21 @@ from pydantic import BaseModel
 
 from squidmesh.clock import Clock
 from squidmesh.ports.observer import Observer
+from squidmesh.reading.cron import CronStatus
 from squidmesh.reading.dead_letters import DeadLetterList, DeadLettersMoved
 from squidmesh.reading.explain import Explanation
 from squidmesh.reading.graph import RunGraph
 from squidmesh.reading.inspect import Run
 from squidmesh.reading.listing import RunList
-from squidmesh.runtime import starting
+from squidmesh.runtime import activating, starting
 from squidmesh.runtime.async_calls import AsyncCalls, AsyncWorker
 from squidmesh.runtime.commands import Command
+from squidmesh.runtime.cron import LOOK_EVERY, CronLoop
 from squidmesh.runtime.mesh import Mesh
 from squidmesh.runtime.reconcile import Reconciled
 from squidmesh.runtime.verbs.starting import P
 from squidmesh.runtime.worker import DEFAULT_GRACE
-from squidmesh.workflow.authoring import Manual, Workflow
+from squidmesh.workflow.authoring import Cron, Manual, Workflow
 
 
 class AsyncVerbs(AsyncCalls):
@@ -355,6 +357,56 @@ class AsyncVerbs(AsyncCalls):
             queue=queue,
             priority=priority,
         )
+
+    @overload
+    async def activate_cron(
+        self,
+        target: Cron[P],
+        *,
+        window: datetime | None = None,
+        signal_id: str | None = None,
+        payload: P | Mapping[str, Any] | None = None,
+    ) -> Run | None: ...
+
+    @overload
+    async def activate_cron(
+        self,
+        target: type[Workflow] | str,
+        *,
+        window: datetime | None = None,
+        signal_id: str | None = None,
+        payload: BaseModel | Mapping[str, Any] | None = None,
+    ) -> Run | None: ...
+
+    async def activate_cron(
+        self,
+        target: activating.CronTarget,
+        *,
+        window: datetime | None = None,
+        signal_id: str | None = None,
+        payload: BaseModel | Mapping[str, Any] | None = None,
+    ) -> Run | None:
+        """Fires a cron trigger, for a host that has a scheduler of its own: the run of this window, or of this signal,
+        started now or before. Call it as often as you like: one window, one run; one signal, one run.
+
+        ``window``: the time that it stands for, with a timezone, which is what the steps see. ``signal_id``: the
+        scheduler's own name for this firing; with it, the window (by default the minute that it is now) is only told.
+        ``payload``: what is to differ from the defaults. A duplicate gives the run that is there, or None where the
+        trigger is ``skip_duplicate``. Raises ``NotFound``, ``InvalidInput``, ``InvalidPayload``, or ``KeyReused`` for a
+        duplicate with another payload.
+        """
+        return await self._call(self.mesh.activate_cron, target, window=window, signal_id=signal_id, payload=payload)
+
+    async def cron(self, *, look_every: timedelta | float = LOOK_EVERY) -> CronLoop:
+        """A loop that fires the cron triggers of this mesh's workflows: ``with mesh.cron(): …``, or ``look()`` by hand.
+        Any number of them, on any number of nodes, start one run a window. ``look_every`` (10 ms to 1 min): the longest
+        that it sleeps.
+        """
+        return await self._call(self.mesh.cron, look_every=look_every)
+
+    async def list_cron(self, *, upcoming: int = 3) -> tuple[CronStatus, ...]:
+        """The cron triggers of this mesh's workflows, each with its next windows (1 to 100)."""
+        return await self._call(self.mesh.list_cron, upcoming=upcoming)
 
     async def list_dead_letters(
         self,

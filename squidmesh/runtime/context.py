@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from squidmesh.errors import UsageError
 from squidmesh.ids import RunId, RunnableKey, idempotency_key, runnable_key
+from squidmesh.reading.schedule import Schedule
 from squidmesh.workflow.authoring import Manual, Workflow
 
 Target = type[Workflow] | Manual[Any] | str
@@ -57,7 +58,8 @@ class Context:
     """Passed to a step that asks for it, by a parameter named ``context`` or annotated with this class. Read-only.
 
     ``attempt`` counts tries of this step from 1; ``delivery`` counts how often this attempt was handed out, from 1;
-    ``fence`` grows with every claim on the step and may guard writes to other systems. The claim id is never here.
+    ``fence`` grows with every claim on the step and may guard writes to other systems. ``schedule`` is the cron window
+    that the run stands for, None where no cron trigger started it. The claim id is never here.
     """
 
     __slots__ = (
@@ -69,6 +71,7 @@ class Context:
         "delivery",
         "fence",
         "run_id",
+        "schedule",
         "step",
         "workflow",
     )
@@ -82,6 +85,7 @@ class Context:
         attempt: int,
         delivery: int,
         fence: int,
+        schedule: Schedule | None,
         lost: LeaseFlag,
         load_state: Callable[[], dict[str, Any]],
         verbs: StepVerbs,
@@ -93,6 +97,7 @@ class Context:
         self.attempt = attempt
         self.delivery = delivery
         self.fence = fence
+        self.schedule = schedule
         self._lost = lost
         self._load_state = load_state
         self._verbs = verbs

@@ -222,6 +222,8 @@ class Intake:
             payload_fields=frozenset(state.payload),
             lost=LeaseFlag(),
             asked_at=grant.asked_at,
+            trigger=state.trigger,
+            activation=state.activation,
             continued=grant.continued,
             suspect=suspect,
             home=self._home(state.workflow, step) if suspect else None,

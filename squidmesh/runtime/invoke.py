@@ -17,8 +17,9 @@ from squidmesh.clock import seconds
 from squidmesh.config import MAX_ERROR_BYTES
 from squidmesh.errors import GiveUp, RetryLater, Snooze, StepRefused, ToolError
 from squidmesh.ids import RunId, attempt_key
-from squidmesh.journal.facts import StepError
+from squidmesh.journal.facts import Activation, StepError
 from squidmesh.ports.lease_backend import Claim
+from squidmesh.reading.schedule import schedule_of
 from squidmesh.runtime.context import Context, LeaseFlag, StepVerbs
 from squidmesh.workflow.definition import FunctionStep
 from squidmesh.workflow.mapping import BoundStep, copy_json, output_of
@@ -29,7 +30,8 @@ class Assignment:
     """A recorded claim on its way into a slot. ``inputs`` and ``context`` (the whole context, only where the step asks
     for it) hold JSON values that still belong to the run's state. ``suspect``: a delivery of this attempt was lost
     before, and ``home`` is where a child process that runs it would find its workflow, if it is to. ``asked_at``: as in
-    ``Heartbeats.hold``. ``continued``: how many steps of the run were claimed at once before this one.
+    ``Heartbeats.hold``. ``continued``: how many steps of the run were claimed at once before this one. ``activation``:
+    there where a cron ``trigger`` started the run.
     """
 
     claim: Claim
@@ -44,6 +46,8 @@ class Assignment:
     payload_fields: frozenset[str]
     lost: LeaseFlag
     asked_at: float
+    trigger: str
+    activation: Activation | None
     continued: int = 0
     suspect: bool = False
     home: str | None = None
@@ -213,6 +217,7 @@ def _context(assignment: Assignment, verbs: StepVerbs, connection: Any) -> Conte
         attempt=assignment.attempt,
         delivery=assignment.delivery,
         fence=assignment.claim.fence,
+        schedule=schedule_of(assignment.trigger, assignment.activation),
         lost=assignment.lost,
         load_state=lambda: copy_json(assignment.context),
         verbs=verbs,

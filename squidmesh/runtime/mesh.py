@@ -16,6 +16,7 @@ from squidmesh.runtime.chance import SystemClock
 from squidmesh.runtime.engine import Engine
 from squidmesh.runtime.moving import move
 from squidmesh.runtime.verbs.control import Control
+from squidmesh.runtime.verbs.cron import Crons
 from squidmesh.runtime.verbs.dead_letters import DeadLetters
 from squidmesh.runtime.verbs.executing import Executing
 from squidmesh.runtime.verbs.operating import Operating
@@ -27,7 +28,7 @@ from squidmesh.workflow.registry import Registry
 _OWN_LEASES = "journal"
 
 
-class Mesh(Starting, Executing, Control, DeadLetters, Operating):
+class Mesh(Starting, Executing, Control, Crons, DeadLetters, Operating):
     """One journal, one lease backend, and the workflows that this process knows. Thread-safe; a context manager.
 
     Made by :meth:`connect`. Stores are opened by the first verb, once a process: a mesh that was made before a process

@@ -21,6 +21,8 @@ from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any, BinaryIO
 
+import msgspec
+
 from squidmesh.clock import duration
 from squidmesh.errors import SquidMeshError, UnstorableResult
 from squidmesh.journal.facts import StepError
@@ -180,6 +182,8 @@ def _question(assignment: Assignment, home: str) -> bytes:
         "inputs": assignment.inputs,
         "context": assignment.context,
         "payload_fields": sorted(assignment.payload_fields),
+        "trigger": assignment.trigger,
+        "activation": msgspec.to_builtins(assignment.activation),
     }
     return json.dumps(asked).encode() + b"\n"
 

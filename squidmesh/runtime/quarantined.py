@@ -17,12 +17,14 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any, BinaryIO
 
+import msgspec
 from pydantic import BaseModel
 
 from squidmesh import errors
 from squidmesh.clock import micros, seconds
 from squidmesh.errors import SquidMeshError
 from squidmesh.ids import AttemptKey, ClaimId, RunId
+from squidmesh.journal.facts import Activation
 from squidmesh.ports.lease_backend import Claim
 from squidmesh.runtime.context import LeaseFlag, Payload, StepVerbs, Target
 from squidmesh.runtime.invoke import Assignment, Completed, Failed, Result, Snoozed, invoke
@@ -150,6 +152,8 @@ def _assignment(asked: dict[str, Any], lost: LeaseFlag) -> Assignment | str:
         payload_fields=frozenset(asked["payload_fields"]),
         lost=lost,
         asked_at=0.0,
+        trigger=asked["trigger"],
+        activation=msgspec.convert(asked["activation"], Activation | None),
     )
 
 

@@ -40,13 +40,16 @@ def replay(
         )
         raise NotAllowed(why, field="allow_irreversible")
     target = f"{old.workflow}.{old.trigger}"
-    asked = starting.check_start(engine, target, old.payload, key=None, queue=queue, priority=priority, delay=None)
+    asked = starting.check_start(
+        engine, target, old.payload, key=None, queue=queue, priority=priority, delay=None, cron=None
+    )
     if queue is None:
         asked = replace(asked, queue=old.queue)
     asked = replace(
         asked,
         run_id=None if said.key is None else RunId(derived_id("replay", old.run_id, said.key)),
         replay_of=old.run_id,
+        activation=old.activation,
         metadata=_metadata(said),
     )
     (state,) = starting.start_runs(engine, [asked])

@@ -23,7 +23,7 @@ from squidmesh.errors import (
 )
 from squidmesh.ids import RunId, ThreadId, fingerprint, keyed_run_id
 from squidmesh.journal.codec import encode_facts
-from squidmesh.journal.facts import ParentRun
+from squidmesh.journal.facts import Activation, ParentRun
 from squidmesh.journal.fold import fold
 from squidmesh.journal.state import RunState
 from squidmesh.planning.commands import StartRun
@@ -36,7 +36,7 @@ from squidmesh.runtime.commit import Committer
 from squidmesh.runtime.delivery import Effects
 from squidmesh.runtime.held import HeldRun, Runs
 from squidmesh.runtime.recorder import Birth
-from squidmesh.workflow.authoring import Manual, Workflow
+from squidmesh.workflow.authoring import Manual, Trigger, Workflow
 from squidmesh.workflow.payload import accept_payload, check_json
 from squidmesh.workflow.registry import RegisteredWorkflow
 
@@ -55,7 +55,7 @@ _DRAWS = 5
 class Start:
     """One run to start, checked: nothing in it can be refused by the core. ``payload`` has all defaults; the
     fingerprint is of what the caller gave, so that the same call is the same again (protocol 3.7). ``run_id``: of a run
-    that is derived from something else than a key.
+    that is derived from something else than a key. ``activation``: a cron trigger fires.
     """
 
     workflow: RegisteredWorkflow
@@ -70,6 +70,7 @@ class Start:
     parent: ParentRun | None = None
     metadata: dict[str, Any] = field(default_factory=dict)
     replay_of: str | None = None
+    activation: Activation | None = None
 
     @property
     def is_derived(self) -> bool:
@@ -88,17 +89,18 @@ def check_start(
     delay: timedelta | float | None,
     field: str = "payload",
     metadata: object = None,
+    cron: bool | None = False,
 ) -> Start:
     """Raises ``NotFound`` (workflow or trigger), ``InvalidPayload`` (under the name ``field``) or ``InvalidInput``;
     writes nothing.
     """
-    workflow, trigger = _find(engine, target)
+    workflow, trigger = find(engine, target, cron=cron)
     accepted = accept_payload(workflow.triggers[trigger], payload, field=field)
     return Start(
         workflow=workflow,
         trigger=trigger,
         payload=accepted.data,
-        payload_fingerprint=fingerprint(_canonical(accepted.given)),
+        payload_fingerprint=fingerprint(canonical(accepted.given)),
         key=None if key is None else check_key(key),
         queue=engine.config.queue if queue is None else check_name(queue, field="queue"),
         priority=_priority(priority),
@@ -119,7 +121,7 @@ def _delay(given: object) -> timedelta:
     return check_duration(given, field="delay", least=timedelta(0), most=_LONGEST_DELAY)
 
 
-def _canonical(payload: dict[str, Any]) -> bytes:
+def canonical(payload: dict[str, Any]) -> bytes:
     return check_json(payload, field="payload", limit=MAX_PAYLOAD_BYTES, error=InvalidPayload)
 
 
@@ -164,9 +166,9 @@ def _start_or_find(engine: Engine, starts: Mapping[int, Start]) -> dict[int, Run
             taken.add(run_id)
         else:
             done.add(born.effects)
-    _offer(engine, done)
+    offer(engine, done)
     ours = {index: run_id for index, run_id in run_ids.items() if run_id not in taken or starts[index].is_derived}
-    existing = _existing(engine, [run_id for run_id in ours.values() if run_id in taken])
+    existing = existing_runs(engine, [run_id for run_id in ours.values() if run_id in taken])
     return {index: existing[run_id] if run_id in taken else plans[run_id].state for index, run_id in ours.items()}
 
 
@@ -193,6 +195,7 @@ def plan(asked: Start, now: Instant) -> Birth:
         parent=asked.parent,
         metadata=asked.metadata,
         replay_of=asked.replay_of,
+        activation=asked.activation,
     )
     facts = start(definition, command)
     state = fold(None, facts)
@@ -211,13 +214,13 @@ def plan(asked: Start, now: Instant) -> Birth:
 
 def require_same(engine: Engine, asked: Start, run_id: RunId) -> RunState:
     """The run that is there already; ``KeyReused`` where it was started with another payload."""
-    found = _existing(engine, [run_id])
+    found = existing_runs(engine, [run_id])
     if run_id not in found:
         raise NotFound(f"there is no run {run_id!r}", field="run_id")
     return _same(asked, found[run_id])
 
 
-def _existing(engine: Engine, run_ids: Sequence[RunId]) -> dict[str, RunState]:
+def existing_runs(engine: Engine, run_ids: Sequence[RunId]) -> dict[str, RunState]:
     """Those that are there already."""
     loaded = Runs(engine.store, engine.definitions, engine.caller_patience()).load(run_ids)
     for found in loaded.values():
@@ -232,13 +235,13 @@ def _refuse_contradictions(starts: Sequence[Start]) -> None:
     for asked in starts:
         if asked.key is None:
             continue
-        if not _alike(asked, first.setdefault((asked.workflow.name, asked.key), asked)):
+        if not alike(asked, first.setdefault((asked.workflow.name, asked.key), asked)):
             raise KeyReused(f"{shown(asked.key)} is there twice, with two payloads; allowed is one", field="keys")
 
 
 def _same(asked: Start, state: RunState) -> RunState:
     """I12: one key, one run. The same key with another payload is the caller's mistake."""
-    if not _alike(asked, state):
+    if not alike(asked, state):
         key = shown(asked.key or (asked.parent.key if asked.parent else ""))
         raise KeyReused(
             f"{key} started run {state.run_id} with another payload; allowed is the same payload, or a new key",
@@ -247,14 +250,15 @@ def _same(asked: Start, state: RunState) -> RunState:
     return state
 
 
-def _alike(asked: Start, other: Start | RunState) -> bool:
+def alike(asked: Start, other: Start | RunState) -> bool:
     """The caller gave the same, or what came of it is the same: a default may be given or left out."""
     return asked.payload_fingerprint == other.payload_fingerprint or (
-        _canonical(asked.payload) == _canonical(other.payload)
+        canonical(asked.payload) == canonical(other.payload)
     )
 
 
-def _offer(engine: Engine, effects: Effects) -> None:
+def offer(engine: Engine, effects: Effects) -> None:
+    """What follows a start that is durable."""
     try:
         effects.carry_out(engine.leases)
     except (BackendUnavailable, CommitUnknown) as error:  # the runs are durable; what was lost is a hint (protocol 3.4)
@@ -265,13 +269,21 @@ def _offer(engine: Engine, effects: Effects) -> None:
 # ----------------------------------------------------------------------------------------------------------- target
 
 
-def _find(engine: Engine, target: object) -> tuple[RegisteredWorkflow, str]:
-    """The registered workflow and the trigger's name. A workflow alone is enough where it has one trigger."""
+def find(engine: Engine, target: object, *, cron: bool | None) -> tuple[RegisteredWorkflow, str]:
+    """The registered workflow and the name of a manual trigger, of one that is ``cron``, or (None) of any. A workflow
+    alone is enough where it has one trigger of the kind.
+    """
     workflow, trigger = _named(engine, target)
-    triggers = sorted(workflow.triggers)
+    crons = workflow.definition.crons
+    triggers = sorted(name for name in workflow.triggers if cron is None or (name in crons) == cron)
+    if trigger in workflow.triggers and trigger not in triggers:
+        said = "a manual trigger: start_run starts it" if cron else "a cron trigger: activate_cron fires it"
+        raise InvalidInput(f"{workflow.name}.{trigger} is {said}", field="target")
+    if not triggers:
+        raise NotFound(f"{workflow.name} has no {'cron' if cron else 'manual'} trigger", field="trigger")
     if trigger is None and len(triggers) == 1:
         return workflow, triggers[0]
-    if trigger is None or trigger not in workflow.triggers:
+    if trigger is None or trigger not in triggers:
         said = "several triggers; say which" if trigger is None else f"no trigger {shown(trigger)}"
         raise NotFound(f"{workflow.name} has {said}: {', '.join(triggers)}", field="trigger")
     return workflow, trigger
@@ -291,7 +303,7 @@ def with_trigger(engine: Engine, target: Target, trigger: str | None) -> Target:
 def _named(engine: Engine, target: object) -> tuple[RegisteredWorkflow, str | None]:
     """The workflow, and the trigger if one was said."""
     registry = engine.registry
-    if isinstance(target, Manual):
+    if isinstance(target, Trigger):
         try:
             return registry.of(target), target.name
         except TypeError:

@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Final, Generic, TypeAlias, TypeVar, final
 
 from pydantic import BaseModel, JsonValue
 
-from squidmesh.workflow.definition import COMPLETE, Condition, Level, Operator, Outcome, Recovery
+from squidmesh.workflow.definition import COMPLETE, Condition, Idempotency, Level, Missed, Operator, Outcome, Recovery
 from squidmesh.workflow.retry import RetryPolicy
 
 P = TypeVar("P", bound=BaseModel)
@@ -316,9 +316,8 @@ def wait_for_children(*, output: str | None = None, after: After = ()) -> Childr
 # ------------------------------------------------------------------------------------------------------- triggers
 
 
-@final
-class Manual(Generic[P]):
-    """A typed handle: ``mesh.start_run(RingErrand.leave_shire, LeaveShire(...))`` is checked by type checkers."""
+class Trigger(Generic[P]):
+    """What starts runs, as written: a typed handle, whose name is the attribute that it is assigned to."""
 
     __slots__ = ("payload", "places")
 
@@ -345,13 +344,71 @@ class Manual(Generic[P]):
         return self.places[0][1]
 
     def __repr__(self) -> str:
-        where = f"{self.places[0][0].__name__}.{self.places[0][1]}" if self.places else "manual"
+        where = f"{self.places[0][0].__name__}.{self.places[0][1]}" if self.places else type(self).__name__.lower()
         return f"<{where}({getattr(self.payload, '__name__', self.payload)})>"
+
+
+@final
+class Manual(Trigger[P]):
+    """See :func:`manual`. ``mesh.start_run(RingErrand.leave_shire, LeaveShire(...))`` is checked by type checkers."""
+
+    __slots__ = ()
+
+
+@final
+class Cron(Trigger[P]):
+    """See :func:`cron`."""
+
+    __slots__ = ("expression", "idempotency", "missed", "missed_within", "timezone")
+
+    def __init__(
+        self,
+        expression: str,
+        *,
+        timezone: str,
+        payload: type[P],
+        idempotency: Idempotency,
+        missed: Missed,
+        missed_within: timedelta | float | None,
+    ) -> None:
+        super().__init__(payload)
+        self.expression: Final = expression
+        self.timezone: Final = timezone
+        self.idempotency: Final = idempotency
+        self.missed: Final = missed
+        self.missed_within: Final = missed_within
 
 
 def manual(payload: type[P]) -> Manual[P]:
     """A trigger that the host pulls with a payload of this model: it is validated before anything is written."""
     return Manual(payload)
+
+
+def cron(
+    expression: str,
+    *,
+    timezone: str,
+    payload: type[P],
+    idempotency: Idempotency = "return_existing_run",
+    missed: Missed = "last",
+    missed_within: timedelta | float | None = None,
+) -> Cron[P]:
+    """A trigger that starts one run for each window of a schedule, whoever looks at the clock, and how many of them.
+
+    ``expression``: ``minute hour day-of-month month day-of-week``, in the local time of ``timezone``. Every field of
+    ``payload`` has a default; ``today()`` is the window's date. ``idempotency``: what ``activate_cron`` gives for a
+    window that has its run already, that run or None. ``missed``: what becomes of windows for which nobody was there
+    within a minute: ``skip`` drops them, ``last`` starts the newest one, ``all`` each of them (the newest thousand);
+    those that are ``missed_within`` (1 minute to 366 days, default one day) ago.
+    """
+    return Cron(
+        expression,
+        timezone=timezone,
+        payload=payload,
+        idempotency=idempotency,
+        missed=missed,
+        missed_within=missed_within,
+    )
 
 
 # ----------------------------------------------------------------------------------------------------- conditions
@@ -416,19 +473,19 @@ class Workflow:
     flow: ClassVar[Flow]
     timeout: ClassVar[timedelta | float | None]
 
-    _declared: ClassVar[tuple[tuple[str, AnyStep | Manual[Any]], ...]] = ()
+    _declared: ClassVar[tuple[tuple[str, AnyStep | Trigger[Any]], ...]] = ()
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         cls._declared = declarations_in(cls)
 
 
-def declarations_in(cls: type) -> tuple[tuple[str, AnyStep | Manual[Any]], ...]:
+def declarations_in(cls: type) -> tuple[tuple[str, AnyStep | Trigger[Any]], ...]:
     """The steps and triggers of this very class body, in declaration order."""
-    return tuple((name, it) for name, it in vars(cls).items() if isinstance(it, AnyStep | Manual))
+    return tuple((name, it) for name, it in vars(cls).items() if isinstance(it, AnyStep | Trigger))
 
 
-def declared(workflow: type[Workflow]) -> tuple[tuple[str, AnyStep | Manual[Any]], ...]:
+def declared(workflow: type[Workflow]) -> tuple[tuple[str, AnyStep | Trigger[Any]], ...]:
     """What the body of this workflow declared, in order."""
     return workflow._declared
 

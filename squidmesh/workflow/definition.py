@@ -28,6 +28,8 @@ Recovery = Literal["compensation", "undo"]
 Operator = Literal["==", "!=", ">", "<", "in", "exists"]
 Level = Literal["debug", "info", "warning", "error"]
 TopologyKind = Literal["path", "graph"]
+Idempotency = Literal["return_existing_run", "skip_duplicate"]
+Missed = Literal["skip", "last", "all"]
 
 
 class _Spec(BaseModel):
@@ -153,6 +155,25 @@ class ManualTrigger(_Spec):
     payload_schema: dict[str, Any]
 
 
+class CronTrigger(_Spec):
+    """Fires by itself. ``expression`` is normalised; ``missed_within`` bounds how late a window may still have its run.
+    ``payload_fields`` and ``payload_schema`` as above.
+    """
+
+    kind: Literal["cron"] = "cron"
+    name: str
+    payload_fields: tuple[str, ...]
+    payload_schema: dict[str, Any]
+    expression: str
+    timezone: str
+    idempotency: Idempotency
+    missed: Missed
+    missed_within: Delay
+
+
+Trigger = Annotated[ManualTrigger | CronTrigger, Field(discriminator="kind")]
+
+
 class Definition(_Spec):
     """One version of one workflow. ``steps`` are in declaration order. A *path* begins at ``entry`` and follows
     ``routes``; a *graph* has neither: its steps begin when those that they come ``after`` have succeeded. ``timeout``:
@@ -162,7 +183,7 @@ class Definition(_Spec):
     name: str
     version: str
     description: str = ""
-    triggers: tuple[ManualTrigger, ...]
+    triggers: tuple[Trigger, ...]
     steps: tuple[Step, ...]
     routes: tuple[Route, ...] = ()
     entry: str | None = None
@@ -230,6 +251,11 @@ class Definition(_Spec):
             if len(ancestors) == known:
                 raise ValueError(f"{self.name}: steps that come after each other in a circle")
         return places, ancestors
+
+    @cached_property
+    def crons(self) -> dict[str, CronTrigger]:
+        """The cron triggers by name."""
+        return {trigger.name: trigger for trigger in self.triggers if isinstance(trigger, CronTrigger)}
 
     @cached_property
     def _routes_by_source(self) -> dict[tuple[str, str], tuple[Route, ...]]:

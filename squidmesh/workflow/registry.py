@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from squidmesh.errors import NotFound, Problem, WorkflowError
-from squidmesh.workflow.authoring import Manual, Workflow, name_of
+from squidmesh.workflow.authoring import Trigger, Workflow, name_of
 from squidmesh.workflow.definition import Definition
 from squidmesh.workflow.mapping import BoundStep
 from squidmesh.workflow.validation import Examination, examine
@@ -100,11 +100,11 @@ class Registry:
         steps = (step for found in self._by_name.values() for step in found.definition.steps)
         return any(step.kind == "function" and step.transaction for step in steps)
 
-    def of(self, target: type[Workflow] | Manual[Any] | str) -> RegisteredWorkflow:
+    def of(self, target: type[Workflow] | Trigger[Any] | str) -> RegisteredWorkflow:
         """The workflow that is meant by its class, its name, or one of its triggers; :class:`NotFound` otherwise."""
         found = self._by_name.get(target) if isinstance(target, str) else None
         if not isinstance(target, str):
-            workflow = target.workflow if isinstance(target, Manual) else target
+            workflow = target.workflow if isinstance(target, Trigger) else target
             found = self._by_name.get(self._classes.get(workflow, ""))
         if found is None:
             known = ", ".join(self._by_name) or "none"

@@ -20,22 +20,25 @@ from squidmesh.workflow.authoring import (
     AnyStep,
     ApprovalDeclaration,
     ChildrenDeclaration,
+    Cron,
     EventDeclaration,
     FunctionDeclaration,
     LogDeclaration,
-    Manual,
     PauseDeclaration,
+    Trigger,
     WaitDeclaration,
     Workflow,
     declarations_in,
     declared,
     name_of,
 )
+from squidmesh.workflow.cron_settings import read_cron
 from squidmesh.workflow.definition import (
     COMPLETE,
     AnyStepSpec,
     ApprovalStep,
     ChildrenStep,
+    CronTrigger,
     Definition,
     EventStep,
     FunctionStep,
@@ -131,7 +134,7 @@ def _setting(workflow: type[Workflow], name: str) -> object:
 
 
 def _is_declaration(value: object) -> bool:
-    return isinstance(value, AnyStep | Manual)
+    return isinstance(value, AnyStep | Trigger)
 
 
 def _check_bases(workflow: type[Workflow], problems: Problems) -> bool:
@@ -153,15 +156,15 @@ class _Parts:
     def __init__(self, workflow: type[Workflow], problems: Problems) -> None:
         self.workflow = workflow
         self.problems = problems
-        self.triggers: dict[str, Manual[Any]] = {}
+        self.triggers: dict[str, Trigger[Any]] = {}
         self.steps: dict[str, AnyStep] = {}
-        self.trigger_specs: list[ManualTrigger] = []
+        self.trigger_specs: list[ManualTrigger | CronTrigger] = []
         self.step_specs: list[AnyStepSpec] = []
         self.signatures: dict[str, Signature] = {}
         self.payload = Written({}, open=False)
         self.written: dict[str, Written] = {}
         for name, it in declared(workflow):
-            if isinstance(it, Manual):
+            if isinstance(it, Trigger):
                 self._read_trigger(name, it)
             else:
                 self._read_step(name, it)
@@ -182,12 +185,15 @@ class _Parts:
         assert step.compensate is not None  # as above
         return step.compensate
 
-    def _read_trigger(self, name: str, trigger: Manual[Any]) -> None:
+    def _read_trigger(self, name: str, trigger: Trigger[Any]) -> None:
         path = f"triggers.{name}"
         self.triggers[name] = trigger
         self._check_name(path, name, "trigger")
         self._check_place(path, name, trigger, "trigger")
+        spec: ManualTrigger | CronTrigger
         spec, written = read_payload(path, name, trigger.payload, self.problems)
+        if isinstance(trigger, Cron):
+            spec = read_cron(path, trigger, spec, self.problems)
         self.trigger_specs.append(spec)
         keys = {**self.payload.keys, **written.keys}
         shared = self.payload.keys.keys() & written.keys.keys()
@@ -236,7 +242,7 @@ class _Parts:
             message = f"{name!r} is refused; allowed are 1 to 64 of A-Z a-z 0-9 . _ -"
             self.problems.add(path, f"invalid_{what}_name", message)
 
-    def _check_place(self, path: str, name: str, it: AnyStep | Manual[Any], what: str) -> None:
+    def _check_place(self, path: str, name: str, it: AnyStep | Trigger[Any], what: str) -> None:
         if it.places[:1] not in ([], [(self.workflow, name)]):
             owner, first = it.places[0]
             message = f"it is {owner.__name__}.{first} already; declare a {what} once for each name that it has"

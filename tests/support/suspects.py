@@ -27,6 +27,7 @@ def do(deed: str, file: str, context: Context) -> dict[str, Any]:
             return {
                 "pid": os.getpid(),
                 "seen": dict(seen),
+                "window": None if context.schedule is None else context.schedule.window.isoformat(),
                 "key": context.idempotency_key,
                 "delivery": context.delivery,
                 "fence": context.fence,

@@ -1,6 +1,7 @@
 """What ``entries_v1.txt`` says, line by line. Lines may be added to both, none ever changes."""
 
 from squidmesh.journal.facts import (
+    Activation,
     AnyFact,
     ApprovalDecided,
     ApprovalRequested,
@@ -225,4 +226,17 @@ VERSION_1: list[AnyFact] = [
     GateClosed(at=17, step="eagles"),
     ChildStarted(at=18, step="send", attempt=1, fence=2, key="north", run_id="c41d", workflow="Scouting"),
     ChildEnded(at=19, run_id="c41d", status="cancelled", signal="c41d!ended"),
+    RunStarted(
+        at=1,
+        run_id="9a1e",
+        workflow="Errand",
+        version="1",
+        fingerprint="f1",
+        trigger="nightly",
+        payload={},
+        payload_fingerprint="p1",
+        queue="default",
+        priority=5,
+        activation=Activation(window=1_767_301_200_000_000, timezone="Europe/London", signal_id="beacon-7"),
+    ),
 ]

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from squidmesh import Mesh, Workflow, manual, step
 from squidmesh.ids import AttemptKey, ClaimId, RunId, idempotency_key
+from squidmesh.journal.facts import Activation
 from squidmesh.ports.lease_backend import Claim
 from squidmesh.runtime import quarantine
 from squidmesh.runtime.context import LeaseFlag
@@ -53,6 +54,8 @@ def assignment(deed: str, file: str = "", *, home: str = HOME) -> Assignment:
         payload_fields=frozenset({"deed", "file"}),
         lost=LeaseFlag(),
         asked_at=0.0,
+        trigger="start",
+        activation=Activation(window=0, timezone="Asia/Kathmandu"),
         suspect=True,
         home=home,
     )
@@ -82,6 +85,7 @@ def test_the_step_runs_elsewhere_and_sees_what_it_would_see_here() -> None:
     assert told["pid"] != os.getpid()
     assert told["seen"] == {"deed": "tell", "file": ""}
     assert told["key"] == idempotency_key(RUN, "act")
+    assert told["window"] == "1970-01-01T05:30:00+05:30"
     assert (told["delivery"], told["fence"], told["attempt"]) == (2, 3, 1)
 
 

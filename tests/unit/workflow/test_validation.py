@@ -32,6 +32,7 @@ from squidmesh.workflow.authoring import (
 from squidmesh.workflow.definition import Definition
 from squidmesh.workflow.validation import define, problems_of
 from tests.unit.workflow import (
+    cases_cron,
     cases_gates,
     cases_graphs,
     cases_header,
@@ -44,6 +45,7 @@ from tests.unit.workflow.cases import Case, Payload, nothing
 
 CASES: list[Case] = [
     *cases_header.cases,
+    *cases_cron.cases,
     *cases_steps.cases,
     *cases_gates.cases,
     *cases_inputs.cases,

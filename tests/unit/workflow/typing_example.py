@@ -8,12 +8,14 @@ from typing import TypeVar, assert_type
 from pydantic import BaseModel
 
 from squidmesh.workflow.authoring import (
+    Cron,
     FunctionDeclaration,
     Manual,
     Routes,
     Workflow,
     approval,
     complete,
+    cron,
     manual,
     step,
     value,
@@ -52,7 +54,7 @@ class RingErrand(Workflow):
     name = "errand"
 
     leave_shire = manual(LeaveShire)
-    nightly = manual(Nightly)
+    nightly = cron("0 21 * * 1-5", timezone="Etc/UTC", payload=Nightly, idempotency="return_existing_run")
 
     pack = step(pack_lembas, input=["ring_id"])
     rest = wait(timedelta(seconds=30))
@@ -102,7 +104,8 @@ def start_run(target: Manual[P], payload: P) -> P:
 
 
 assert_type(RingErrand.leave_shire, Manual[LeaveShire])
-assert_type(RingErrand.nightly, Manual[Nightly])
+assert_type(RingErrand.nightly, Cron[Nightly])
+assert_type(RingErrand.nightly.payload, type[Nightly])
 assert_type(RingErrand.leave_shire.payload, type[LeaveShire])
 assert_type(RingErrand.leave_shire.workflow, type[Workflow])
 assert_type(RingErrand.pack, FunctionDeclaration)
@@ -120,6 +123,8 @@ Registry([RingErrand, OneRoute, ListOfRoutes, NoRoutes]).of(RingErrand.nightly)
 def mistakes() -> None:
     """Each is found: mypy reports an ignore that it did not need."""
     start_run(RingErrand.leave_shire, Nightly())  # type: ignore[misc]
+    start_run(RingErrand.nightly, Nightly())  # type: ignore[arg-type]
+    cron("0 21 * * *", timezone="Etc/UTC", payload=Nightly, missed="some")  # type: ignore[arg-type]
     RingErrand.pack.to("home")  # type: ignore[arg-type]
     RingErrand.pack.on_error(complete, recovery="prayer")  # type: ignore[arg-type]
     complete.__rshift__(RingErrand.pack)  # type: ignore[operator]
