@@ -50,9 +50,7 @@ def fails(
     return [*facts, failing, *_start(definition, state, to_undo, now)]
 
 
-def close_all(
-    state: RunState, *, now: int, closed: frozenset[str] = frozenset(), claimed_too: bool
-) -> list[AnyFact]:
+def close_all(state: RunState, *, now: int, closed: frozenset[str] = frozenset(), claimed_too: bool) -> list[AnyFact]:
     """Of what is open: attempts, dead letters and gates."""
     facts: list[AnyFact] = [
         AttemptCancelled(at=now, step=runnable.step, attempt=runnable.attempt)

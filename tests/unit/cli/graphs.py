@@ -15,8 +15,8 @@ NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 
 def graph(*edges: str, nodes: Mapping[str, Mapping[str, Any]] | None = None, entry: str = "", **run: Any) -> RunGraph:
-    """``a:ok:b`` is a pending edge, ``a:ok:b:selected`` one with that status; more fields of nodes are in ``nodes``. Edges
-    ``a:dependency:b`` make a graph, which begins wherever none of them leads.
+    """``a:ok:b`` is a pending edge, ``a:ok:b:selected`` one with that status; more fields of nodes are in ``nodes``.
+    Edges ``a:dependency:b`` make a graph, which begins wherever none of them leads.
     """
     drawn = [_edge(text) for text in edges]
     names = dict.fromkeys(name for edge in drawn for name in (edge.source, edge.target)) or {entry: None}

@@ -245,7 +245,7 @@ def judge(definition: Definition, facts: list[AnyFact]) -> None:
     for place, fact in enumerate(facts):
         name = type(fact).__name__
         step = getattr(fact, "step", "")
-        if isinstance(fact, AttemptScheduled) and fact.attempt == 1 or name in REACHES:
+        if (isinstance(fact, AttemptScheduled) and fact.attempt == 1) or name in REACHES:
             assert step not in done, "I5"
             if definition.topology == "graph" and undone_by(step) is None:
                 assert set(definition.step(step).after) <= set(done), "I14"

@@ -1,4 +1,4 @@
-"""Child runs: one a key (I12), under the parent's claim (I4); their ends are heard once, and open the gates that wait."""
+"""Child runs: one a key (I12), under the parent's claim (I4); their ends are heard once, and open gates."""
 
 from __future__ import annotations
 
@@ -112,7 +112,11 @@ def test_where_no_child_is_open_nobody_is_waited_for() -> None:
     run = sending("north")
     run.child_ends("send", "north", "failed")
     facts = run.complete("send")
-    assert kinds(facts)[1:] == [*["RouteTaken", "ChildrenAwaited", "ChildrenEnded"] * 2, "RouteTaken", "AttemptScheduled"]
+    assert kinds(facts)[1:] == [
+        *["RouteTaken", "ChildrenAwaited", "ChildrenEnded"] * 2,
+        "RouteTaken",
+        "AttemptScheduled",
+    ]
     assert run.state.open_steps == ["home"]
 
 

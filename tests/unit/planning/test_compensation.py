@@ -199,7 +199,11 @@ def test_a_compensation_that_gives_up_waits_for_an_operator_at_once() -> None:
 
 def test_a_compensation_may_be_snoozed_and_drained_and_lost() -> None:
     run = undoing()
-    for how in (lambda: run.release("buy!undo", "snooze"), lambda: run.release("buy!undo"), lambda: run.lose("buy!undo")):
+    for how in (
+        lambda: run.release("buy!undo", "snooze"),
+        lambda: run.release("buy!undo"),
+        lambda: run.lose("buy!undo"),
+    ):
         run.later(1)
         run.claim("buy!undo")
         how()
@@ -212,9 +216,7 @@ def test_a_compensation_may_be_snoozed_and_drained_and_lost() -> None:
 def test_a_retried_compensation_has_a_whole_series_of_attempts_again() -> None:
     run = exhausted()
     retried, again = run.retry_undo("buy", comment="once more", key="again")
-    assert retried == CompensationRetried(
-        at=run.now, step="buy!undo", actor="elrond", comment="once more", key="again"
-    )
+    assert retried == CompensationRetried(at=run.now, step="buy!undo", actor="elrond", comment="once more", key="again")
     assert isinstance(again, AttemptScheduled)
     assert (again.attempt, again.cause, again.queue, again.priority) == (3, "undo", "slow", 1)
     run.claim("buy!undo", 3)

@@ -193,9 +193,7 @@ def at_rest() -> Errander:
 
 def test_a_pause_ends_with_the_word_of_a_person() -> None:
     resumed, end = at_rest().resume(comment="on", metadata={"seat": 3}, key="word")
-    assert resumed == PauseResumed(
-        at=0, step="rest", actor="elrond", comment="on", metadata={"seat": 3}, key="word"
-    )
+    assert resumed == PauseResumed(at=0, step="rest", actor="elrond", comment="on", metadata={"seat": 3}, key="word")
     assert kinds([end]) == ["RunCompleted"]
 
 
