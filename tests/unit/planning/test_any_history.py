@@ -99,7 +99,7 @@ def a_path(chance: Random, names: str) -> Definition:
         outcomes = {"function": ["error"], "approval": ["reject", "timeout"], "event": ["timeout"]}
         for on in outcomes.get(step.kind, []):
             if chance.random() < 0.5:
-                routes.append(Route(source=step.name, on=on, target=chance.choice(targets)))  # type: ignore[arg-type]
+                routes.append(Route(source=step.name, on=on, target=chance.choice(targets)))
     return Definition(
         name="Drawn", version="1", triggers=(TRIGGER,), steps=tuple(steps), routes=tuple(routes), entry="a"
     )
