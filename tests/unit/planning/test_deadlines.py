@@ -28,8 +28,8 @@ class Timed(Workflow):
     council = approval(output="council", timeout=timedelta(hours=1))
     eagles = event("eagle", 60, output="eagles")
     last = approval(timeout=5)
-    home = step(walk, timeout=10)
-    flow = (pack >> council >> eagles >> last, council.on_timeout(home), eagles.on_timeout(complete))
+    road = step(walk, timeout=10)
+    flow = (pack >> council >> eagles >> last, council.on_timeout(road), eagles.on_timeout(complete))
 
 
 TIMED = define(Timed)
@@ -105,7 +105,7 @@ def test_the_last_attempt_that_is_out_of_time_fails_the_run() -> None:
 def test_a_deadline_that_has_not_come_or_is_of_nothing_changes_nothing() -> None:
     run = Errander(TIMED)
     assert run.pass_step_deadline("pack") == [], "nobody has claimed it"
-    assert run.pass_step_deadline("home") == [], "it was not reached"
+    assert run.pass_step_deadline("road") == [], "it was not reached"
     run.claim("pack")
     run.later(29.999_999)
     assert run.pass_step_deadline("pack") == []
@@ -146,9 +146,9 @@ def test_a_claim_that_goes_on_with_the_next_step_has_its_deadline() -> None:
     run.do("pack")
     run.later(3600)
     run.pass_gate_deadline("council")
-    assert run.state.open_steps == ["home"]
-    run.claim("home")
-    assert run.timers[f"{RUN}/home!timeout"].due_at == 3610 * SECOND
+    assert run.state.open_steps == ["road"]
+    run.claim("road")
+    assert run.timers[f"{RUN}/road!timeout"].due_at == 3610 * SECOND
 
 
 # ----------------------------------------------------------------------------------------------------------- gates
@@ -178,7 +178,7 @@ def test_an_approval_that_nobody_gives_in_time_takes_its_own_route() -> None:
     passed, routed, following = run.pass_gate_deadline("council")
     assert passed == GateTimedOut(at=run.now, step="council")
     assert isinstance(routed, RouteTaken)
-    assert (routed.on, routed.target, routed.edge) == ("timeout", "home", "council:timeout:home")
+    assert (routed.on, routed.target, routed.edge) == ("timeout", "road", "council:timeout:road")
     assert isinstance(following, AttemptScheduled)
     assert run.state.gates["council"].status == "timed_out"
     assert "council" not in run.state.completed
