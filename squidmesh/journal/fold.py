@@ -20,6 +20,7 @@ from squidmesh.journal.state import (
     GateKind,
     GateState,
     KeptEvent,
+    OverwrittenOutput,
     RouteState,
     RunnableState,
     RunState,
@@ -200,9 +201,10 @@ def _done(state: RunState, step: str, at: int) -> None:
 
 def _add(state: RunState, step: str, output: dict[str, Any]) -> None:
     """To the context."""
-    state.outputs.update(output)
-    for key in output:
-        state.writers[key] = step
+    for key, value in output.items():
+        if (former := state.writers.get(key)) is not None:
+            state.overwritten.append(OverwrittenOutput(step=former, key=key, value=state.outputs[key]))
+        state.outputs[key], state.writers[key] = value, step
 
 
 def _require_undo(state: RunState, fact: facts.CompensationRetried | facts.CompensationWaived) -> None:

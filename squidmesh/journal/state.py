@@ -124,6 +124,14 @@ class CommandState(msgspec.Struct, kw_only=True):
     repeats: int = 0
 
 
+class OverwrittenOutput(msgspec.Struct, frozen=True, kw_only=True):
+    """What ``step`` gave under ``key``, before another step gave that key too."""
+
+    step: str
+    key: str
+    value: Any
+
+
 class RouteState(msgspec.Struct, frozen=True, kw_only=True):
     source: str
     on: str
@@ -136,7 +144,8 @@ class RunState(msgspec.Struct, kw_only=True):
     """``open_steps``: runnables with an open attempt, ``open_gates``: gates that wait, ``dead_steps``: steps whose
     attempt is a dead letter, so that nothing on the hot path walks over all steps. ``claimed``: how many open attempts
     are claimed. ``completed``: the steps that are done, in order of completion, and when. ``outputs``: what the
-    accepted steps gave, key by key; ``writers``: which step gave which key. ``to_undo``: steps that are still to be
+    accepted steps gave, key by key; ``writers``: which step gave which key; ``overwritten``: what they gave before, in
+    that order. ``to_undo``: steps that are still to be
     compensated, the present one first; ``undone``: what the compensations gave. ``commands``: what came from outside;
     ``keys``: the place there of each idempotency key.
     """
@@ -166,6 +175,7 @@ class RunState(msgspec.Struct, kw_only=True):
     failure_message: str | None = None
     outputs: dict[str, Any] = msgspec.field(default_factory=dict)
     writers: dict[str, str] = msgspec.field(default_factory=dict)
+    overwritten: list[OverwrittenOutput] = msgspec.field(default_factory=list)
     runnables: dict[str, RunnableState] = msgspec.field(default_factory=dict)
     gates: dict[str, GateState] = msgspec.field(default_factory=dict)
     routes: list[RouteState] = msgspec.field(default_factory=list)

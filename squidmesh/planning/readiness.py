@@ -8,7 +8,7 @@ goes on behind them.
 
 from __future__ import annotations
 
-from collections import ChainMap
+from collections import ChainMap, deque
 from typing import Any, assert_never
 
 from squidmesh.clock import micros
@@ -79,6 +79,7 @@ class Following:
         self._now = now
         self._ended = ended
         self._outputs: dict[str, Any] = {}
+        self._behind: deque[tuple[str, Outcome]] = deque()
         self._entered: set[str] = set()
         self._left: list[str] = []
         self._done: list[str] = []
@@ -86,15 +87,23 @@ class Following:
         """Places of kept events that this entry takes."""
 
     def leave(self, step: str, on: Outcome, output: dict[str, Any]) -> None:
-        """``step`` has ended."""
+        """``step`` has ended. What follows may end at once too, and so on: in a loop, as a workflow may be longer than
+        calls can be deep.
+        """
         self._outputs.update(output)
         self._left.append(step)
         if on == "ok":
             self._done.append(step)
-        if self._definition.topology == "path":
-            self._take_route(step, on)
-        elif on == "ok":
-            self._join(step)
+        self._behind.append((step, on))
+        if len(self._behind) > 1:
+            return  # to the loop that is going on
+        while self._behind:
+            ended, how = self._behind[0]
+            if self._definition.topology == "path":
+                self._take_route(ended, how)
+            elif how == "ok":
+                self._join(ended)
+            self._behind.popleft()
 
     def enter(self, name: str, *, delay: int = 0) -> None:
         """``name`` is reached. ``delay`` is added to a wait's own."""
@@ -160,8 +169,8 @@ class Following:
             self.enter(route.target)
 
     def _join(self, step: str) -> None:
-        """Each that comes after ``step`` and now has all that it comes after. One of them may end at once, and have
-        entered another of them already.
+        """Each that comes after ``step`` and now has all that it comes after. One that comes after several that this
+        entry ends is entered by the first that finds them all done.
         """
         for following in self._definition.dependents.get(step, ()):
             enough = len(following.after) <= len(self._state.completed) + len(self._done)

@@ -26,8 +26,8 @@ def context_of_undo(
     """
     done = definition.step(step)
     assert isinstance(done, FunctionStep)
-    seen = _Before(state, step)
-    output = {key: state.outputs[key] for key, writer in state.writers.items() if writer == step}
+    seen = _Seen(definition, state, step) if definition.topology == "graph" else _Before(state, step)
+    output = _given_by(state, step)
     return {
         **seen,
         **output,
@@ -37,8 +37,14 @@ def context_of_undo(
     }
 
 
+def _given_by(state: RunState, step: str) -> dict[str, Any]:
+    """What the step gave, whatever others have written over it since."""
+    over = {former.key: former.value for former in state.overwritten if former.step == step}
+    return over | {key: state.outputs[key] for key, writer in state.writers.items() if writer == step}
+
+
 class _View(Mapping[str, Any]):
-    """The payload, and those outputs whose writers are in sight."""
+    """The payload, and those outputs whose writers are in sight; of several under one key, the last."""
 
     def __init__(self, state: RunState) -> None:
         self._state = state
@@ -48,14 +54,18 @@ class _View(Mapping[str, Any]):
 
     def __getitem__(self, key: str) -> Any:
         state = self._state
-        if key in state.outputs and self.sees(state.writers[key]):
-            return state.outputs[key]
+        if key in state.outputs:
+            if self.sees(state.writers[key]):
+                return state.outputs[key]
+            for former in reversed(state.overwritten):
+                if former.key == key and self.sees(former.step):
+                    return former.value
         return state.payload[key]
 
     def __iter__(self) -> Iterator[str]:
         yield from self._state.payload
-        for key, writer in self._state.writers.items():
-            if key not in self._state.payload and self.sees(writer):
+        for key in self._state.writers:
+            if key not in self._state.payload and key in self:
                 yield key
 
     def __len__(self) -> int:
@@ -75,12 +85,12 @@ class _Seen(_View):
 
 
 class _Before(_View):
-    """By whoever looked right before ``step`` completed."""
+    """On a path, by whoever looked right before ``step`` completed: the steps that the run had left by then."""
 
     def __init__(self, state: RunState, step: str) -> None:
         super().__init__(state)
-        done = list(state.completed)
-        self._later = frozenset(done[done.index(step) :])
+        left = [route.source for route in state.routes]
+        self._earlier = frozenset(left[: left.index(step)] if step in left else left)
 
     def sees(self, writer: str) -> bool:
-        return writer not in self._later
+        return writer in self._earlier

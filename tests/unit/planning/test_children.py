@@ -1,4 +1,4 @@
-"""Child runs: one a key (I12), under the parent's claim (I4); their ends are heard once, and open what waits."""
+"""Child runs: one a key (I12), under the parent's claim (I4); their ends are heard once, and open gates."""
 
 from __future__ import annotations
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
-from itertools import permutations
+from itertools import pairwise, permutations
+from typing import Literal
 
 import pytest
 
@@ -21,6 +22,7 @@ from squidmesh.workflow.authoring import (
     wait,
     wait_for_children,
 )
+from squidmesh.workflow.definition import ChildrenStep, Definition, Route
 from tests.unit.planning.errand import SECOND, Empty, Errander, kinds, walk
 
 
@@ -180,6 +182,28 @@ def test_a_join_begins_once_where_one_of_its_dependencies_ends_at_once_behind_an
     run.do("pack")
     assert run.begun() == ["pack", "rest", "eagles", "home"]
     assert kinds(run.do("home"))[-1] == "RunCompleted"
+
+
+@pytest.mark.parametrize("topology", ["graph", "path"])
+def test_any_number_of_steps_may_end_with_one_entry(topology: Literal["graph", "path"]) -> None:
+    """Far more than calls can be deep."""
+    names = [f"s{number}" for number in range(1500)]
+    first, *_ = names
+    following = dict(pairwise(names))
+    before = {name: (former,) for former, name in following.items()} if topology == "graph" else {}
+    definition = Definition(
+        name="Long",
+        version="1",
+        triggers=(),
+        steps=tuple(ChildrenStep(name=name, after=before.get(name, ())) for name in names),
+        routes=tuple(
+            Route(source=source, on="ok", target=target) for source, target in following.items() if topology == "path"
+        ),
+        entry=first if topology == "path" else None,
+        topology=topology,
+    )
+    run = Errander(definition)
+    assert (run.state.phase, list(run.state.completed)) == ("completed", names)
 
 
 # ------------------------------------------------------------------------------------------------------ continuation
