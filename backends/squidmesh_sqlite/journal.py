@@ -11,7 +11,7 @@ import msgspec
 from squidmesh.clock import Clock, Instant
 from squidmesh.errors import DataRefused
 from squidmesh.ids import AttemptKey, EntryId, Fingerprint, ThreadId
-from squidmesh.journal.rows import AttemptRow, DeadLetterRow, RunRow
+from squidmesh.journal.rows import AttemptRow, DeadLetterRow, PausedQueueRow, RunRow
 from squidmesh.ports.journal_store import (
     AgendaPage,
     Answer,
@@ -144,6 +144,10 @@ class SqliteJournal:
         with self._pool.read() as connection:
             return agenda.of_items(connection, items)
 
+    def paused_queues(self) -> list[PausedQueueRow]:
+        with self._pool.read() as connection:
+            return lists.paused_queues(connection)
+
     # --------------------------------------------------------------------------------------------- reconciling
 
     def agenda_queues(self) -> list[str]:
@@ -239,6 +243,8 @@ class _Writes:
         """With the number of their entry in this batch, and their place in that entry."""
         self._bury: list[DeadLetterRow] = []
         self._unbury: list[tuple[str]] = []
+        self._pause: list[PausedQueueRow] = []
+        self._resume: list[tuple[str]] = []
         self._leases: list[LeaseChange] = []
         for group in groups:
             for append in group.appends:
@@ -256,6 +262,8 @@ class _Writes:
         self._ended += [(item,) for item in append.rows.remove]
         self._bury += append.rows.bury
         self._unbury += [(item,) for item in append.rows.unbury]
+        self._pause += append.rows.pause
+        self._resume += [(queue,) for queue in append.rows.resume]
         self._put += [(len(self._entries) - 1, place, row) for place, row in enumerate(append.rows.put)]
 
     def apply(self, connection: sqlite3.Connection, clock: Clock) -> None:
@@ -269,6 +277,10 @@ class _Writes:
             many(_SQL["unbury"], self._unbury)
         if self._bury:
             many(_SQL["bury"], [msgspec.structs.astuple(row) for row in self._bury])
+        if self._resume:
+            many(_SQL["resume_queue"], self._resume)
+        if self._pause:
+            many(_SQL["pause_queue"], [msgspec.structs.astuple(row) for row in self._pause])
         if self._checkpoints:
             many(_SQL["save_checkpoint"], self._checkpoints)
         if self._definitions:

@@ -184,12 +184,10 @@ class SqliteLeases:
     # ----------------------------------------------------------------------------------------------- operators
 
     def pause(self, queue: str) -> None:
-        with self._pool.write() as connection:
-            connection.execute(_SQL["pause"], (queue,))
+        """Nothing to do: the journal's row is what a claim reads."""
 
     def resume(self, queue: str) -> None:
-        with self._pool.write() as connection:
-            connection.execute(_SQL["resume"], (queue,))
+        """Nothing to do."""
 
     def paused(self, queues: Sequence[str]) -> frozenset[str]:
         with self._pool.read() as connection:

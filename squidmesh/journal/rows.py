@@ -69,9 +69,18 @@ class DeadLetterRow(msgspec.Struct, frozen=True, kw_only=True):
     died_at: int
 
 
+class PausedQueueRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One queue of which nothing is claimed: since when, and in whose words."""
+
+    queue: str
+    actor: str
+    comment: str
+    paused_at: int
+
+
 class RowChanges(msgspec.Struct, frozen=True, kw_only=True):
     """What one entry changes: the run row if it differs, attempts to put (insert or replace), attempts to remove; and
-    of dead letters the same.
+    of dead letters and paused queues the same.
     """
 
     run: RunRow | None = None
@@ -79,3 +88,5 @@ class RowChanges(msgspec.Struct, frozen=True, kw_only=True):
     remove: tuple[AttemptKey, ...] = ()
     bury: tuple[DeadLetterRow, ...] = ()
     unbury: tuple[AttemptKey, ...] = ()
+    pause: tuple[PausedQueueRow, ...] = ()
+    resume: tuple[str, ...] = ()

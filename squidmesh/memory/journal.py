@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from squidmesh.clock import Clock, Instant
 from squidmesh.errors import DataRefused
 from squidmesh.ids import AttemptKey, Fingerprint, ThreadId
-from squidmesh.journal.rows import AttemptRow, DeadLetterRow, RunRow
+from squidmesh.journal.rows import AttemptRow, DeadLetterRow, PausedQueueRow, RunRow
 from squidmesh.memory.door import Door
 from squidmesh.ports.journal_store import (
     TOKENS_KEPT,
@@ -44,6 +44,7 @@ class MemoryJournal:
         self._runs: dict[str, RunRow] = {}
         self._agenda: dict[str, AttemptRow] = {}
         self._dead_letters: dict[str, DeadLetterRow] = {}
+        self._paused: dict[str, PausedQueueRow] = {}
         self._plane: Plane | None = None
         self._position = 0
         self._writer: dict[str, int] = {}
@@ -90,6 +91,10 @@ class MemoryJournal:
             self._dead_letters.pop(item, None)
         for letter in append.rows.bury:
             self._dead_letters[letter.item] = letter
+        for queue in append.rows.resume:
+            self._paused.pop(queue, None)
+        for paused in append.rows.pause:
+            self._paused[paused.queue] = paused
         for row in append.rows.put:
             self._agenda[row.item] = row
             if self._position:
@@ -155,6 +160,10 @@ class MemoryJournal:
     def attempts(self, items: Sequence[AttemptKey]) -> list[AttemptRow]:
         with self._door:
             return [self._agenda[item] for item in items if item in self._agenda]
+
+    def paused_queues(self) -> list[PausedQueueRow]:
+        with self._door:
+            return [self._paused[queue] for queue in sorted(self._paused)]
 
     # --------------------------------------------------------------------------------------------- reconciling
 

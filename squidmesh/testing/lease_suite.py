@@ -638,35 +638,35 @@ class LeaseBackendSuite:
 
     def test_a_paused_queue_grants_nothing(self, plane: Plane, clock: VirtualClock) -> None:
         plane.publish(item("ring", queue="mordor"), item("lembas"), item("late", queue="mordor", delay=9 * SECOND))
-        plane.leases.pause("mordor")
-        plane.leases.pause("mordor")
+        plane.pause("mordor")
+        plane.pause("mordor")
 
         assert plane.leases.paused(["default", "mordor", "rohan"]) == {"mordor"}
         assert claimed(claim(plane, "default", "mordor", limit=2)) == keys("lembas")
         assert claim(plane, "mordor").claims == ()
         assert claim(plane, "mordor").next_due is None, "time alone changes nothing"
         assert claim(plane, "mordor", only="ring").claims == ()
-        plane.leases.resume("mordor")
+        plane.resume("mordor")
         assert plane.leases.paused(["default", "mordor", "rohan"]) == frozenset()
         assert claimed(claim(plane, "mordor")) == keys("ring")
-        plane.leases.resume("mordor")
+        plane.resume("mordor")
 
     def test_what_is_leased_on_a_paused_queue_goes_on(self, plane: Plane, clock: VirtualClock) -> None:
         plane.publish(item("ring"), item("lembas"))
         ring, lembas = claim(plane, request="r").claims
-        plane.leases.pause("default")
+        plane.pause("default")
 
         assert claim(plane, request="r").claims == (ring, lembas), "the answer was lost, the claims were not"
         assert plane.leases.heartbeat([ring, lembas]) == [Beat.EXTENDED, Beat.EXTENDED]
         plane.settle(Settlement(claim=ring))
         plane.leases.release([Release(claim=lembas)])
         assert claim(plane).claims == ()
-        plane.leases.resume("default")
+        plane.resume("default")
         assert claimed(claim(plane)) == keys("lembas")
 
     def test_stats_count_what_is_paused(self, plane: Plane) -> None:
         plane.publish(item("ring"))
-        plane.leases.pause("default")
+        plane.pause("default")
 
         assert [one.ready for one in plane.leases.stats(["default"])] == [1]
 

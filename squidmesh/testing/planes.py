@@ -10,7 +10,8 @@ from msgspec import structs
 
 from squidmesh.clock import micros
 from squidmesh.ids import AttemptKey, EntryId, RunId, ThreadId, derived_id, parse_attempt_key
-from squidmesh.journal.rows import AttemptRow, RowChanges
+from squidmesh.journal.queues import queue_thread
+from squidmesh.journal.rows import AttemptRow, PausedQueueRow, RowChanges
 from squidmesh.ports.journal_store import Append, Committed, Group, JournalStore
 from squidmesh.ports.lease_backend import Claim, Item, LeaseBackend, LeaseChange, Settlement
 
@@ -35,6 +36,14 @@ class Plane(Protocol):
         """The journal recorded a dead letter under this claim."""
         ...
 
+    def pause(self, queue: str) -> None:
+        """The journal recorded that nothing of the queue is claimed."""
+        ...
+
+    def resume(self, queue: str) -> None:
+        """The journal recorded that it is claimed from again."""
+        ...
+
 
 class OfferPlane:
     """A backend with a memory of its own is told by calls."""
@@ -53,6 +62,12 @@ class OfferPlane:
 
     def shelve(self, claim: Claim) -> None:
         self.leases.shelve([claim])
+
+    def pause(self, queue: str) -> None:
+        self.leases.pause(queue)
+
+    def resume(self, queue: str) -> None:
+        self.leases.resume(queue)
 
 
 class JournalPlane:
@@ -77,6 +92,19 @@ class JournalPlane:
     def shelve(self, claim: Claim) -> None:
         self.write(claim.item, remove=[claim.item])
         self.leases.shelve([claim])
+
+    def pause(self, queue: str) -> None:
+        row = PausedQueueRow(queue=queue, actor="elrond", comment="", paused_at=self.journal.now())
+        self._say(queue, RowChanges(pause=(row,)))
+
+    def resume(self, queue: str) -> None:
+        self._say(queue, RowChanges(resume=(queue,)))
+
+    def _say(self, queue: str, rows: RowChanges) -> None:
+        """One entry of the queue's own thread."""
+        append = self._append(queue_thread(queue), rows)
+        assert self.journal.commit([Group(appends=(append,))]) == [Committed()]
+        self._revisions[append.thread] = append.expected_revision + 1
 
     def _settle(self, settlement: Settlement, remove: Sequence[AttemptKey]) -> None:
         put = [self.row(item) for item in settlement.offers]
@@ -133,11 +161,14 @@ class JournalPlane:
     ) -> Group:
         """The next entry of the item's run, not written yet."""
         thread = ThreadId(parse_attempt_key(item)[0])
-        append = Append(
+        append = self._append(thread, RowChanges(put=tuple(put), remove=tuple(remove)))
+        return Group(appends=(append,), leases=tuple(leases))
+
+    def _append(self, thread: ThreadId, rows: RowChanges) -> Append:
+        return Append(
             thread=thread,
             expected_revision=self._revisions.get(thread, 0),
             entry_id=EntryId(derived_id("entry", str(next(self._numbers)))),
             body=b"{}",
-            rows=RowChanges(put=tuple(put), remove=tuple(remove)),
+            rows=rows,
         )
-        return Group(appends=(append,), leases=tuple(leases))

@@ -46,6 +46,12 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 -- name: unbury
 DELETE FROM dead_letters WHERE item = ?;
 
+-- name: pause_queue
+INSERT OR REPLACE INTO pauses (queue, actor, comment, paused_at) VALUES (?, ?, ?, ?);
+
+-- name: resume_queue
+DELETE FROM pauses WHERE queue = ?;
+
 -- name: read_checkpoints
 SELECT request.value, checkpoints.revision, checkpoints.body
 FROM json_each(?) AS request CROSS JOIN checkpoints ON checkpoints.thread = request.value;

@@ -105,11 +105,6 @@ SELECT count(*) FILTER (WHERE leases.owner IS NOT NULL), count(*) FILTER (WHERE 
 FROM leases CROSS JOIN agenda ON agenda.item = leases.item AND agenda.generation <= leases.generation
 WHERE leases.queue = :queue AND leases.expires_at > :now;
 
--- name: pause
-INSERT OR IGNORE INTO paused_queues (queue) VALUES (?);
-
--- name: resume
-DELETE FROM paused_queues WHERE queue = ?;
-
 -- name: paused
-SELECT queue FROM paused_queues;
+-- The journal's own row: a claim reads it in its own transaction.
+SELECT queue FROM pauses;

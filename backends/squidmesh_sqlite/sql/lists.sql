@@ -95,3 +95,6 @@ FROM dead_letters WHERE item = ?;
 
 -- name: count_dead_letters
 SELECT count(*) FROM dead_letters;
+
+-- name: paused_queues
+SELECT queue, actor, comment, paused_at FROM pauses ORDER BY queue;

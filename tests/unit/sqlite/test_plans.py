@@ -5,6 +5,7 @@ from contextlib import closing
 from typing import Any
 
 import pytest
+from squidmesh_sqlite.migrating import add_functions
 from squidmesh_sqlite.statements import load, migrations
 
 RUNS: dict[str, Any] = {
@@ -22,6 +23,7 @@ RUNS: dict[str, Any] = {
 @pytest.fixture
 def database() -> Any:
     with closing(sqlite3.connect(":memory:")) as connection:
+        add_functions(connection)
         for migration in migrations():
             for statement in migration.statements():
                 connection.execute(statement)
