@@ -37,6 +37,7 @@ from squidmesh.reading.explain import Explanation
 from squidmesh.reading.graph import GraphEdge, GraphNode, RunGraph, preview_graph
 from squidmesh.reading.inspect import Run
 from squidmesh.reading.listing import RunList, RunSummary
+from squidmesh.reading.queues import Depth, Pause, Queue, QueueList
 from squidmesh.runtime.context import Context
 from squidmesh.runtime.mesh import Mesh
 from squidmesh.runtime.reconcile import Reconciled
@@ -58,6 +59,7 @@ __all__ = [
     "DeadLetterList",
     "DeadLettersMoved",
     "Definition",
+    "Depth",
     "Explanation",
     "ForeignStore",
     "GiveUp",
@@ -72,8 +74,11 @@ __all__ = [
     "MissingInput",
     "NotFound",
     "NotWaiting",
+    "Pause",
     "PlaneMoved",
     "Problem",
+    "Queue",
+    "QueueList",
     "Reconciled",
     "RetryLater",
     "RetryPolicy",

@@ -5,7 +5,7 @@ Where several things are open at once, the reason is the one that the run's stat
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Literal
@@ -13,12 +13,14 @@ from typing import Any, Literal
 from squidmesh.clock import Instant, duration, to_datetime
 from squidmesh.errors import CorruptHistory
 from squidmesh.journal.facts import StepError
+from squidmesh.journal.rows import PausedQueueRow
 from squidmesh.journal.state import ClaimState, GateState, RunnableState, RunState
 from squidmesh.reading.plain import to_plain
 from squidmesh.workflow.definition import Definition, FunctionStep, WaitStep
 
 Reason = Literal[
     "waiting_for_worker",
+    "queue_paused",
     "missing_step",
     "running",
     "retry",
@@ -33,6 +35,9 @@ Reason = Literal[
     "no_matching_transition",
     "corrupt_history",
 ]
+
+
+NOTHING_PAUSED: Mapping[str, PausedQueueRow] = {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,10 +61,15 @@ class Explanation:
 
 
 def explain(
-    definition: Definition, state: RunState, *, now: Instant, known_steps: Container[str] | None
+    definition: Definition,
+    state: RunState,
+    *,
+    now: Instant,
+    known_steps: Container[str] | None,
+    paused: Mapping[str, PausedQueueRow] = NOTHING_PAUSED,
 ) -> Explanation:
-    """``known_steps``: the steps of this workflow whose function is registered with the mesh that asks; None where it
-    has no workflows at all, so that nothing can be said about functions.
+    """``paused``: the paused queues, by name. ``known_steps``: the steps of this workflow whose function is registered
+    with the mesh that asks; None where it has no workflows at all, so that nothing can be said about functions.
     """
     if state.ended:
         return _ended(state, now)
@@ -68,6 +78,8 @@ def explain(
     if claimed is not None and claimed.claim is not None:
         return _running(definition, state, claimed, claimed.claim, now)
     visible = next((runnable for runnable in attempts if runnable.visible_at <= now), None)
+    if visible is not None and visible.queue in paused:
+        return _queue_paused(definition, state, visible, paused[visible.queue], now)
     if visible is not None:
         return _visible(definition, state, visible, now, known_steps)
     scheduled = sorted(attempts, key=lambda runnable: (runnable.cause != "retry", runnable.visible_at))
@@ -109,6 +121,23 @@ def _running(
             "takeover": "its worker extends the lease while it lives; when a lease ends, another worker takes over",
         },
         next_actions=(_wait_for(state),),
+        as_of=to_datetime(now),
+    )
+
+
+def _queue_paused(
+    definition: Definition, state: RunState, runnable: RunnableState, pause: PausedQueueRow, now: Instant
+) -> Explanation:
+    return Explanation(
+        run_id=state.run_id,
+        reason="queue_paused",
+        summary=(
+            f"{_attempt(definition, runnable)} of {runnable.step} is ready, but {pause.actor} paused queue "
+            f"{pause.queue!r} {_length(now - pause.paused_at)} ago; nothing of it is claimed until it is resumed."
+        ),
+        evidence=_evidence(definition, runnable)
+        | {"paused_by": pause.actor, "paused_at": to_datetime(pause.paused_at)},
+        next_actions=(f"squidmesh queues resume {pause.queue} --actor NAME",),
         as_of=to_datetime(now),
     )
 
