@@ -197,6 +197,7 @@ class SqliteJournal:
             if _plane(connection) != expected:
                 return False
             connection.execute(_SQL["put_plane"], msgspec.structs.astuple(new))
+            connection.execute(_SQL["nothing_aside"])
         return True
 
     def close(self) -> None:

@@ -46,6 +46,8 @@ class AttemptRow(msgspec.Struct, frozen=True, kw_only=True):
     owner: str | None = None
     claim_hash: str | None = None
     lease: int | None = None
+    concurrency_key: str | None = None
+    concurrency_limit: int | None = None
 
 
 class DeadLetterRow(msgspec.Struct, frozen=True, kw_only=True):

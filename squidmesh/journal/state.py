@@ -63,6 +63,8 @@ class RunnableState(msgspec.Struct, kw_only=True):
     loss: str | None = None
     last_owner: str | None = None
     death: Death | None = None
+    concurrency_key: str | None = None
+    concurrency_limit: int | None = None
 
 
 class GateState(msgspec.Struct, kw_only=True):

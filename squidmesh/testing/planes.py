@@ -13,7 +13,7 @@ from squidmesh.ids import AttemptKey, EntryId, RunId, ThreadId, derived_id, pars
 from squidmesh.journal.queues import queue_thread
 from squidmesh.journal.rows import AttemptRow, PausedQueueRow, RowChanges
 from squidmesh.ports.journal_store import Append, Committed, Group, JournalStore
-from squidmesh.ports.lease_backend import Claim, Item, LeaseBackend, LeaseChange, Settlement
+from squidmesh.ports.lease_backend import Claim, Drop, Item, LeaseBackend, LeaseChange, Settlement
 
 
 class Plane(Protocol):
@@ -36,6 +36,10 @@ class Plane(Protocol):
         """The journal recorded a dead letter under this claim."""
         ...
 
+    def withdraw(self, item: AttemptKey) -> None:
+        """The journal closed an attempt that nobody had claimed."""
+        ...
+
     def pause(self, queue: str) -> None:
         """The journal recorded that nothing of the queue is claimed."""
         ...
@@ -51,7 +55,10 @@ class OfferPlane:
     def __init__(self, leases: LeaseBackend) -> None:
         self.leases = leases
 
+        self._queues: set[str] = set()
+
     def publish(self, *items: Item) -> None:
+        self._queues |= {item.queue for item in items}
         self.leases.offer(items)
 
     def settle(self, settlement: Settlement) -> None:
@@ -62,6 +69,14 @@ class OfferPlane:
 
     def shelve(self, claim: Claim) -> None:
         self.leases.shelve([claim])
+
+    def withdraw(self, item: AttemptKey) -> None:
+        """As a reconciler does that finds it in the backend, and not in the journal."""
+        for queue in self._queues:
+            for seen in self.leases.items(queue).items:
+                if seen.key == item:
+                    drop = Drop(key=item, queue=queue, generation=seen.generation, fence=seen.floor)
+                    self.leases.drop([drop])
 
     def pause(self, queue: str) -> None:
         self.leases.pause(queue)
@@ -92,6 +107,9 @@ class JournalPlane:
     def shelve(self, claim: Claim) -> None:
         self.write(claim.item, remove=[claim.item])
         self.leases.shelve([claim])
+
+    def withdraw(self, item: AttemptKey) -> None:
+        self.write(item, remove=[item])
 
     def pause(self, queue: str) -> None:
         row = PausedQueueRow(queue=queue, actor="elrond", comment="", paused_at=self.journal.now())
@@ -126,6 +144,8 @@ class JournalPlane:
             visible_at=self.journal.now() + micros(item.delay),
             generation=item.generation,
             fence=item.floor,
+            concurrency_key=item.concurrency_key,
+            concurrency_limit=item.concurrency_limit,
         )
 
     def claimed_row(self, item: Item, claim: Claim) -> AttemptRow:

@@ -141,6 +141,17 @@ VERSION_1: list[AnyFact] = [
         output={"council": {"decision": "rejected"}},
         key="word",
     ),
+    AttemptScheduled(
+        at=18,
+        step="pack",
+        attempt=1,
+        queue="default",
+        priority=5,
+        visible_at=18,
+        cause="route",
+        concurrency_key="account.id-c0ffee",
+        concurrency_limit=3,
+    ),
 ]
 
 QUEUES_VERSION_1: list[AnyQueueFact] = [
