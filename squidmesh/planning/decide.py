@@ -46,6 +46,7 @@ def start(definition: Definition, command: StartRun) -> list[AnyFact]:
     first = enter(
         definition,
         definition.entry,
+        context=command.payload,
         now=command.now,
         queue=command.queue,
         priority=command.priority,

@@ -50,6 +50,8 @@ def fail(definition: Definition, state: RunState, command: RecordFailure) -> lis
             priority=runnable.priority,
             visible_at=retry,
             cause="retry",
+            concurrency_key=runnable.concurrency_key,
+            concurrency_limit=runnable.concurrency_limit,
         )
         return [failed, again]
     routed = follow(definition, state, command.step, "error", output={}, now=command.now)

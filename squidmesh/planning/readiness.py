@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import ChainMap
+from collections.abc import Mapping
 from typing import Any, assert_never
 
 from squidmesh.clock import micros
@@ -15,6 +16,7 @@ from squidmesh.journal.facts import (
     RunFailed,
 )
 from squidmesh.journal.state import RunState
+from squidmesh.planning.concurrency import UNLIMITED, concurrency_of
 from squidmesh.workflow.condition import holds
 from squidmesh.workflow.definition import (
     COMPLETE,
@@ -40,7 +42,7 @@ def follow(
     context = ChainMap(output, state.outputs, state.payload)
     taken = next((route for route in routes if route.when is None or holds(route.when, context)), None)
     if taken is not None:
-        return _take(definition, state, taken, now)
+        return _take(definition, state, taken, context, now)
     if on != "ok":
         return []
     if not routes:
@@ -49,7 +51,7 @@ def follow(
     return [RunFailed(at=now, code="no_matching_transition", step=step, message=message)]
 
 
-def _take(definition: Definition, state: RunState, route: Route, now: int) -> list[AnyFact]:
+def _take(definition: Definition, state: RunState, route: Route, context: Mapping[str, Any], now: int) -> list[AnyFact]:
     taken = RouteTaken(
         at=now,
         source=route.source,
@@ -60,20 +62,29 @@ def _take(definition: Definition, state: RunState, route: Route, now: int) -> li
     )
     if route.target == COMPLETE:
         return [taken, RunCompleted(at=now)]
-    return [taken, enter(definition, route.target, now=now, queue=state.queue, priority=state.priority)]
+    entered = enter(definition, route.target, context=context, now=now, queue=state.queue, priority=state.priority)
+    return [taken, entered]
 
 
 def enter(
-    definition: Definition, name: str, *, now: int, queue: str, priority: int, delay: int = 0
+    definition: Definition,
+    name: str,
+    *,
+    context: Mapping[str, Any],
+    now: int,
+    queue: str,
+    priority: int,
+    delay: int = 0,
 ) -> AttemptScheduled | ApprovalRequested:
-    """What reaching a step records. ``queue`` and ``priority`` are the run's; the step's own go first. ``delay`` is in
-    microseconds, and is added to a wait's own.
+    """What reaching a step records. ``context``: what it can bind from. ``queue`` and ``priority`` are the run's; the
+    step's own go first. ``delay`` is in microseconds, and is added to a wait's own.
     """
     step = definition.step(name)
     match step:
         case ApprovalStep():
             return ApprovalRequested(at=now, step=name)
         case FunctionStep() | WaitStep():
+            shared = concurrency_of(step, context) if isinstance(step, FunctionStep) else UNLIMITED
             pause = delay + (micros(step.duration) if isinstance(step, WaitStep) else 0)
             return AttemptScheduled(
                 at=now,
@@ -83,6 +94,8 @@ def enter(
                 priority=priority if step.priority is None else step.priority,
                 visible_at=now + pause,
                 cause="wait" if pause else "route",
+                concurrency_key=shared.key,
+                concurrency_limit=shared.limit,
             )
         case _:
             assert_never(step)

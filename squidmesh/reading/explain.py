@@ -168,10 +168,13 @@ def _visible(
             as_of=to_datetime(now),
         )
     lost = f", after {_lost(runnable)}" if runnable.lost else ""
+    place = ""
+    if runnable.concurrency_key is not None:
+        place = f", and for a place: at most {runnable.concurrency_limit} of {runnable.concurrency_key} run at once"
     return Explanation(
         run_id=state.run_id,
         reason="waiting_for_worker",
-        summary=f"{ready}{lost}; it waits for a worker on queue {runnable.queue!r}.",
+        summary=f"{ready}{lost}; it waits for a worker on queue {runnable.queue!r}{place}.",
         evidence=evidence,
         next_actions=(start_worker, f"mesh.execute_next(queues=[{runnable.queue!r}])"),
         as_of=to_datetime(now),
@@ -368,6 +371,8 @@ def _evidence(definition: Definition, runnable: RunnableState) -> dict[str, Any]
         evidence["lost_deliveries"] = runnable.lost
     if runnable.snoozes:
         evidence["snoozes"] = runnable.snoozes
+    if runnable.concurrency_key is not None:
+        evidence |= {"concurrency_key": runnable.concurrency_key, "concurrency_limit": runnable.concurrency_limit}
     return evidence
 
 

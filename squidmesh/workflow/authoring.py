@@ -121,6 +121,8 @@ class FunctionDeclaration(StepDeclaration):
     retry: RetryPolicy | None = None
     queue: str | None = None
     priority: int | None = None
+    concurrency_key: str | None = None
+    concurrency_limit: int = 1
     irreversible: bool = False
     compensatable: bool = True
     places: list[Place] = field(default_factory=_places)
@@ -155,6 +157,8 @@ def step(
     retry: RetryPolicy | None = None,
     queue: str | None = None,
     priority: int | None = None,
+    concurrency_key: str | None = None,
+    concurrency_limit: int = 1,
     irreversible: bool = False,
     compensatable: bool = True,
 ) -> FunctionDeclaration:
@@ -163,7 +167,10 @@ def step(
     ``output``: the key that the result goes to; without it the result is an object whose keys are merged, or None.
     ``input``: which values the parameters get, ``{"account_id": "account.id"}`` or ``["account", "invoice_id"]``;
     without it every parameter is bound by its own name. ``retry``: without it the first failure is final. ``queue`` and
-    ``priority`` (0 to 9, lower first) override those of run and mesh. ``irreversible`` and ``compensatable=False``
+    ``priority`` (0 to 9, lower first) override those of run and mesh. ``concurrency_key="account.id"``: of all attempts
+    on one queue whose context has the same value there, of whatever workflow, ``concurrency_limit`` (1 unless said
+    otherwise) run at once; one whose context has nothing there, or neither text, integer nor boolean, is not limited.
+    ``irreversible`` and ``compensatable=False``
     block the replay of a run that has passed this step, unless the operator allows it.
     """
     return FunctionDeclaration(
@@ -173,6 +180,8 @@ def step(
         retry=retry,
         queue=queue,
         priority=priority,
+        concurrency_key=concurrency_key,
+        concurrency_limit=concurrency_limit,
         irreversible=irreversible,
         compensatable=compensatable,
     )

@@ -48,7 +48,10 @@ class Route(_Spec):
 
 
 class FunctionStep(_Spec):
-    """User code. ``input`` maps a parameter to a context path; None binds every parameter by its own name."""
+    """User code. ``input`` maps a parameter to a context path; None binds every parameter by its own name.
+    ``concurrency_key`` is a context path: of all attempts of one queue that share its value, ``concurrency_limit`` may
+    be leased at once.
+    """
 
     kind: Literal["function"] = "function"
     name: str
@@ -58,6 +61,8 @@ class FunctionStep(_Spec):
     retry: RetryPolicy | None = None
     queue: str | None = None
     priority: int | None = None
+    concurrency_key: str | None = None
+    concurrency_limit: int = 1
     irreversible: bool = False
     compensatable: bool = True
 

@@ -85,6 +85,7 @@ def check_supply(plan: Plan) -> Iterator[Problem]:
         supply, written = supplies[name], plan.written[name]
         if name in plan.functions:
             yield from _check_inputs(*plan.functions[name], supply)
+            yield from _check_concurrency(plan.functions[name][0], supply)
         yield from _check_outputs(name, written, supply)
         for place, route in leaving[name]:
             after = supply.copy()
@@ -121,6 +122,12 @@ def _check_inputs(step: FunctionStep, signature: Signature, supply: Supply) -> I
             continue
         where = f"steps.{step.name}.parameters.{parameter.name}"
         yield Problem(path=where, code="unsupplied_parameter", message=message)
+
+
+def _check_concurrency(step: FunctionStep, supply: Supply) -> Iterator[Problem]:
+    if step.concurrency_key is not None and not supply.may_have(step.concurrency_key):
+        message = f"nothing supplies {step.concurrency_key!r}; there is {supply}"
+        yield Problem(path=f"steps.{step.name}.concurrency_key", code="invalid_concurrency_key", message=message)
 
 
 def _check_outputs(name: str, written: Written, supply: Supply) -> Iterator[Problem]:
