@@ -4,7 +4,7 @@ Nothing is offered, so nothing can be missing, and there is neither cursor nor t
 another backend has its empty answer here.
 
 An item whose concurrency key is at its limit is put aside by the claim that meets it, and comes back in order, the
-longest-waiting first, when a lease of the key ends (migration 0007): a crowd of them is walked past once.
+longest-waiting first, when a lease of the key ends (its migration says how): a crowd of them is walked past once.
 
 Lease rows stand beside the agenda in the same file. A claim, a heartbeat and a release commit without waiting for the
 disk: what a power cut takes of them was held by processes of the machine that lost its power, and a *recorded* claim
