@@ -151,6 +151,15 @@ def of_decision(verb: str) -> list[Bad]:
     ]
 
 
+def of_queue(verb: str) -> list[Bad]:
+    return [
+        Bad(verb, "queue", [None, *NOT_A_NAME]),
+        Bad(verb, "actor", [None, *NOT_TEXT, "", "  ", NUL, SURROGATE, HUGE]),
+        Bad(verb, "comment", [*NOT_TEXT, NUL, SURROGATE, HUGE, "ä" * 8000]),
+        Bad(verb, "key", NOT_A_KEY),
+    ]
+
+
 def of_reading(verb: str) -> list[Bad]:
     return [Bad(verb, "run_id", [None, *NOT_TEXT]), Bad(verb, "run_id", NO_SUCH_RUN, NotFound)]
 
@@ -166,6 +175,8 @@ TABLE = [
     Bad("start_runs", "keys", [[bad] for bad in [None, *NOT_A_KEY]], InvalidInput, "keys[0]"),
     *of_decision("approve_run"),
     *of_decision("reject_run"),
+    *of_queue("pause_queue"),
+    *of_queue("resume_queue"),
     *of_reading("inspect_run"),
     *of_reading("explain_run"),
     *of_reading("inspect_run_graph"),
@@ -193,6 +204,8 @@ FINE: dict[str, dict[str, Any]] = {
     "start_runs": {"target": Gated, "payloads": [Order()]},
     "approve_run": {"actor": "ops"},
     "reject_run": {"actor": "ops"},
+    "pause_queue": {"queue": "default", "actor": "ops"},
+    "resume_queue": {"queue": "default", "actor": "ops"},
 }
 """What a call of the verb needs besides; a run's id is that of a run that waits for a decision."""
 VERBS = sorted({row.verb for row in TABLE})
@@ -214,7 +227,7 @@ class Place:
         store = self.mesh._engine().store
         rows = store.runs(RunQuery(limit=1000)).rows
         reads = [ThreadRead(thread=ThreadId(row.run_id)) for row in rows]
-        return rows, store.read(reads, whole=True), store.open_attempts()
+        return rows, store.read(reads, whole=True), store.open_attempts(), store.paused_queues()
 
 
 @pytest.fixture(scope="module", params=["memory", "sqlite"])
@@ -265,8 +278,8 @@ DEAD_LETTERS = {"list_dead_letters", "replay_dead_letters", "discard_dead_letter
 
 
 def test_no_verb_is_forgotten_here() -> None:
-    public = {name for name in vars(Mesh) if not name.startswith("_")}
-    assert public - {"close", "connect", "migrate", "reconcile"} - DEAD_LETTERS == set(VERBS)
+    public = {name for name in dir(Mesh) if not name.startswith("_")}
+    assert public - {"close", "connect", "migrate", "reconcile", "queues"} - DEAD_LETTERS == set(VERBS)
 
 
 def test_what_is_allowed_is_said(place: Place) -> None:
