@@ -38,6 +38,7 @@ from squidmesh.reading.explain import Explanation
 from squidmesh.reading.graph import GraphEdge, GraphNode, RunGraph, preview_graph
 from squidmesh.reading.inspect import Run
 from squidmesh.reading.listing import RunList, RunSummary
+from squidmesh.reading.queues import Depth, Pause, Queue, QueueList
 from squidmesh.runtime.commands import Command
 from squidmesh.runtime.context import Context
 from squidmesh.runtime.mesh import Mesh
@@ -73,6 +74,7 @@ __all__ = [
     "DeadLetterList",
     "DeadLettersMoved",
     "Definition",
+    "Depth",
     "Explanation",
     "ForeignStore",
     "GiveUp",
@@ -88,8 +90,11 @@ __all__ = [
     "NotAllowed",
     "NotFound",
     "NotWaiting",
+    "Pause",
     "PlaneMoved",
     "Problem",
+    "Queue",
+    "QueueList",
     "Reconciled",
     "RetryLater",
     "RetryPolicy",

@@ -19,6 +19,7 @@ from squidmesh.journal.facts import (
     RunStarted,
     StepError,
 )
+from squidmesh.journal.queues import AnyQueueFact, QueuePaused, QueueResumed
 
 VERSION_1: list[AnyFact] = [
     RunStarted(
@@ -140,4 +141,22 @@ VERSION_1: list[AnyFact] = [
         output={"council": {"decision": "rejected"}},
         key="word",
     ),
+    AttemptScheduled(
+        at=18,
+        step="pack",
+        attempt=1,
+        queue="default",
+        priority=5,
+        visible_at=18,
+        cause="route",
+        concurrency_key="account.id-c0ffee",
+        concurrency_limit=3,
+    ),
 ]
+
+QUEUES_VERSION_1: list[AnyQueueFact] = [
+    QueuePaused(at=1, queue="payouts", actor="elrond", comment="the bridge is down", key="k-1"),
+    QueuePaused(at=2, queue="payouts", actor="elrond"),
+    QueueResumed(at=3, queue="payouts", actor="arwen", comment="", key=None),
+]
+"""What ``queue_entries_v1.txt`` says, likewise."""
