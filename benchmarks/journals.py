@@ -15,7 +15,8 @@ from squidmesh_sqlite import SqliteBackend
 from squidmesh import Mesh, Workflow, complete, manual, step
 from squidmesh.config import MeshConfig
 from squidmesh.runtime.chance import SystemClock
-from squidmesh.runtime.engine import CALLER_PATIENCE, Engine
+from squidmesh.runtime.commit import CALLER_PATIENCE
+from squidmesh.runtime.engine import Engine
 from squidmesh.runtime.plane import Membership
 from squidmesh.runtime.pump import Pump
 from squidmesh.runtime.slots import InlineSlots
@@ -166,7 +167,7 @@ class WideSlots(InlineSlots):
     """
 
     def __init__(self, engine: Engine, capacity: int) -> None:
-        super().__init__(engine.loop)
+        super().__init__(engine.carry)
         self.capacity = capacity
 
 

@@ -17,6 +17,7 @@ from squidmesh.errors import (
     InvalidUrl,
     KeyReused,
     MissingInput,
+    NotAllowed,
     NotFound,
     NotWaiting,
     PlaneMoved,
@@ -38,11 +39,24 @@ from squidmesh.reading.graph import GraphEdge, GraphNode, RunGraph, preview_grap
 from squidmesh.reading.inspect import Run
 from squidmesh.reading.listing import RunList, RunSummary
 from squidmesh.reading.queues import Depth, Pause, Queue, QueueList
+from squidmesh.runtime.commands import Command
 from squidmesh.runtime.context import Context
 from squidmesh.runtime.mesh import Mesh
 from squidmesh.runtime.reconcile import Reconciled
 from squidmesh.runtime.worker import Worker
-from squidmesh.workflow.authoring import Workflow, approval, complete, manual, step, value, wait
+from squidmesh.workflow.authoring import (
+    Workflow,
+    approval,
+    complete,
+    event,
+    log,
+    manual,
+    pause,
+    step,
+    value,
+    wait,
+    wait_for_children,
+)
 from squidmesh.workflow.definition import Definition
 from squidmesh.workflow.retry import RetryPolicy, exponential, fixed
 from squidmesh.workflow.validation import define, problems_of
@@ -52,6 +66,7 @@ __version__ = "0.1.0"
 __all__ = [
     "BackendError",
     "BackendUnavailable",
+    "Command",
     "CommitUnknown",
     "Context",
     "CorruptHistory",
@@ -72,6 +87,7 @@ __all__ = [
     "KeyReused",
     "Mesh",
     "MissingInput",
+    "NotAllowed",
     "NotFound",
     "NotWaiting",
     "Pause",
@@ -101,12 +117,16 @@ __all__ = [
     "approval",
     "complete",
     "define",
+    "event",
     "exponential",
     "fixed",
+    "log",
     "manual",
+    "pause",
     "preview_graph",
     "problems_of",
     "step",
     "value",
     "wait",
+    "wait_for_children",
 ]

@@ -8,6 +8,7 @@
     │   │   └── InvalidUrl                the address of a store or of a lease backend
     │   ├── NotFound                 404  no such run, workflow or step
     │   ├── NotWaiting               409  the run does not wait for this decision (any more)
+    │   ├── NotAllowed               409  the run is not in a state in which this can be done; the text says why
     │   ├── KeyReused                409  the key started another payload before
     │   └── WrongPlane               409  another lease backend than this one delivers the mesh's work
     ├── StepFailure              the step: raised by user code to choose its outcome
@@ -18,7 +19,8 @@
     │   ├── MissingInput             a path of the input mapping, or a parameter, has no value
     │   ├── InvalidStepInput         a value does not fit the parameter's type
     │   ├── InvalidOutput            a result does not fit the return annotation, or is no JSON
-    │   └── UnstorableResult         the store refused the data of this one result
+    │   ├── UnstorableResult         the store refused the data of this one result
+    │   └── TransactionMisused       the step ended the transaction that was not its own to end
     ├── ClaimRefused             the core: a grant that may not be recorded (and what to do with it)
     ├── LeaseError               the clock: the right to work has passed on
     │   ├── StaleClaim               a newer claim is recorded; this one can change nothing
@@ -119,6 +121,11 @@ class NotWaiting(UsageError):
     http_status = 409
 
 
+class NotAllowed(UsageError):
+    code = "not_allowed"
+    http_status = 409
+
+
 class KeyReused(UsageError):
     code = "key_reused"
     http_status = 409
@@ -187,6 +194,10 @@ class InvalidOutput(StepRefused):
 
 class UnstorableResult(StepRefused):
     code = "unstorable_result"
+
+
+class TransactionMisused(StepRefused):
+    code = "transaction_misused"
 
 
 # ----------------------------------------------------------------------------------------------------- the core

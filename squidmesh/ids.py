@@ -19,7 +19,7 @@ ThreadId = NewType("ThreadId", str)
 """A run's thread has the run's own id."""
 EntryId = NewType("EntryId", str)
 RunnableKey = NewType("RunnableKey", str)
-"""``{run_id}/{step}``: one step of one run."""
+"""``{run_id}/{step}``: one step of one run; ``{run_id}/{step}!undo`` is its compensation."""
 AttemptKey = NewType("AttemptKey", str)
 """``{run_id}/{step}#{n}``: one try at it; what lease backends deliver."""
 ClaimId = NewType("ClaimId", str)
@@ -27,6 +27,7 @@ ClaimId = NewType("ClaimId", str)
 ClaimHash = NewType("ClaimHash", str)
 Fingerprint = NewType("Fingerprint", str)
 
+_UNDO = "!undo"
 _NAMESPACE = UUID("6d7a4f0e-52a5-5b9c-9a43-2b1d3f1f6c55")
 _IDENTIFIER = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _UNREADABLE = re.compile(r"[^A-Za-z0-9._-]")
@@ -58,6 +59,21 @@ def parse_attempt_key(key: str) -> tuple[RunId, str, int]:
     if not (run_id and step and attempt.isascii() and attempt.isdigit() and len(attempt) < 10):
         raise InvalidInput(f"{key!r} is no attempt key; allowed is run_id/step#attempt", field="item")
     return RunId(run_id), step, int(attempt)
+
+
+def undo_of(step: str) -> str:
+    """The runnable that compensates a step: ``{step}!undo``. No step's own name holds a ``!``."""
+    return f"{step}{_UNDO}"
+
+
+def undone_by(runnable: str) -> str | None:
+    """The step that a compensation undoes; None for a runnable that is no compensation."""
+    return runnable.removesuffix(_UNDO) if runnable.endswith(_UNDO) else None
+
+
+def child_run_id(parent_run: str, step: str, key: str) -> RunId:
+    """The id of the one child run that this step of that run may ever start under this key (I12)."""
+    return RunId(derived_id("child", parent_run, step, key))
 
 
 def idempotency_key(run_id: str, step: str) -> str:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
 from operator import attrgetter
+from typing import NamedTuple
 
 import msgspec
 
 from squidmesh.clock import Clock, Instant
 from squidmesh.errors import DataRefused
 from squidmesh.ids import AttemptKey, EntryId, Fingerprint, ThreadId
-from squidmesh.journal.rows import AttemptRow, DeadLetterRow, PausedQueueRow, RunRow
+from squidmesh.journal.rows import AttemptRow, DeadLetterRow, PausedQueueRow, RunRow, TimerRow
 from squidmesh.ports.journal_store import (
     AgendaPage,
     Answer,
@@ -28,14 +31,16 @@ from squidmesh.ports.journal_store import (
     Plane,
     RunPage,
     RunQuery,
+    StepTransaction,
     ThreadRead,
 )
 from squidmesh.ports.lease_backend import LeaseChange
 from squidmesh.ports.pages import check_dead_letters, check_query, check_text
-from squidmesh_sqlite import agenda, leases, lists
+from squidmesh_sqlite import agenda, leases, lists, timers
 from squidmesh_sqlite.faults import translated
 from squidmesh_sqlite.pool import Pool
 from squidmesh_sqlite.statements import load
+from squidmesh_sqlite.transaction import SqliteStepTransaction, StepsJournal, savepoint
 
 _SQL = load("journal")
 _ROWS_OF_AN_ENTRY = 1024
@@ -54,21 +59,26 @@ class SqliteJournal:
         """A constant number of statements, whatever the size of the batch."""
         if not groups:
             return []
+        batch = self._batch(groups)  # before the lock is held
+        with self._pool.write() as connection:
+            return self._write(connection, batch)
+
+    def _batch(self, groups: Sequence[Group]) -> _Batch:
         expected = _expected(groups)
         with translated(self._pool.path):
             threads = msgspec.json.encode(list(expected)).decode()
-        writes = _Writes(groups)  # before the lock is held; a conflict is rare
-        with self._pool.write() as connection:
-            found = {thread: revision or 0 for thread, revision in connection.execute(_SQL["revisions"], (threads,))}
-            moved = self._moved(connection, groups)
-            if found == expected and not moved:
-                answers: list[Answer] = [Committed()] * len(groups)
-            else:
-                answers = [_judge(group, found, moved) for group in groups]
-                writes = _Writes(
-                    [group for group, answer in zip(groups, answers, strict=True) if answer == Committed()]
-                )
-            writes.apply(connection, self._clock)
+        return _Batch(groups, expected, threads, _Writes(groups))
+
+    def _write(self, connection: sqlite3.Connection, batch: _Batch) -> list[Answer]:
+        found = {thread: revision or 0 for thread, revision in connection.execute(_SQL["revisions"], (batch.threads,))}
+        moved = self._moved(connection, batch.groups)
+        if found == batch.expected and not moved:
+            answers: list[Answer] = [Committed()] * len(batch.groups)
+            batch.writes.apply(connection, self._clock)
+            return answers
+        answers = [_judge(group, found, moved) for group in batch.groups]  # rare
+        accepted = [group for group, answer in zip(batch.groups, answers, strict=True) if answer == Committed()]
+        _Writes(accepted).apply(connection, self._clock)
         return answers
 
     def _moved(self, connection: sqlite3.Connection, groups: Sequence[Group]) -> set[int]:
@@ -80,15 +90,18 @@ class SqliteJournal:
 
     def read(self, reads: Sequence[ThreadRead], *, whole: bool = False) -> list[History]:
         with self._pool.read() as connection:
-            checkpoints = {} if whole else self._checkpoints(connection, [r.thread for r in reads if r.after == 0])
-            points = [checkpoints.get(read.thread) if read.after == 0 else None for read in reads]
-            # A checkpoint that is replaced between the two statements does no harm: the tail is above the one read.
-            after = [(r.thread, point.revision if point else r.after) for r, point in zip(reads, points, strict=True)]
-            tails: list[list[Entry]] = [[] for _ in reads]
-            rows = connection.execute(_SQL["read_tails"], (msgspec.json.encode(after).decode(),))
-            for index, revision, entry_id, body in rows:
-                thread = reads[index].thread
-                tails[index].append(Entry(thread=thread, revision=revision, entry_id=EntryId(entry_id), body=body))
+            return self._read(connection, reads, whole)
+
+    def _read(self, connection: sqlite3.Connection, reads: Sequence[ThreadRead], whole: bool) -> list[History]:
+        checkpoints = {} if whole else self._checkpoints(connection, [r.thread for r in reads if r.after == 0])
+        points = [checkpoints.get(read.thread) if read.after == 0 else None for read in reads]
+        # A checkpoint that is replaced between the two statements does no harm: the tail is above the one read.
+        after = [(r.thread, point.revision if point else r.after) for r, point in zip(reads, points, strict=True)]
+        tails: list[list[Entry]] = [[] for _ in reads]
+        rows = connection.execute(_SQL["read_tails"], (msgspec.json.encode(after).decode(),))
+        for index, revision, entry_id, body in rows:
+            thread = reads[index].thread
+            tails[index].append(Entry(thread=thread, revision=revision, entry_id=EntryId(entry_id), body=body))
         # Every plan that we know of gives them in order, and to sort what is sorted is one look at each. An ORDER BY
         # would have SQLite keep all bodies in a table of its own first.
         for tail in tails:
@@ -143,6 +156,25 @@ class SqliteJournal:
     def attempts(self, items: Sequence[AttemptKey]) -> list[AttemptRow]:
         with self._pool.read() as connection:
             return agenda.of_items(connection, items)
+
+    # --------------------------------------------------------------------------------------------------- timers
+
+    def due_timers(self, until: Instant, *, after: TimerRow | None = None, limit: int = 100) -> list[TimerRow]:
+        with self._pool.read() as connection:
+            return timers.due(connection, until, after, limit)
+
+    def next_timer(self) -> Instant | None:
+        with self._pool.read() as connection:
+            found = timers.next_due(connection)
+        return None if found is None else Instant(found)
+
+    def open_timers(self, *, limit: int = 1000, after: str = "") -> list[TimerRow]:
+        with self._pool.read() as connection:
+            return timers.open_(connection, after, limit)
+
+    def drop_signals(self, signals: Sequence[str]) -> None:
+        with self._pool.write() as connection:
+            timers.drop_signals(connection, signals)
 
     def paused_queues(self) -> list[PausedQueueRow]:
         with self._pool.read() as connection:
@@ -200,8 +232,38 @@ class SqliteJournal:
             connection.execute(_SQL["nothing_aside"])
         return True
 
+    # ----------------------------------------------------------------------------------- transactional steps
+
+    @contextmanager
+    def transaction(self, limit: timedelta) -> Iterator[StepTransaction]:
+        with self._pool.lend() as lent:
+            step = SqliteStepTransaction(lent.connection, limit)
+            try:
+                yield StepsJournal(self, step, lent)
+            finally:
+                step.end()
+
+    def read_in(self, connection: sqlite3.Connection, reads: Sequence[ThreadRead], *, whole: bool) -> list[History]:
+        with translated(self._pool.path):
+            return self._read(connection, reads, whole)
+
+    def commit_in(self, connection: sqlite3.Connection, groups: Sequence[Group]) -> list[Answer]:
+        """Appends in a transaction that is open; what the store can not hold leaves that as it was before."""
+        batch = self._batch(groups)
+        with translated(self._pool.path), savepoint(connection):
+            return self._write(connection, batch)
+
     def close(self) -> None:
         self._pool.close()
+
+
+class _Batch(NamedTuple):
+    """``expected``: by thread its revision; ``threads``: their names, as JSON."""
+
+    groups: Sequence[Group]
+    expected: dict[str, int]
+    threads: str
+    writes: _Writes
 
 
 def _plane(connection: sqlite3.Connection) -> Plane | None:
@@ -244,6 +306,8 @@ class _Writes:
         """With the number of their entry in this batch, and their place in that entry."""
         self._bury: list[DeadLetterRow] = []
         self._unbury: list[tuple[str]] = []
+        self._set_timers: list[TimerRow] = []
+        self._drop_timers: list[str] = []
         self._pause: list[PausedQueueRow] = []
         self._resume: list[tuple[str]] = []
         self._leases: list[LeaseChange] = []
@@ -263,6 +327,8 @@ class _Writes:
         self._ended += [(item,) for item in append.rows.remove]
         self._bury += append.rows.bury
         self._unbury += [(item,) for item in append.rows.unbury]
+        self._set_timers += append.rows.set_timers
+        self._drop_timers += append.rows.drop_timers
         self._pause += append.rows.pause
         self._resume += [(queue,) for queue in append.rows.resume]
         self._put += [(len(self._entries) - 1, place, row) for place, row in enumerate(append.rows.put)]
@@ -278,6 +344,8 @@ class _Writes:
             many(_SQL["unbury"], self._unbury)
         if self._bury:
             many(_SQL["bury"], [msgspec.structs.astuple(row) for row in self._bury])
+        if self._set_timers or self._drop_timers:
+            timers.write(connection, self._set_timers, self._drop_timers)
         if self._resume:
             many(_SQL["resume_queue"], self._resume)
         if self._pause:

@@ -19,17 +19,21 @@ _ATTEMPT = AttemptRow.__struct_fields__
 _DEAD = DeadLetterRow.__struct_fields__
 _PAUSED = PausedQueueRow.__struct_fields__
 """The columns of the statements stand in the order of these fields."""
+_FIRST = -(2**63)
 _LAST_CHARACTER = chr(0x10FFFF)
 
 
 def runs(connection: sqlite3.Connection, query: RunQuery, below: Place, now: Instant) -> RunPage:
     started_at, run_id = below
+    if query.until is not None and query.until <= started_at:
+        started_at, run_id = query.until, ""  # no id is below an empty one: those that started then are left out
     asked = {
         "workflow": query.workflow,
         "status": query.status,
         "queue": query.queue,
         "text": query.text,
         "now": now,
+        "since": _FIRST if query.since is None else query.since,
         "started_at": started_at,
         "run_id": run_id,
         "limit": query.limit + 1,  # one more tells whether there is a next page
@@ -45,7 +49,9 @@ def _narrowest(query: RunQuery) -> str:
         return "running"
     if query.status not in (None, "completed"):
         return "of_status"
-    return "newest" if query.workflow is None else "of_workflow"
+    if query.workflow is not None:
+        return "of_workflow"
+    return "newest" if query.queue is None else "of_queue"
 
 
 def run_row(connection: sqlite3.Connection, run_id: str) -> RunRow | None:

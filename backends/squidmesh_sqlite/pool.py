@@ -29,19 +29,30 @@ class Gate:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._inside: int | None = None
+        """The thread that writes."""
 
     def renew(self) -> None:
         """In the child of a fork: it may be held by a thread that is not here."""
         self._lock = threading.Lock()
+        self._inside = None
 
     @contextmanager
     def passed(self, path: Path) -> Iterator[None]:
         lock = self._lock
+        if self._inside == threading.get_ident():
+            raise UsageError(
+                "this thread is in a transactional step, which writes through its context only: context.connection, and"
+                " the verbs of the context",
+                code="inside_transaction",
+            )
         if not lock.acquire(timeout=BUSY_TIMEOUT):
             raise BackendUnavailable(f"{path} is busy: another thread has been writing for {BUSY_TIMEOUT} seconds")
+        self._inside = threading.get_ident()
         try:
             yield
         finally:
+            self._inside = None
             lock.release()
 
 
@@ -64,6 +75,21 @@ def connect(path: Path, mode: Mode, factory: type[sqlite3.Connection]) -> sqlite
         cached_statements=_CACHED_STATEMENTS,
         factory=factory,
     )
+
+
+class Lent:
+    """A transaction that is open. ``ended``: it has been committed; ``broken``: nobody knows, and it is closed."""
+
+    def __init__(self, connection: sqlite3.Connection, commit: Callable[[sqlite3.Connection], None]) -> None:
+        self.connection = connection
+        self._commit = commit
+        self.ended = self.broken = False
+
+    def commit(self) -> None:
+        """Raises ``BackendUnavailable`` with nothing written, or ``CommitUnknown``."""
+        self.broken = True
+        self._commit(self.connection)
+        self.ended, self.broken = True, False
 
 
 class Pool:
@@ -156,6 +182,27 @@ class Pool:
                 raise
             self._commit(connection)
             self._give(connection)
+
+    @contextmanager
+    def lend(self) -> Iterator[Lent]:
+        """One transaction that its user commits, or that is rolled back where the block ends. What the user's own
+        statements raise is the user's: it is not translated.
+        """
+        with self._gate.passed(self.path), FORKS.steady(self.path):
+            connection = self._take()
+            try:
+                connection.execute(_BEGIN)
+            except sqlite3.Error as error:
+                self._undo(connection)
+                raise translate(error, self.path) from error
+            lent = Lent(connection, self._commit)
+            try:
+                yield lent
+            finally:
+                if lent.ended:
+                    self._give(connection)
+                elif not lent.broken:
+                    self._undo(connection)
 
     def _undo(self, connection: sqlite3.Connection) -> None:
         """Rolls back by a statement or, where that fails, by closing."""

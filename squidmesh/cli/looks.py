@@ -19,6 +19,17 @@ _SIGNS = {
     "claimed": ("●", "bold cyan"),
     "approved": ("✓", "green"),
     "rejected": ("✗", "bold red"),
+    "failing": ("▽", "bold red"),
+    "compensating": ("↺", "bold yellow"),
+    "compensated": ("↺", "yellow"),
+    "cancelled": ("⊗", "dim"),
+    "open": ("◔", "blue"),
+    "resumed": ("✓", "green"),
+    "taken": ("✓", "green"),
+    "ended": ("✓", "green"),
+    "timed_out": ("✗", "bold red"),
+    "closed": ("⊗", "dim"),
+    "waived": ("·", "yellow"),
 }
 
 

@@ -55,6 +55,9 @@ def place(graph: RunGraph) -> Placement:
     return Placement(rows, grid.columns, links)
 
 
+_ONWARD = frozenset({"ok", "dependency"})
+
+
 def _rows(graph: RunGraph) -> dict[str, int]:
     """The number of edges on the longest way to each node."""
     rows = {node.id: 0 for node in graph.nodes}
@@ -65,12 +68,12 @@ def _rows(graph: RunGraph) -> dict[str, int]:
 
 
 def _spine(graph: RunGraph, rows: dict[str, int]) -> list[str]:
-    """From the entry along ok edges, the way with the most nodes; of several, the one that is declared first."""
+    """From a root along ok edges and dependencies, the way with the most nodes; of several, the one declared first."""
     best: dict[str, list[str]] = {}
     for name in sorted(rows, key=lambda name: -rows[name]):
-        ways = [best[edge.target] for edge in graph.edges if edge.source == name and edge.on == "ok"]
+        ways = [best[edge.target] for edge in graph.edges if edge.source == name and edge.on in _ONWARD]
         best[name] = [name, *max(ways, key=len, default=[])]
-    return best[graph.entry]
+    return max((best[root] for root in graph.roots), key=len)
 
 
 class _Grid:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any, TypeVar
 
 import click
@@ -13,10 +14,20 @@ from squidmesh.cli import looks, target
 from squidmesh.cli.drawing import draw_graph, explanation_panel
 from squidmesh.cli.output import json_option, show, show_json
 from squidmesh.cli.tables import runs_table, show_run
-from squidmesh.cli.values import read_object
+from squidmesh.cli.values import read_json, read_moment, read_object
 
 F = TypeVar("F", bound=Callable[..., Any])
-STATUSES = ("running", "retrying", "paused", "waiting", "completed", "failed")
+STATUSES = (
+    "running",
+    "retrying",
+    "paused",
+    "waiting",
+    "failing",
+    "compensating",
+    "completed",
+    "failed",
+    "cancelled",
+)
 
 
 @click.group(invoke_without_command=True)
@@ -32,6 +43,8 @@ def runs(context: click.Context) -> None:
 @click.option("--status", type=click.Choice(STATUSES), help="With this status only.")
 @click.option("--queue", help="On this queue only.")
 @click.option("--text", help="Whose id or key begins so.")
+@click.option("--since", callback=read_moment, metavar="TIME", help="Started then or later, as in 2026-11-22T21:00Z.")
+@click.option("--until", callback=read_moment, metavar="TIME", help="Started before.")
 @click.option("--limit", type=int, default=50, show_default=True)
 @click.option("--after", metavar="CURSOR", help="The page after this cursor.")
 @target.options
@@ -43,13 +56,24 @@ def list_runs(
     status: str | None,
     queue: str | None,
     text: str | None,
+    since: datetime | None,
+    until: datetime | None,
     limit: int,
     after: str | None,
     as_json: bool,
 ) -> None:
     """List runs, newest first."""
     with target.connect(context) as mesh:
-        page = mesh.list_runs(workflow=workflow, status=status, queue=queue, text=text, limit=limit, after=after)
+        page = mesh.list_runs(
+            workflow=workflow,
+            status=status,
+            queue=queue,
+            text=text,
+            since=since,
+            until=until,
+            limit=limit,
+            after=after,
+        )
     if as_json:
         show_json(page.to_json())
     elif page.runs:
@@ -105,13 +129,12 @@ def graph(context: click.Context, run_id: str, history: bool, as_json: bool) -> 
         show(draw_graph(found))
 
 
-def _decision(command: F) -> F:
+def _said(command: F) -> F:
+    """What every decision says: who, why, and under which key."""
     for option in (
         json_option,
         target.options,
-        click.option("--step", help="Which approval, where several are open."),
         click.option("--key", help="The same key again changes nothing."),
-        click.option("--metadata", default="{}", metavar="JSON", help="JSON, @FILE, or - for stdin."),
         click.option("--comment", default="", help="Why. Kept in the history."),
         click.option("--actor", required=True, metavar="NAME", help="Who decides. Kept in the history."),
         click.argument("run_id"),
@@ -120,8 +143,14 @@ def _decision(command: F) -> F:
     return command
 
 
+_metadata = click.option("--metadata", default="{}", metavar="JSON", help="JSON, @FILE, or - for stdin.")
+_step = click.option("--step", help="Which one, where several are open.")
+
+
 @runs.command()
-@_decision
+@_said
+@_metadata
+@_step
 @click.pass_context
 def approve(context: click.Context, /, run_id: str, metadata: str, as_json: bool, **said: Any) -> None:
     """Approve what a run waits for."""
@@ -131,7 +160,9 @@ def approve(context: click.Context, /, run_id: str, metadata: str, as_json: bool
 
 
 @runs.command()
-@_decision
+@_said
+@_metadata
+@_step
 @click.pass_context
 def reject(context: click.Context, /, run_id: str, metadata: str, as_json: bool, **said: Any) -> None:
     """Reject what a run waits for: its reject route is taken, or the run fails."""
@@ -140,10 +171,89 @@ def reject(context: click.Context, /, run_id: str, metadata: str, as_json: bool,
         _decided(mesh.reject_run(run_id, metadata=given, **said), as_json)
 
 
+@runs.command()
+@_said
+@_metadata
+@_step
+@click.pass_context
+def resume(context: click.Context, /, run_id: str, metadata: str, as_json: bool, **said: Any) -> None:
+    """Go on with a run that waits at a pause."""
+    given = read_object(metadata, field="--metadata")
+    with target.connect(context) as mesh:
+        _decided(mesh.resume_run(run_id, metadata=given, **said), as_json)
+
+
+@runs.command()
+@_said
+@_metadata
+@click.option("--children", type=click.Choice(("cancel", "leave")), default="cancel", show_default=True)
+@click.pass_context
+def cancel(context: click.Context, /, run_id: str, metadata: str, as_json: bool, **said: Any) -> None:
+    """End a run now. Nothing is compensated; its child runs are cancelled too, or left."""
+    given = read_object(metadata, field="--metadata")
+    with target.connect(context) as mesh:
+        _decided(mesh.cancel_run(run_id, metadata=given, **said), as_json)
+
+
+@runs.command("retry-compensation")
+@_said
+@_step
+@click.pass_context
+def retry_compensation(context: click.Context, /, run_id: str, as_json: bool, **said: Any) -> None:
+    """Try a compensation again that has failed for good."""
+    with target.connect(context) as mesh:
+        _decided(mesh.retry_compensation(run_id, **said), as_json)
+
+
+@runs.command("waive-compensation")
+@_said
+@_step
+@click.pass_context
+def waive_compensation(context: click.Context, /, run_id: str, as_json: bool, **said: Any) -> None:
+    """Go on without a compensation that has failed for good."""
+    with target.connect(context) as mesh:
+        _decided(mesh.waive_compensation(run_id, **said), as_json)
+
+
+@runs.command("send-event")
+@click.argument("run_id")
+@click.argument("event")
+@click.option("--data", default="null", metavar="JSON", help="JSON, @FILE, or - for stdin.", show_default=True)
+@click.option("--actor", metavar="NAME", help="Who sends it.")
+@click.option("--key", help="Two events of one key are one.")
+@target.options
+@json_option
+@click.pass_context
+def send_event(context: click.Context, /, run_id: str, event: str, data: str, as_json: bool, **said: Any) -> None:
+    """Tell a run that EVENT has happened."""
+    given = read_json(data, field="--data")
+    with target.connect(context) as mesh:
+        _decided(mesh.send_event(run_id, event, given, **said), as_json)
+
+
+@runs.command()
+@_said
+@_metadata
+@click.option("--allow-irreversible", is_flag=True, help="Also where the old run has passed what can not be undone.")
+@click.option("--queue", help="Instead of the old run's.")
+@click.option("--priority", type=int, help="0 (first) to 9.")
+@click.pass_context
+def replay(context: click.Context, /, run_id: str, metadata: str, as_json: bool, **said: Any) -> None:
+    """Start a new run with the payload of one that has ended."""
+    given = read_object(metadata, field="--metadata")
+    with target.connect_app(context) as mesh:
+        run = mesh.replay_run(run_id, metadata=given, **said)
+    if as_json:
+        show_json(run.to_json())
+    else:
+        show(Text.assemble("run ", (run.run_id, "bold"), f" replays {run_id}  ", looks.status_text(run.status)))
+
+
 def _decided(run: Run, as_json: bool) -> None:
     if as_json:
         show_json(run.to_json())
         return
     newest = max(run.audit, key=lambda event: event.at)
-    decided = f"{newest.step} was {newest.action} by {newest.actor}; run "
+    what = newest.step or "the run"
+    decided = f"{what} was {newest.action} by {newest.actor}; run "
     show(Text.assemble(decided, (run.run_id, "bold"), "  ", looks.status_text(run.status)))

@@ -42,7 +42,11 @@ def show_run(run: Run) -> Iterator[RenderableType]:
     if run.attempts:
         yield from ("", _heading("attempts"), _attempts(run))
     if run.gates:
-        yield from ("", _heading("approvals"), _gates(run))
+        yield from ("", _heading("gates"), _gates(run))
+    if run.compensations:
+        yield from ("", _heading("compensations"), _compensations(run))
+    if run.children:
+        yield from ("", _heading("child runs"), _children(run))
     if run.history is not None:
         yield from ("", _heading("history"), _history(run))
         yield from _traces(run)
@@ -62,7 +66,10 @@ def _facts(run: Run) -> Table:
         ("updated", None if run.ended else times.both(run.updated_at, run.as_of)),
         ("ended", times.both(run.ended_at, run.as_of) or None),
         ("at", ", ".join(run.current_steps) or None),
+        ("deadline", times.both(run.deadline, run.as_of) or None),
         ("failed", None if run.failure is None else _failure(run)),
+        ("parent", None if run.parent_run is None else f"{run.parent_run.run_id} at {run.parent_run.step}"),
+        ("replay of", run.replay_of),
         ("anomaly", run.anomaly),
     ]
     for name, value in rows:
@@ -101,17 +108,35 @@ def _attempts(run: Run) -> Table:
 
 
 def _gates(run: Run) -> Table:
-    table = _table("step", "decision", "actor", "when", "comment")
+    table = _table("step", "kind", "status", "actor", "when", "comment")
     comments = {event.step: event.comment or "" for event in run.audit}
     for gate in run.gates:
         moment = gate.decided_at or gate.requested_at
         table.add_row(
             clean(gate.step),
-            looks.status_text(gate.decision or "paused"),
+            gate.kind if gate.event is None else clean(f"{gate.kind} {gate.event}"),
+            looks.status_text(gate.status),
             clean(gate.actor or ""),
             Text(times.relative(moment, run.as_of), style="dim"),
             clean(comments.get(gate.step, "")),
         )
+    return table
+
+
+def _compensations(run: Run) -> Table:
+    table = _table("step", "status", "attempts", "last error")
+    for one in run.compensations:
+        table.add_row(
+            clean(one.step), looks.status_text(one.status), str(one.attempts or ""), clean(one.last_error or "")
+        )
+    return table
+
+
+def _children(run: Run) -> Table:
+    table = _table("workflow", "step", "key", "status", "run")
+    for child in run.children:
+        status = looks.status_text(child.status or "open")
+        table.add_row(clean(child.workflow), clean(child.step), clean(child.key), status, child.run_id)
     return table
 
 

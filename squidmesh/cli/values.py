@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,25 @@ def read_seconds(_: click.Context, option: click.Parameter, given: str | None) -
     if not 0 <= seconds <= _LONGEST:
         raise click.BadParameter(f"{given!r} is refused; allowed are 0 to {_LONGEST} seconds", param=option)
     return seconds
+
+
+def read_moment(_: click.Context, option: click.Parameter, given: str | None) -> datetime | None:
+    """The callback of an option: a moment in ISO 8601 with its timezone."""
+    if given is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(given)
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        allowed = "allowed is a date and time with a timezone, as in 2026-11-22T21:00Z"
+        raise click.BadParameter(f"{given!r} is refused; {allowed}", param=option)
+    return moment
+
+
+def read_json(given: str, *, field: str) -> object:
+    """``given`` is JSON, ``@FILE``, or ``-`` for stdin: any value, strictly."""
+    return _parse(_text(given, field), field)
 
 
 def read_object(given: str, *, field: str) -> dict[str, Any]:

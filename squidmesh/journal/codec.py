@@ -19,7 +19,7 @@ from squidmesh.journal.state import RunState
 
 FACTS_VERSION = 1
 """Raise it when an older reader must not read what a newer one writes."""
-STATE_VERSION = 1
+STATE_VERSION = 2
 """Raise it with every change of :class:`RunState`: a checkpoint of another version is passed over."""
 
 _encoder = msgspec.json.Encoder()

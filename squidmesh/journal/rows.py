@@ -5,6 +5,8 @@ Stores write these as they are and never derive one themselves; ``reindex`` rebu
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
 from squidmesh.ids import AttemptKey, RunId
@@ -71,6 +73,23 @@ class DeadLetterRow(msgspec.Struct, frozen=True, kw_only=True):
     died_at: int
 
 
+class TimerRow(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that a run has to hear, from ``due_at`` on (protocol 3.3): no backend sees it, and nobody claims it.
+
+    A *timer* is a moment of the run's own: ``run``, ``gate`` or ``step`` deadline, of ``subject``. A *signal* is a word
+    of another run, ``sender``: ``child_ended`` (``detail``: how) or ``cancel``. It is opened by an entry of the sender
+    and closed by one of ``run_id``; ``timer`` is its name, by which both know it.
+    """
+
+    timer: str
+    run_id: RunId
+    kind: Literal["run", "gate", "step", "child_ended", "cancel"]
+    due_at: int
+    subject: str = ""
+    sender: str | None = None
+    detail: str = ""
+
+
 class PausedQueueRow(msgspec.Struct, frozen=True, kw_only=True):
     """One queue of which nothing is claimed: since when, and in whose words."""
 
@@ -82,7 +101,7 @@ class PausedQueueRow(msgspec.Struct, frozen=True, kw_only=True):
 
 class RowChanges(msgspec.Struct, frozen=True, kw_only=True):
     """What one entry changes: the run row if it differs, attempts to put (insert or replace), attempts to remove; and
-    of dead letters and paused queues the same.
+    of dead letters, timers and paused queues the same.
     """
 
     run: RunRow | None = None
@@ -90,5 +109,7 @@ class RowChanges(msgspec.Struct, frozen=True, kw_only=True):
     remove: tuple[AttemptKey, ...] = ()
     bury: tuple[DeadLetterRow, ...] = ()
     unbury: tuple[AttemptKey, ...] = ()
+    set_timers: tuple[TimerRow, ...] = ()
+    drop_timers: tuple[str, ...] = ()
     pause: tuple[PausedQueueRow, ...] = ()
     resume: tuple[str, ...] = ()

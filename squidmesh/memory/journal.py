@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict, deque
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from datetime import timedelta
 
 from squidmesh.clock import Clock, Instant
-from squidmesh.errors import DataRefused
+from squidmesh.errors import DataRefused, UsageError
 from squidmesh.ids import AttemptKey, Fingerprint, ThreadId
-from squidmesh.journal.rows import AttemptRow, DeadLetterRow, PausedQueueRow, RunRow
+from squidmesh.journal.rows import AttemptRow, DeadLetterRow, PausedQueueRow, RunRow, TimerRow
 from squidmesh.memory.door import Door
 from squidmesh.ports.journal_store import (
     TOKENS_KEPT,
@@ -27,6 +29,7 @@ from squidmesh.ports.journal_store import (
     Plane,
     RunPage,
     RunQuery,
+    StepTransaction,
     ThreadRead,
 )
 from squidmesh.ports.pages import check_dead_letters, check_query, check_text, dead_page, dead_place, page, place
@@ -44,6 +47,7 @@ class MemoryJournal:
         self._runs: dict[str, RunRow] = {}
         self._agenda: dict[str, AttemptRow] = {}
         self._dead_letters: dict[str, DeadLetterRow] = {}
+        self._timers: dict[str, TimerRow] = {}
         self._paused: dict[str, PausedQueueRow] = {}
         self._plane: Plane | None = None
         self._position = 0
@@ -91,6 +95,10 @@ class MemoryJournal:
             self._dead_letters.pop(item, None)
         for letter in append.rows.bury:
             self._dead_letters[letter.item] = letter
+        for timer in append.rows.drop_timers:
+            self._timers.pop(timer, None)
+        for set_ in append.rows.set_timers:
+            self._timers[set_.timer] = set_
         for queue in append.rows.resume:
             self._paused.pop(queue, None)
         for paused in append.rows.pause:
@@ -160,6 +168,28 @@ class MemoryJournal:
     def attempts(self, items: Sequence[AttemptKey]) -> list[AttemptRow]:
         with self._door:
             return [self._agenda[item] for item in items if item in self._agenda]
+
+    # --------------------------------------------------------------------------------------------------- timers
+
+    def due_timers(self, until: Instant, *, after: TimerRow | None = None, limit: int = 100) -> list[TimerRow]:
+        begin = (after.due_at, after.timer) if after is not None else None
+        with self._door:
+            due = sorted((row.due_at, row.timer) for row in self._timers.values() if row.due_at <= until)
+            return [self._timers[timer] for at, timer in due if begin is None or (at, timer) > begin][:limit]
+
+    def next_timer(self) -> Instant | None:
+        with self._door:
+            return min((Instant(row.due_at) for row in self._timers.values()), default=None)
+
+    def open_timers(self, *, limit: int = 1000, after: str = "") -> list[TimerRow]:
+        with self._door:
+            return [self._timers[timer] for timer in sorted(self._timers) if timer > after][:limit]
+
+    def drop_signals(self, signals: Sequence[str]) -> None:
+        with self._door:
+            for timer in signals:
+                if timer in self._timers and self._timers[timer].sender is not None:
+                    del self._timers[timer]
 
     def paused_queues(self) -> list[PausedQueueRow]:
         with self._door:
@@ -234,6 +264,12 @@ class MemoryJournal:
             self._plane = new
             return True
 
+    def transaction(self, limit: timedelta) -> AbstractContextManager[StepTransaction]:
+        raise UsageError(
+            "a memory has no database that a step could write to; allowed is a journal such as sqlite:///file.db",
+            code="transactions_unsupported",
+        )
+
     def close(self) -> None:
         self._door.close()
 
@@ -248,6 +284,8 @@ def _matches(row: RunRow, query: RunQuery, now: int) -> bool:
     return (
         query.workflow in (None, row.workflow)
         and query.queue in (None, row.queue)
+        and (query.since is None or row.started_at >= query.since)
+        and (query.until is None or row.started_at < query.until)
         and query.status in (None, _status(row, now))
         and (not query.text or row.run_id.startswith(query.text) or (row.key or "").startswith(query.text))
     )

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from squidmesh.journal.facts import StepError
+from squidmesh.journal.facts import ParentRun, StepError
 
 
 class Command(msgspec.Struct, frozen=True, kw_only=True):
@@ -18,7 +18,7 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StartRun(Command, frozen=True, kw_only=True):
-    """``payload`` is validated, with all defaults. ``delay``: the first attempt becomes visible that much later."""
+    """``payload`` is validated, with all defaults. ``delay``: the first attempts become visible that much later."""
 
     run_id: str
     trigger: str
@@ -28,6 +28,9 @@ class StartRun(Command, frozen=True, kw_only=True):
     priority: int
     key: str | None = None
     delay: timedelta = timedelta(0)
+    parent: ParentRun | None = None
+    metadata: dict[str, Any] = {}
+    replay_of: str | None = None
 
 
 class _OfAttempt(Command, frozen=True, kw_only=True):
@@ -110,17 +113,86 @@ class DiscardDeadLetter(_OnDeadLetter, frozen=True, kw_only=True):
     reason: str = ""
 
 
-class DecideApproval(Command, frozen=True, kw_only=True):
-    """An operator's word on a gate. ``step`` may be None where one gate is open. ``key``: the same key again is the
-    same command, and changes nothing.
-    """
+class _OfPerson(Command, frozen=True, kw_only=True):
+    """``key``: the same key again is the same command, and changes nothing but a count."""
+
+    actor: str
+    comment: str = ""
+    key: str | None = None
+
+
+class DecideApproval(_OfPerson, frozen=True, kw_only=True):
+    """An operator's word on an approval. ``step`` may be None where one is open."""
 
     decision: Literal["approved", "rejected"]
-    actor: str
     step: str | None = None
-    comment: str = ""
     metadata: dict[str, Any] = {}
+
+
+class ResumeRun(_OfPerson, frozen=True, kw_only=True):
+    """An operator's word on a pause. ``step`` may be None where one is open."""
+
+    step: str | None = None
+    metadata: dict[str, Any] = {}
+
+
+class CancelRun(_OfPerson, frozen=True, kw_only=True):
+    """``signal``: the word of a cancelled parent that this follows, if it does."""
+
+    metadata: dict[str, Any] = {}
+    children: Literal["cancel", "leave"] = "cancel"
+    signal: str | None = None
+
+
+class RetryCompensation(_OfPerson, frozen=True, kw_only=True):
+    """``step``: the one that is to be undone; may be None, as one compensation at most waits for an operator."""
+
+    step: str | None = None
+
+
+class WaiveCompensation(RetryCompensation, frozen=True, kw_only=True):
+    pass
+
+
+class SendEvent(Command, frozen=True, kw_only=True):
+    """``data`` is a JSON value. Two events of one key are one."""
+
+    event: str
+    data: Any
+    actor: str
     key: str | None = None
+
+
+class StartChild(_OfAttempt, frozen=True, kw_only=True):
+    """Under the parent's claim. ``run_id`` is derived from parent run, step and ``key``."""
+
+    key: str
+    run_id: str
+    workflow: str
+
+
+# -------------------------------------------------------------------------------------------- timers and signals
+
+
+class PassRunDeadline(Command, frozen=True, kw_only=True):
+    pass
+
+
+class PassGateDeadline(Command, frozen=True, kw_only=True):
+    step: str
+
+
+class PassStepDeadline(Command, frozen=True, kw_only=True):
+    """Of the attempt that is claimed now, if it is. ``jitter`` as in :class:`RecordFailure`."""
+
+    step: str
+    jitter: float = 0.0
+
+
+class RecordChildEnd(Command, frozen=True, kw_only=True):
+    run_id: str
+    status: Literal["completed", "failed", "cancelled"]
+    signal: str
 
 
 AnyCommand = (
@@ -130,7 +202,17 @@ AnyCommand = (
     | RecordRelease
     | RecordLoss
     | DecideApproval
+    | ResumeRun
+    | CancelRun
+    | SendEvent
+    | StartChild
+    | RetryCompensation
+    | WaiveCompensation
     | ReplayDeadLetter
     | DiscardDeadLetter
+    | PassRunDeadline
+    | PassGateDeadline
+    | PassStepDeadline
+    | RecordChildEnd
 )
 """Every command to a run that has started."""

@@ -12,7 +12,7 @@ from squidmesh.clock import micros
 from squidmesh.journal.facts import AnyFact, AttemptClaimed, AttemptScheduled
 from squidmesh.journal.state import RunnableState, RunState
 from squidmesh.planning.commands import NextClaim
-from squidmesh.workflow.definition import Definition, FunctionStep
+from squidmesh.workflow.definition import AnyStepSpec, Definition, FunctionStep
 
 
 def claim_next(
@@ -44,8 +44,16 @@ def claim_next(
         owner=wish.owner,
         claim_hash=wish.claim_hash,
         lease=micros(wish.lease),
+        deadline=deadline_of(definition.step(following.step), now),
     )
     return [claimed]
+
+
+def deadline_of(step: AnyStepSpec, now: int) -> int | None:
+    """When a claim's work fails that is recorded now, if it has not ended by then."""
+    if isinstance(step, FunctionStep) and step.timeout is not None:
+        return now + micros(step.timeout)
+    return None
 
 
 def _has_place(following: AttemptScheduled, ended: RunnableState) -> bool:

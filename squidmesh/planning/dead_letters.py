@@ -5,20 +5,20 @@ from __future__ import annotations
 from typing import Literal
 
 from squidmesh.clock import micros
-from squidmesh.errors import KeyReused, NotFound, NotWaiting
+from squidmesh.errors import NotFound, NotWaiting
 from squidmesh.journal.facts import (
     AnyFact,
     AttemptDeadLettered,
     DeadLetterDiscarded,
     DeadLetterReplayed,
     DeliveryLost,
-    RunFailed,
     StepError,
 )
 from squidmesh.journal.state import RunnableState, RunState
 from squidmesh.planning.commands import DiscardDeadLetter, RecordClaim, RecordLoss, ReplayDeadLetter
 from squidmesh.planning.fences import require_current
-from squidmesh.planning.readiness import follow
+from squidmesh.planning.outcome import failed_so
+from squidmesh.planning.repeating import repeated
 from squidmesh.workflow.definition import Definition
 
 LAPSES_A_DELIVERY = 3
@@ -71,8 +71,9 @@ def lose(state: RunState, command: RecordLoss) -> list[AnyFact]:
 
 def replay(state: RunState, command: ReplayDeadLetter) -> list[AnyFact]:
     """The same attempt goes back to work, with its deliveries counted anew."""
-    if _is_repeated(state, command, "replayed"):
-        return []
+    again = repeated(state, command.key, "replay_dead_letter", command.step, now=command.now)
+    if again is not None:
+        return again
     runnable = _dead(state, command)
     return [
         DeadLetterReplayed(
@@ -89,9 +90,12 @@ def replay(state: RunState, command: ReplayDeadLetter) -> list[AnyFact]:
 
 
 def discard(definition: Definition, state: RunState, command: DiscardDeadLetter) -> list[AnyFact]:
-    """The attempt fails for good: no retry, its error route if it has one, or the run fails."""
-    if _is_repeated(state, command, "discarded"):
-        return []
+    """The attempt fails for good: no retry, its error route if it has one, or the run fails. A compensation that is
+    discarded waits to be retried or waived.
+    """
+    again = repeated(state, command.key, "discard_dead_letter", command.step, now=command.now)
+    if again is not None:
+        return again
     runnable = _dead(state, command)
     error = StepError(
         code="dead_letter_discarded", type="DeadLetter", message=f"given up after {runnable.lost} lost deliveries"
@@ -105,14 +109,7 @@ def discard(definition: Definition, state: RunState, command: DiscardDeadLetter)
         reason=command.reason,
         key=command.key,
     )
-    routed = follow(definition, state, command.step, "error", output={}, now=command.now)
-    failed = RunFailed(
-        at=command.now,
-        code="step_failed",
-        step=command.step,
-        message=f"{command.step} failed on attempt {command.attempt}: {error.code}",
-    )
-    return [discarded, *(routed or [failed])]
+    return [discarded, *failed_so(definition, state, runnable, error, None, command.now)]
 
 
 def _dead(state: RunState, command: ReplayDeadLetter | DiscardDeadLetter) -> RunnableState:
@@ -123,12 +120,3 @@ def _dead(state: RunState, command: ReplayDeadLetter | DiscardDeadLetter) -> Run
         status = runnable.status if runnable.attempt == command.attempt else "failed"
         raise NotWaiting(f"{command.step}#{command.attempt} is no dead letter; it is {status}", field="items")
     return runnable
-
-
-def _is_repeated(state: RunState, command: ReplayDeadLetter | DiscardDeadLetter, deed: str) -> bool:
-    if command.key is None or command.key not in state.keys:
-        return False
-    if state.keys[command.key] != f"{deed} {command.step}":
-        done, _, step = state.keys[command.key].partition(" ")
-        raise KeyReused(f"{command.key!r} was the key of another command: {step} was {done} with it", field="key")
-    return True

@@ -10,26 +10,38 @@ from typing import assert_never
 
 from squidmesh.clock import micros
 from squidmesh.journal.facts import AnyFact, RunStarted
+from squidmesh.journal.fold import fold
 from squidmesh.journal.state import RunState
-from squidmesh.planning import claims, control, dead_letters, outcome
+from squidmesh.planning import children, claims, control, dead_letters, deadlines, events, outcome
 from squidmesh.planning.commands import (
     AnyCommand,
+    CancelRun,
     DecideApproval,
     DiscardDeadLetter,
+    PassGateDeadline,
+    PassRunDeadline,
+    PassStepDeadline,
+    RecordChildEnd,
     RecordClaim,
     RecordCompletion,
     RecordFailure,
     RecordLoss,
     RecordRelease,
     ReplayDeadLetter,
+    ResumeRun,
+    RetryCompensation,
+    SendEvent,
+    StartChild,
     StartRun,
+    WaiveCompensation,
 )
-from squidmesh.planning.readiness import enter
+from squidmesh.planning.readiness import begin
 from squidmesh.workflow.definition import Definition
 
 
 def start(definition: Definition, command: StartRun) -> list[AnyFact]:
     """Revision 1 of a run: that it started, and what is first."""
+    delay = micros(command.delay)
     started = RunStarted(
         at=command.now,
         run_id=command.run_id,
@@ -42,24 +54,19 @@ def start(definition: Definition, command: StartRun) -> list[AnyFact]:
         queue=command.queue,
         priority=command.priority,
         key=command.key,
+        parent=command.parent,
+        metadata=command.metadata,
+        replay_of=command.replay_of,
+        deadline=None if definition.timeout is None else command.now + delay + micros(definition.timeout),
     )
-    first = enter(
-        definition,
-        definition.entry,
-        context=command.payload,
-        now=command.now,
-        queue=command.queue,
-        priority=command.priority,
-        delay=micros(command.delay),
-    )
-    return [started, first]
+    return [started, *begin(definition, fold(None, [started]), now=command.now, delay=delay)]
 
 
 def decide(definition: Definition, state: RunState, command: AnyCommand) -> list[AnyFact]:
     """The facts that the command makes true: none where it repeats a command that was carried out before.
 
     Raises ``ClaimRefused`` (a claim that may not be recorded), ``StaleClaim`` (a result under any but the current
-    claim), ``NotWaiting`` or ``NotFound`` (an operator's command that does not fit).
+    claim), ``NotWaiting``, ``NotAllowed``, ``NotFound`` or ``KeyReused`` (a command from outside that does not fit).
     """
     match command:
         case RecordClaim():
@@ -78,5 +85,25 @@ def decide(definition: Definition, state: RunState, command: AnyCommand) -> list
             return dead_letters.discard(definition, state, command)
         case DecideApproval():
             return control.decide_approval(definition, state, command)
+        case ResumeRun():
+            return control.resume(definition, state, command)
+        case CancelRun():
+            return control.cancel(state, command)
+        case WaiveCompensation():
+            return control.waive_compensation(definition, state, command)
+        case RetryCompensation():
+            return control.retry_compensation(state, command)
+        case SendEvent():
+            return events.send(definition, state, command)
+        case StartChild():
+            return children.start_child(state, command)
+        case RecordChildEnd():
+            return children.record_end(definition, state, command)
+        case PassRunDeadline():
+            return deadlines.pass_run(definition, state, command)
+        case PassGateDeadline():
+            return deadlines.pass_gate(definition, state, command)
+        case PassStepDeadline():
+            return outcome.time_out(definition, state, command)
         case _:
             assert_never(command)

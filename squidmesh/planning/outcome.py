@@ -1,12 +1,22 @@
-"""Results of attempts: completion, failure, and the retry between them."""
+"""Results of attempts: completion, failure, a passed deadline, and the retry in between."""
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from squidmesh.clock import micros
-from squidmesh.journal.facts import AnyFact, AttemptCompleted, AttemptFailed, AttemptScheduled, RunFailed
+from squidmesh.journal.facts import (
+    AnyFact,
+    AttemptCompleted,
+    AttemptFailed,
+    AttemptScheduled,
+    AttemptTimedOut,
+    StepError,
+)
 from squidmesh.journal.state import RunnableState, RunState
-from squidmesh.planning.commands import RecordCompletion, RecordFailure
+from squidmesh.planning.commands import PassStepDeadline, RecordCompletion, RecordFailure
 from squidmesh.planning.continuation import claim_next
+from squidmesh.planning.failure import fails, next_undo, sibling_ended
 from squidmesh.planning.fences import require_current
 from squidmesh.planning.readiness import follow
 from squidmesh.workflow.definition import Definition, FunctionStep
@@ -14,17 +24,27 @@ from squidmesh.workflow.retry import ONCE, RetryPolicy
 
 
 def complete(definition: Definition, state: RunState, command: RecordCompletion) -> list[AnyFact]:
-    """The completion, the route taken and the schedule of what is next: one entry (protocol 3.1)."""
+    """The completion, what follows from it and the schedule of what is next: one entry (protocol 3.1)."""
     runnable = require_current(
         state, command.step, attempt=command.attempt, fence=command.fence, claim_hash=command.claim_hash
     )
     completed = AttemptCompleted(
         at=command.now, step=command.step, attempt=command.attempt, fence=command.fence, output=command.output
     )
-    following = follow(definition, state, command.step, "ok", output=command.output, now=command.now)
-    if command.then is not None:
+    following = completed_so(definition, state, completed)
+    if command.then is not None and state.phase != "failing":
         following += claim_next(definition, state, runnable, following, command.then, command.now)
     return [completed, *following]
+
+
+def completed_so(definition: Definition, state: RunState, completed: AttemptCompleted) -> list[AnyFact]:
+    """What follows from an attempt's completion: the next step, the next compensation, or the end of a failing run."""
+    step, now = completed.step, completed.at
+    if state.phase == "compensating":
+        return next_undo(definition, state, now=now)
+    if state.phase == "failing":
+        return sibling_ended(definition, state, step, now=now, completed=True)
+    return follow(definition, state, step, "ok", output=completed.output, now=now)
 
 
 def fail(definition: Definition, state: RunState, command: RecordFailure) -> list[AnyFact]:
@@ -32,7 +52,9 @@ def fail(definition: Definition, state: RunState, command: RecordFailure) -> lis
     runnable = require_current(
         state, command.step, attempt=command.attempt, fence=command.fence, claim_hash=command.claim_hash
     )
-    retry = _retry_at(_policy(definition, command.step), runnable, command)
+    retry = None
+    if command.retryable:
+        retry = _retry_at(definition, state, runnable, command.now, command.jitter, command.retry_after)
     failed = AttemptFailed(
         at=command.now,
         step=command.step,
@@ -41,21 +63,58 @@ def fail(definition: Definition, state: RunState, command: RecordFailure) -> lis
         error=command.error,
         final=retry is None,
     )
+    return [failed, *failed_so(definition, state, runnable, command.error, retry, command.now)]
+
+
+def time_out(definition: Definition, state: RunState, command: PassStepDeadline) -> list[AnyFact]:
+    """The deadline of the claim that is recorded now. Nothing, where there is none, or it has not passed."""
+    runnable = state.runnables.get(command.step)
+    claim = runnable.claim if runnable is not None else None
+    if runnable is None or claim is None or claim.deadline is None or claim.deadline > command.now:
+        return []
+    spec = definition.step(command.step)
+    allowed = spec.timeout if isinstance(spec, FunctionStep) and spec.timeout is not None else timedelta(0)
+    error = StepError(code="timed_out", type="Timeout", message=f"it had not ended after {allowed.total_seconds():g} s")
+    retry = _retry_at(definition, state, runnable, command.now, command.jitter, None)
+    passed = AttemptTimedOut(
+        at=command.now,
+        step=command.step,
+        attempt=runnable.attempt,
+        fence=runnable.fence,
+        error=error,
+        final=retry is None,
+    )
+    return [passed, *failed_so(definition, state, runnable, error, retry, command.now)]
+
+
+def failed_so(
+    definition: Definition, state: RunState, runnable: RunnableState, error: StepError, retry: int | None, now: int
+) -> list[AnyFact]:
+    """What follows from an attempt's failure. ``retry``: when the next attempt becomes visible; None after the last.
+    A compensation without one waits for an operator.
+    """
+    step = runnable.step
     if retry is not None:
-        again = AttemptScheduled(
-            at=command.now,
-            step=command.step,
-            attempt=command.attempt + 1,
-            queue=runnable.queue,
-            priority=runnable.priority,
-            visible_at=retry,
-            cause="retry",
-            concurrency_key=runnable.concurrency_key,
-            concurrency_limit=runnable.concurrency_limit,
-        )
-        return [failed, again]
-    routed = follow(definition, state, command.step, "error", output={}, now=command.now)
-    return [failed, *(routed or [_run_failed(command)])]
+        return [
+            AttemptScheduled(
+                at=now,
+                step=step,
+                attempt=runnable.attempt + 1,
+                queue=runnable.queue,
+                priority=runnable.priority,
+                visible_at=retry,
+                cause="retry",
+                concurrency_key=runnable.concurrency_key,
+                concurrency_limit=runnable.concurrency_limit,
+            )
+        ]
+    if state.phase == "compensating":
+        return []
+    if state.phase == "failing":
+        return sibling_ended(definition, state, step, now=now)
+    routed = follow(definition, state, step, "error", output={}, now=now)
+    message = f"{step} failed on attempt {runnable.attempt}: {error.code}"
+    return routed or fails(definition, state, now=now, code="step_failed", step=step, message=message, closed=step)
 
 
 def _policy(definition: Definition, step: str) -> RetryPolicy:
@@ -63,19 +122,16 @@ def _policy(definition: Definition, step: str) -> RetryPolicy:
     return (found.retry if isinstance(found, FunctionStep) else None) or ONCE
 
 
-def _retry_at(policy: RetryPolicy, runnable: RunnableState, command: RecordFailure) -> int | None:
-    if not command.retryable or runnable.attempt >= policy.max_attempts:
+def _retry_at(
+    definition: Definition,
+    state: RunState,
+    runnable: RunnableState,
+    now: int,
+    jitter: float,
+    after: timedelta | None,
+) -> int | None:
+    policy = _policy(definition, runnable.step)
+    spent = runnable.attempt - runnable.forgiven
+    if state.phase == "failing" or spent >= policy.max_attempts:
         return None
-    delay = command.retry_after
-    if delay is None:
-        delay = policy.delay(runnable.attempt, command.jitter)
-    return command.now + micros(delay)
-
-
-def _run_failed(command: RecordFailure) -> RunFailed:
-    return RunFailed(
-        at=command.now,
-        code="step_failed",
-        step=command.step,
-        message=f"{command.step} failed on attempt {command.attempt}: {command.error.code}",
-    )
+    return now + micros(policy.delay(spent, jitter) if after is None else after)

@@ -1,9 +1,14 @@
-"""What is next once a step has ended: the route that is taken, and the entering of the step that it leads to."""
+"""What is next once a step has ended: the route that is taken, or the joins that are complete, and what they lead to.
+
+On a *path* a step that ended takes the first of its routes whose condition holds. In a *graph* a step begins when all
+that it comes after have succeeded, which is seen by the entry of the last of them (I14): two that end in the same
+instant are two entries of one thread, one after the other. Some gates open as they are reached; then the same entry
+goes on behind them.
+"""
 
 from __future__ import annotations
 
 from collections import ChainMap
-from collections.abc import Mapping
 from typing import Any, assert_never
 
 from squidmesh.clock import micros
@@ -11,22 +16,41 @@ from squidmesh.journal.facts import (
     AnyFact,
     ApprovalRequested,
     AttemptScheduled,
+    ChildrenAwaited,
+    ChildrenEnded,
+    EventAwaited,
+    EventTaken,
+    PauseReached,
     RouteTaken,
     RunCompleted,
-    RunFailed,
 )
 from squidmesh.journal.state import RunState
 from squidmesh.planning.concurrency import UNLIMITED, concurrency_of
+from squidmesh.planning.failure import fails
 from squidmesh.workflow.condition import holds
 from squidmesh.workflow.definition import (
     COMPLETE,
     ApprovalStep,
+    ChildrenStep,
     Definition,
+    EventStep,
     FunctionStep,
+    LogStep,
     Outcome,
+    PauseStep,
+    Queued,
     Route,
     WaitStep,
 )
+
+
+def begin(definition: Definition, state: RunState, *, now: int, delay: int = 0) -> list[AnyFact]:
+    """What a run that has just started reaches. ``delay`` is in microseconds."""
+    following = Following(definition, state, now)
+    for root in definition.roots:
+        following.enter(root, delay=delay)
+    following.complete_if_all_done()
+    return following.facts
 
 
 def follow(
@@ -34,68 +58,169 @@ def follow(
 ) -> list[AnyFact]:
     """The facts that follow from ``step`` having ended with ``on`` and added ``output`` to the context.
 
-    The first route, in declaration order, whose condition holds; an unconditional one always does. After ``ok``, no
-    route at all completes the run, and none that holds fails it. After ``error`` and ``reject``, no route that holds
-    gives no facts: the caller says what becomes of the run.
+    After ``ok``, on a path, no route at all completes the run, and none that holds fails it. After anything else, no
+    route that holds gives no facts: the caller says what becomes of the run.
     """
-    routes = definition.routes_from(step, on)
-    context = ChainMap(output, state.outputs, state.payload)
-    taken = next((route for route in routes if route.when is None or holds(route.when, context)), None)
-    if taken is not None:
-        return _take(definition, state, taken, context, now)
-    if on != "ok":
-        return []
-    if not routes:
-        return [RunCompleted(at=now)]
-    message = f"{step} ended, and none of its {len(routes)} conditional routes holds"
-    return [RunFailed(at=now, code="no_matching_transition", step=step, message=message)]
+    following = Following(definition, state, now)
+    following.leave(step, on, output)
+    return following.facts
 
 
-def _take(definition: Definition, state: RunState, route: Route, context: Mapping[str, Any], now: int) -> list[AnyFact]:
-    taken = RouteTaken(
-        at=now,
-        source=route.source,
-        on=route.on,
-        target=route.target,
-        edge=definition.route_id(route),
-        recovery=route.recovery,
-    )
-    if route.target == COMPLETE:
-        return [taken, RunCompleted(at=now)]
-    entered = enter(definition, route.target, context=context, now=now, queue=state.queue, priority=state.priority)
-    return [taken, entered]
-
-
-def enter(
-    definition: Definition,
-    name: str,
-    *,
-    context: Mapping[str, Any],
-    now: int,
-    queue: str,
-    priority: int,
-    delay: int = 0,
-) -> AttemptScheduled | ApprovalRequested:
-    """What reaching a step records. ``context``: what it can bind from. ``queue`` and ``priority`` are the run's; the
-    step's own go first. ``delay`` is in microseconds, and is added to a wait's own.
+class Following:
+    """The facts of one entry as they come one from the other. ``state`` is as of before the entry, and only read; what
+    the entry adds to it is noted here.
     """
-    step = definition.step(name)
-    match step:
-        case ApprovalStep():
-            return ApprovalRequested(at=now, step=name)
-        case FunctionStep() | WaitStep():
-            shared = concurrency_of(step, context) if isinstance(step, FunctionStep) else UNLIMITED
-            pause = delay + (micros(step.duration) if isinstance(step, WaitStep) else 0)
-            return AttemptScheduled(
-                at=now,
-                step=name,
-                attempt=1,
-                queue=step.queue or queue,
-                priority=priority if step.priority is None else step.priority,
-                visible_at=now + pause,
-                cause="wait" if pause else "route",
-                concurrency_key=shared.key,
-                concurrency_limit=shared.limit,
+
+    def __init__(self, definition: Definition, state: RunState, now: int) -> None:
+        self.facts: list[AnyFact] = []
+        self._definition = definition
+        self._state = state
+        self._now = now
+        self._outputs: dict[str, Any] = {}
+        self._done: set[str] = set()
+        self._taken: set[int] = set()
+        """Places of kept events that this entry takes."""
+
+    def leave(self, step: str, on: Outcome, output: dict[str, Any]) -> None:
+        """``step`` has ended."""
+        self._outputs.update(output)
+        if on == "ok":
+            self._done.add(step)
+        if self._definition.topology == "path":
+            self._take_route(step, on)
+        elif on == "ok":
+            self._join(step)
+
+    def enter(self, name: str, *, delay: int = 0) -> None:
+        """``name`` is reached. ``delay`` is added to a wait's own."""
+        step = self._definition.step(name)
+        now = self._now
+        match step:
+            case FunctionStep() | WaitStep() | LogStep():
+                self.facts.append(self._scheduled(step, delay))
+            case ApprovalStep():
+                deadline = None if step.timeout is None else now + micros(step.timeout)
+                self.facts.append(ApprovalRequested(at=now, step=name, deadline=deadline))
+            case PauseStep():
+                self.facts.append(PauseReached(at=now, step=name))
+            case EventStep():
+                deadline = None if step.timeout is None else now + micros(step.timeout)
+                self.facts.append(EventAwaited(at=now, step=name, event=step.event, deadline=deadline))
+                self._take_kept_event(step)
+            case ChildrenStep():
+                self.facts.append(ChildrenAwaited(at=now, step=name))
+                if not self._state.open_children:
+                    self.end_children(step)
+            case _:
+                assert_never(step)
+
+    # ----------------------------------------------------------------------------------------------- behind it
+
+    def _take_route(self, step: str, on: Outcome) -> None:
+        routes = self._definition.routes_from(step, on)
+        context = ChainMap(self._outputs, self._state.outputs, self._state.payload)
+        taken = next((route for route in routes if route.when is None or holds(route.when, context)), None)
+        if taken is not None:
+            self._go(taken)
+        elif on == "ok" and not routes:
+            self.facts.append(RunCompleted(at=self._now))
+        elif on == "ok":
+            message = f"{step} ended, and none of its {len(routes)} conditional routes holds"
+            self.facts += fails(
+                self._definition,
+                self._state,
+                now=self._now,
+                code="no_matching_transition",
+                step=step,
+                message=message,
+                closed=step,
+                completed=tuple(self._done),
             )
-        case _:
-            assert_never(step)
+
+    def _go(self, route: Route) -> None:
+        self.facts.append(
+            RouteTaken(
+                at=self._now,
+                source=route.source,
+                on=route.on,
+                target=route.target,
+                edge=self._definition.route_id(route),
+                recovery=route.recovery,
+            )
+        )
+        if route.target == COMPLETE:
+            self.facts.append(RunCompleted(at=self._now))
+        else:
+            self.enter(route.target)
+
+    def _join(self, step: str) -> None:
+        """Each that comes after ``step`` and now has all that it comes after."""
+        done = len(self._state.completed) + len(self._done)
+        for following in self._definition.dependents.get(step, ()):
+            if len(following.after) <= done and all(map(self._is_done, following.after)):
+                self.enter(following.name)
+        self.complete_if_all_done()
+
+    def _is_done(self, step: str) -> bool:
+        return step in self._done or step in self._state.completed
+
+    def complete_if_all_done(self) -> None:
+        """A graph has succeeded when each of its steps has."""
+        if self._definition.topology != "graph" or (self.facts and isinstance(self.facts[-1], RunCompleted)):
+            return
+        if len(self._state.completed) + len(self._done) == len(self._definition.steps):
+            self.facts.append(RunCompleted(at=self._now))
+
+    # -------------------------------------------------------------------------------------------- attempts, gates
+
+    def _scheduled(self, step: Queued, delay: int) -> AttemptScheduled:
+        state = self._state
+        shared = UNLIMITED
+        if isinstance(step, FunctionStep):
+            shared = concurrency_of(step, ChainMap(self._outputs, state.outputs, state.payload))
+        pause = delay + (micros(step.duration) if isinstance(step, WaitStep) else 0)
+        return AttemptScheduled(
+            at=self._now,
+            step=step.name,
+            attempt=1,
+            queue=step.queue or state.queue,
+            priority=state.priority if step.priority is None else step.priority,
+            visible_at=self._now + pause,
+            cause="wait" if pause else "route",
+            concurrency_key=shared.key,
+            concurrency_limit=shared.limit,
+        )
+
+    def _take_kept_event(self, step: EventStep) -> None:
+        for place, kept in enumerate(self._state.events):
+            if kept.event == step.event and place not in self._taken:
+                self._taken.add(place)
+                self.take_event(step, kept.data)
+                return
+
+    def take_event(self, step: EventStep, data: Any) -> None:
+        output = {step.output: data} if step.output else {}
+        self.facts.append(EventTaken(at=self._now, step=step.name, event=step.event, output=output))
+        self.leave(step.name, "ok", output)
+
+    def end_children(self, step: ChildrenStep, *, ended: tuple[str, str] | None = None) -> None:
+        """``ended``: id and status of the child whose end this entry records."""
+        output = {step.output: _children(self._state, ended)} if step.output else {}
+        self.facts.append(ChildrenEnded(at=self._now, step=step.name, output=output))
+        self.leave(step.name, "ok", output)
+
+
+def _children(state: RunState, ended: tuple[str, str] | None) -> dict[str, Any]:
+    """How the child runs ended: each, and how many of which status, for conditions to look at."""
+    told = [
+        {
+            "run_id": child.run_id,
+            "workflow": child.workflow,
+            "step": child.step,
+            "key": child.key,
+            "status": ended[1] if ended is not None and ended[0] == child.run_id else child.status,
+        }
+        for child in state.children.values()
+    ]
+    counts = {status: sum(one["status"] == status for one in told) for status in ("completed", "failed", "cancelled")}
+    return {**counts, "runs": told}

@@ -6,17 +6,19 @@ An entry's changes name only the attempts that its facts touch, never the whole 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from squidmesh.clock import Instant
 from squidmesh.ids import RunId, attempt_key
 from squidmesh.journal.facts import (
     AnyFact,
+    AttemptCancelled,
     AttemptClaimed,
     AttemptCompleted,
     AttemptDeadLettered,
     AttemptFailed,
     AttemptScheduled,
+    AttemptTimedOut,
     ClaimReleased,
     DeadLetterDiscarded,
     DeadLetterReplayed,
@@ -24,8 +26,9 @@ from squidmesh.journal.facts import (
 )
 from squidmesh.journal.rows import AttemptRow, DeadLetterRow, RowChanges, RunRow
 from squidmesh.journal.state import OPEN_ATTEMPT, RunnableState, RunState
+from squidmesh.planning.timers import timer_changes, timers_of
 
-_CLOSES = (AttemptCompleted, AttemptFailed, AttemptDeadLettered)
+_CLOSES = (AttemptCompleted, AttemptFailed, AttemptTimedOut, AttemptCancelled, AttemptDeadLettered)
 _TOUCHES = (AttemptScheduled, AttemptClaimed, ClaimReleased, DeliveryLost, DeadLetterReplayed)
 _BURIES = (AttemptDeadLettered, DeadLetterReplayed, DeadLetterDiscarded)
 
@@ -49,19 +52,20 @@ def run_row(state: RunState) -> RunRow:
     )
 
 
-def changes(before: RunRow | None, facts: Iterable[AnyFact], after: RunState) -> RowChanges:
+def changes(before: RunRow | None, facts: Sequence[AnyFact], after: RunState) -> RowChanges:
     """``before``: the run row as it stands; ``after``: the state that includes ``facts``."""
     row = run_row(after)
     opened: dict[str, None] = {}
     closed: list[tuple[str, int]] = []
     buried: dict[tuple[str, int], None] = {}
     for fact in facts:
-        if isinstance(fact, _BURIES):
+        if isinstance(fact, _BURIES) or (isinstance(fact, AttemptCancelled) and _was_dead(fact, after)):
             buried[fact.step, fact.attempt] = None
         if isinstance(fact, _CLOSES):
             closed.append((fact.step, fact.attempt))
         elif isinstance(fact, _TOUCHES):
             opened[fact.step] = None
+    set_timers, drop_timers = timer_changes(facts, after)
     return RowChanges(
         run=row if row != before else None,
         put=tuple(
@@ -70,6 +74,8 @@ def changes(before: RunRow | None, facts: Iterable[AnyFact], after: RunState) ->
         remove=tuple(attempt_key(after.run_id, step, attempt) for step, attempt in closed),
         bury=tuple(dead_letter_row(after, after.runnables[step]) for step, _ in buried if step in after.dead_steps),
         unbury=tuple(attempt_key(after.run_id, *key) for key in buried if key[0] not in after.dead_steps),
+        set_timers=set_timers,
+        drop_timers=drop_timers,
     )
 
 
@@ -79,7 +85,12 @@ def rebuild(state: RunState) -> RowChanges:
         run=run_row(state),
         put=tuple(attempt_row(state, runnable) for runnable in state.open_attempts()),
         bury=tuple(dead_letter_row(state, runnable) for runnable in state.dead_letters()),
+        set_timers=tuple(timers_of(state)),
     )
+
+
+def _was_dead(fact: AttemptCancelled, after: RunState) -> bool:
+    return after.runnables[fact.step].death is not None
 
 
 def dead_letter_row(state: RunState, runnable: RunnableState) -> DeadLetterRow:

@@ -7,14 +7,15 @@ A store moves bytes and rows; it decides nothing and derives nothing. What every
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from datetime import timedelta
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
 from squidmesh.clock import Instant
 from squidmesh.ids import AttemptKey, EntryId, Fingerprint, ThreadId
-from squidmesh.journal.rows import AttemptRow, DeadLetterRow, PausedQueueRow, RowChanges, RunRow
+from squidmesh.journal.rows import AttemptRow, DeadLetterRow, PausedQueueRow, RowChanges, RunRow, TimerRow
 from squidmesh.ports.lease_backend import LeaseChange
 
 
@@ -125,6 +126,7 @@ class History(msgspec.Struct, frozen=True, kw_only=True):
 
 class RunQuery(msgspec.Struct, frozen=True, kw_only=True):
     """Newest first. ``after`` is the cursor of the previous page. ``text`` matches a run id or a key from its start.
+    ``since`` and ``until``: started at or after the one, and before the other.
 
     What a store refuses of it, with ``InvalidInput``, is told by :func:`squidmesh.ports.pages.check_query`.
     """
@@ -133,6 +135,8 @@ class RunQuery(msgspec.Struct, frozen=True, kw_only=True):
     status: str | None = None
     queue: str | None = None
     text: str | None = None
+    since: Instant | None = None
+    until: Instant | None = None
     limit: int = 50
     after: str | None = None
 
@@ -222,6 +226,28 @@ class JournalStore(Protocol):
         """In order of name. Costs as many rows as there are paused queues."""
         ...
 
+    # -- timers and signals (protocol 3.3) -------------------------------------------------------------------------
+
+    def due_timers(self, until: Instant, *, after: TimerRow | None = None, limit: int = 100) -> list[TimerRow]:
+        """Those that are due at ``until``, the earliest first; ``after`` is the last row of the page before. Read
+        without a lock: others read the same.
+        """
+        ...
+
+    def next_timer(self) -> Instant | None:
+        """When the earliest one is, or was, due; None where there is none."""
+        ...
+
+    def open_timers(self, *, limit: int = 1000, after: str = "") -> list[TimerRow]:
+        """All of them, in order of name."""
+        ...
+
+    def drop_signals(self, signals: Sequence[str]) -> None:
+        """Of those whom nobody hears any more: the run that they are for has ended, so no entry of it can close them.
+        Timers of a run's own are left alone.
+        """
+        ...
+
     # -- what a reconciler asks (protocol 3.8) ---------------------------------------------------------------------
 
     def agenda_queues(self) -> list[str]:
@@ -274,7 +300,32 @@ class JournalStore(Protocol):
         """Compare-and-set, durable: False, and nothing is changed, where the row is not the expected one."""
         ...
 
+    # -- transactional steps (protocol 5) ----------------------------------------------------------------------------
+
+    def transaction(self, limit: timedelta) -> AbstractContextManager[StepTransaction]:
+        """One transaction of the store's own database for one step, in the caller's thread. Left without a commit, or
+        by an exception, it is rolled back. After ``limit`` a statement of the step is interrupted. ``UsageError``
+        (``transactions_unsupported``) where the store has no database that a step could write to.
+        """
+        ...
+
     def close(self) -> None: ...
+
+
+class StepTransaction(Protocol):
+    """``connection``: what the step gets; it can not end the transaction with it. ``store``: the journal as this
+    transaction sees it. Its first successful commit appends in the transaction, commits it, and ends it.
+    """
+
+    @property
+    def connection(self) -> Any: ...
+
+    @property
+    def store(self) -> JournalStore: ...
+
+    def require_whole(self) -> None:
+        """``TransactionMisused`` where the transaction is not the one that was begun any more."""
+        ...
 
 
 TOKENS_KEPT = 64

@@ -12,11 +12,15 @@ from typing import Any, Literal
 
 from squidmesh.clock import Instant, duration, to_datetime
 from squidmesh.errors import CorruptHistory
+from squidmesh.ids import undo_of
 from squidmesh.journal.facts import StepError
 from squidmesh.journal.rows import PausedQueueRow
-from squidmesh.journal.state import ClaimState, GateState, RunnableState, RunState
+from squidmesh.journal.state import MANUAL_GATE, ClaimState, GateState, RunnableState, RunState
 from squidmesh.reading.plain import to_plain
 from squidmesh.workflow.definition import Definition, FunctionStep, WaitStep
+
+_MOST_NAMED = 20
+"""Child runs that an explanation names."""
 
 Reason = Literal[
     "waiting_for_worker",
@@ -28,11 +32,19 @@ Reason = Literal[
     "delayed_start",
     "snoozed",
     "approval",
+    "pause",
+    "event",
+    "children",
     "dead_letter",
+    "failing",
+    "compensation_failed",
     "completed",
     "step_failed",
     "rejected",
+    "timed_out",
+    "deadline_exceeded",
     "no_matching_transition",
+    "cancelled",
     "corrupt_history",
 ]
 
@@ -83,12 +95,17 @@ def explain(
     if visible is not None:
         return _visible(definition, state, visible, now, known_steps)
     scheduled = sorted(attempts, key=lambda runnable: (runnable.cause != "retry", runnable.visible_at))
-    if scheduled and (scheduled[0].cause == "retry" or not state.open_gates):
+    manual = [gate for gate in _open_gates(state) if gate.kind in MANUAL_GATE]
+    if scheduled and (scheduled[0].cause == "retry" or not manual):
         return _scheduled(definition, state, scheduled[0], now)
-    if state.open_gates:
-        return _approval(state, now)
+    if manual:
+        return _manual(state, manual, now)
     if state.dead_steps:
         return _dead_letter(definition, state, now)
+    if state.open_gates:
+        return _outside(state, _open_gates(state), now)
+    if state.phase == "compensating":
+        return _compensation_failed(state, now)
     return _corrupt(
         state.run_id, "it has not ended, and no attempt, approval or dead letter is open", {"revision": state.revision}
     )
@@ -107,13 +124,17 @@ def _running(
 ) -> Explanation:
     attempt, since = _attempt(definition, runnable), _length(now - claim.at)
     summary = f"{runnable.step} is running: {claim.owner} claimed {attempt} {since} ago"
+    failing = state.phase == "failing"
+    if failing:
+        summary += f"; {_why_failing(state)}, and the run waits for what is still claimed"
     if runnable.lost:
         summary += f", after {_lost(runnable)}; it runs alone in its process, once what runs beside it has ended"
     return Explanation(
         run_id=state.run_id,
-        reason="running",
+        reason="failing" if failing else "running",
         summary=summary + ".",
         evidence=_evidence(definition, runnable)
+        | _failure(state)
         | {
             "owner": claim.owner,
             "since": to_datetime(claim.at),
@@ -214,26 +235,97 @@ def _scheduled(definition: Definition, state: RunState, runnable: RunnableState,
 # ------------------------------------------------------------------------------------------------ gates, and ends
 
 
-def _approval(state: RunState, now: Instant) -> Explanation:
-    gates: list[GateState] = [state.gates[step] for step in state.open_gates]
+def _open_gates(state: RunState) -> list[GateState]:
+    return [state.gates[step] for step in state.open_gates]
+
+
+def _deadline(gate: GateState, now: Instant) -> str:
+    return "" if gate.deadline is None else f"; its time is up in {_length(gate.deadline - now)}"
+
+
+def _manual(state: RunState, gates: list[GateState], now: Instant) -> Explanation:
+    """Approvals and pauses."""
     first = gates[0]
     several = len(gates) > 1
+    waits = _length(now - first.requested_at)
+    reason: Reason = "approval" if first.kind == "approval" else "pause"
+    deed = "approve or reject it" if first.kind == "approval" else "resume it"
     return Explanation(
         run_id=state.run_id,
-        reason="approval",
-        summary=f"{first.step} has waited {_length(now - first.requested_at)} for a person to approve or reject it.",
-        evidence={
-            "step": first.step,
-            "requested_at": to_datetime(first.requested_at),
-        }
-        | ({"open": tuple(gate.step for gate in gates)} if several else {}),
+        reason=reason,
+        summary=f"{first.step} has waited {waits} for a person to {deed}{_deadline(first, now)}.",
+        evidence=_gate_evidence(first) | ({"open": tuple(gate.step for gate in gates)} if several else {}),
         next_actions=tuple(
             f"squidmesh runs {verb} {state.run_id} --actor NAME" + (f" --step {gate.step}" if several else "")
             for gate in gates
-            for verb in ("approve", "reject")
+            for verb in (("approve", "reject") if gate.kind == "approval" else ("resume",))
         ),
         as_of=to_datetime(now),
     )
+
+
+def _outside(state: RunState, gates: list[GateState], now: Instant) -> Explanation:
+    """Events and the ends of child runs."""
+    first = next((gate for gate in gates if gate.kind == "event"), gates[0])
+    waits = _length(now - first.requested_at)
+    if first.kind == "event":
+        return Explanation(
+            run_id=state.run_id,
+            reason="event",
+            summary=f"{first.step} has waited {waits} for the event {first.event!r}{_deadline(first, now)}.",
+            evidence=_gate_evidence(first) | {"event": first.event},
+            next_actions=(f"squidmesh runs send-event {state.run_id} {first.event} --data JSON",),
+            as_of=to_datetime(now),
+        )
+    left = len(state.open_children)
+    runs = "1 child run" if left == 1 else f"{left} child runs"
+    return Explanation(
+        run_id=state.run_id,
+        reason="children",
+        summary=f"{first.step} has waited {waits} for {runs} to end.",
+        evidence=_gate_evidence(first) | {"open_children": tuple(state.open_children[:_MOST_NAMED]), "left": left},
+        next_actions=tuple(f"squidmesh runs explain {child}" for child in state.open_children[:3]),
+        as_of=to_datetime(now),
+    )
+
+
+def _gate_evidence(gate: GateState) -> dict[str, Any]:
+    evidence: dict[str, Any] = {"step": gate.step, "requested_at": to_datetime(gate.requested_at)}
+    return evidence | ({} if gate.deadline is None else {"deadline": to_datetime(gate.deadline)})
+
+
+def _compensation_failed(state: RunState, now: Instant) -> Explanation:
+    step = state.to_undo[0]
+    runnable = state.runnables[undo_of(step)]
+    attempts = "1 attempt" if runnable.attempt == 1 else f"{runnable.attempt} attempts"
+    name = f" with {_name(runnable.error)}" if runnable.error else ""
+    left = f"; {', '.join(state.to_undo[1:])} still to be compensated after it" if len(state.to_undo) > 1 else ""
+    return Explanation(
+        run_id=state.run_id,
+        reason="compensation_failed",
+        summary=f"the compensation of {step} failed{name} after {attempts}, and waits for an operator{left}.",
+        evidence={"step": step, "attempts": runnable.attempt, "to_undo": tuple(state.to_undo)}
+        | _error(runnable.error)
+        | _failure(state),
+        next_actions=(
+            f"squidmesh runs retry-compensation {state.run_id} --actor NAME  (once the cause is mended)",
+            f"squidmesh runs waive-compensation {state.run_id} --actor NAME  (goes on without it)",
+        ),
+        as_of=to_datetime(now),
+    )
+
+
+def _failure(state: RunState) -> dict[str, Any]:
+    """Of a run that fails, or compensates: why."""
+    if state.phase not in ("failing", "compensating"):
+        return {}
+    return {"failure": state.failure_code, "failed_step": state.failure_step}
+
+
+def _why_failing(state: RunState) -> str:
+    if not state.failure_step:
+        return f"the run fails ({state.failure_code})"
+    return f"{state.failure_step} has failed for good ({state.failure_code})"
 
 
 _CAUSES = {
@@ -297,7 +389,12 @@ def _recovered(state: RunState) -> str:
     return f", by way of {routes[-1].target}: {routes[-1].source} had failed for good" if routes else ""
 
 
-_FAILED: dict[str | None, Reason] = {"rejected": "rejected", "no_matching_transition": "no_matching_transition"}
+_FAILED: dict[str | None, Reason] = {
+    "rejected": "rejected",
+    "no_matching_transition": "no_matching_transition",
+    "timed_out": "timed_out",
+    "deadline_exceeded": "deadline_exceeded",
+}
 
 
 def _ended(state: RunState, now: Instant) -> Explanation:
@@ -315,14 +412,23 @@ def _ended(state: RunState, now: Instant) -> Explanation:
             next_actions=(show,),
             as_of=to_datetime(now),
         )
+    if state.phase == "cancelled":
+        return _cancelled(state, evidence, now)
     reason = _FAILED.get(state.failure_code, "step_failed")
     step = state.failure_step or "?"
-    evidence["step"] = step
+    if state.failure_step:
+        evidence["step"] = step
+    if state.undone:
+        evidence["compensated"] = tuple(state.undone)
     runnable, gate = state.runnables.get(step), state.gates.get(step)
     if reason == "rejected":
         by = f" by {gate.actor}" if gate and gate.actor else ""
         why = f"{step} was rejected{by}, and no route leads on from a rejection"
         evidence["actor"] = gate.actor if gate else None
+    elif reason == "timed_out":
+        why = f"{step} was not answered in time, and no time-out route leads on"
+    elif reason == "deadline_exceeded":
+        why = "it had not ended at its deadline"
     elif reason == "no_matching_transition":
         why = f"{step} ended well, but the condition of none of its routes holds, and it has no other"
     else:
@@ -338,6 +444,24 @@ def _ended(state: RunState, now: Instant) -> Explanation:
         summary=f"the run failed {ago} ago, {took} after its start: {why}.",
         evidence=evidence,
         next_actions=(show, f"squidmesh runs graph {state.run_id}"),
+        as_of=to_datetime(now),
+    )
+
+
+def _cancelled(state: RunState, evidence: dict[str, Any], now: Instant) -> Explanation:
+    """By a person, or by the cancel of its parent."""
+    word = next(command for command in reversed(state.commands) if command.verb == "cancel")
+    ended_at = word.at
+    ago, took = _length(now - ended_at), _length(ended_at - state.started_at)
+    return Explanation(
+        run_id=state.run_id,
+        reason="cancelled",
+        summary=f"the run was cancelled {ago} ago by {word.actor}, {took} after its start.",
+        evidence=evidence | {"actor": word.actor},
+        next_actions=(
+            f"squidmesh runs show {state.run_id} --history",
+            f"squidmesh runs replay {state.run_id} --actor NAME  (starts it anew)",
+        ),
         as_of=to_datetime(now),
     )
 

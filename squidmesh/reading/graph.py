@@ -1,8 +1,9 @@
 """``inspect_run_graph``: the definition that a run started with, and what became of each node and edge.
 
-A node that was not reached is ``pending`` while it still may be, ``blocked`` where the run failed before it, and
-``skipped`` where another route was taken. Edges have the stable ids of :meth:`Definition.route_ids`, and
-:func:`preview_graph` gives the same nodes and edges for a workflow that has no run yet.
+A node that was not reached is ``pending`` while it still may be, ``blocked`` where the run failed or was cancelled
+before it, and ``skipped`` where another route was taken. Edges have the stable ids of :meth:`Definition.route_ids` and
+:meth:`Definition.dependency_ids`, and :func:`preview_graph` gives the same nodes and edges for a workflow that has no
+run yet.
 """
 
 from __future__ import annotations
@@ -14,20 +15,33 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from squidmesh.clock import Instant, to_datetime
-from squidmesh.journal.state import GateState, RunnableState, RunState
+from squidmesh.ids import undo_of
+from squidmesh.journal.state import MANUAL_GATE, GateState, RunnableState, RunState
 from squidmesh.reading.plain import to_plain
 from squidmesh.workflow.definition import (
     COMPLETE,
-    ApprovalStep,
+    AnyStepSpec,
     Condition,
     Definition,
+    EventStep,
     FunctionStep,
     Route,
     WaitStep,
 )
 
 NodeStatus = Literal[
-    "pending", "waiting", "running", "retrying", "paused", "completed", "failed", "dead", "blocked", "skipped"
+    "pending",
+    "waiting",
+    "running",
+    "retrying",
+    "paused",
+    "completed",
+    "failed",
+    "dead",
+    "blocked",
+    "skipped",
+    "cancelled",
+    "compensated",
 ]
 EdgeStatus = Literal["selected", "skipped", "pending", "blocked"]
 
@@ -36,12 +50,13 @@ EdgeStatus = Literal["selected", "skipped", "pending", "blocked"]
 class GraphNode:
     """A step, or the virtual node ``complete``. ``attempt`` is None where the step has none (yet); ``due_at``: when a
     scheduled attempt becomes visible; ``error`` and ``error_type``: code and exception class of its newest failure, or
-    ``no_matching_transition`` where no route led on; ``decision``: of an approval. ``details`` (owner, fence, actor,
-    error text …) come on request only.
+    ``no_matching_transition`` where no route led on; ``decision``: of an approval; ``compensation``: the status of what
+    undoes it, where that has begun; ``event``: the name of the event that it waits for. ``details`` (owner, fence,
+    actor, error text …) come on request only.
     """
 
     id: str
-    kind: Literal["function", "wait", "approval", "complete"]
+    kind: Literal["function", "wait", "log", "approval", "pause", "event", "wait_for_children", "complete"]
     description: str
     status: NodeStatus
     attempt: int | None = None
@@ -52,17 +67,19 @@ class GraphNode:
     error: str | None = None
     error_type: str | None = None
     decision: str | None = None
+    compensation: str | None = None
+    event: str | None = None
     details: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GraphEdge:
-    """A route. ``condition`` is its condition in words, as in ``charge.status == "paid"``."""
+    """A route, or a dependency. ``condition`` is its condition in words, as in ``charge.status == "paid"``."""
 
     id: str
     source: str
     target: str
-    on: Literal["ok", "error", "reject"]
+    on: Literal["ok", "error", "reject", "timeout", "dependency"]
     status: EdgeStatus
     condition: str | None = None
     recovery: str | None = None
@@ -70,13 +87,14 @@ class GraphEdge:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunGraph:
-    """``nodes`` in declaration order, ``complete`` last; ``edges`` in declaration order. A preview has no ``run_id``,
-    no ``status`` and no ``as_of``.
+    """``nodes`` in declaration order, ``complete`` last; ``edges`` in declaration order. ``roots``: where every run
+    begins, one on a path. A preview has no ``run_id``, no ``status`` and no ``as_of``.
     """
 
     workflow: str
     version: str
-    entry: str
+    topology: Literal["path", "graph"]
+    roots: tuple[str, ...]
     nodes: tuple[GraphNode, ...]
     edges: tuple[GraphEdge, ...]
     run_id: str | None = None
@@ -97,9 +115,10 @@ def preview_graph(definition: Definition) -> RunGraph:
     return RunGraph(
         workflow=definition.name,
         version=definition.version,
-        entry=definition.entry,
+        topology=definition.topology,
+        roots=definition.roots,
         nodes=tuple(nodes),
-        edges=tuple(_edge(id_, route, "pending") for id_, route in definition.route_ids()),
+        edges=tuple(_shown(link, "pending") for link in _links(definition)),
     )
 
 
@@ -112,13 +131,31 @@ def run_graph(definition: Definition, state: RunState, *, now: Instant, details:
     return RunGraph(
         workflow=state.workflow,
         version=state.version,
-        entry=definition.entry,
+        topology=definition.topology,
+        roots=definition.roots,
         nodes=tuple(shown),
-        edges=tuple(_edge(id_, route, edges[id_]) for id_, route in definition.route_ids()),
+        edges=tuple(_shown(link, edges[link.id]) for link in _links(definition)),
         run_id=state.run_id,
         status=state.status(now),
         as_of=to_datetime(now),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Link:
+    """An edge before it has a status. ``route`` is None for a dependency."""
+
+    id: str
+    source: str
+    target: str
+    route: Route | None = None
+
+
+def _links(definition: Definition) -> Iterator[_Link]:
+    for id_, route in definition.route_ids():
+        yield _Link(id_, route.source, route.target, route)
+    for id_, before, step in definition.dependency_ids():
+        yield _Link(id_, before, step)
 
 
 # ------------------------------------------------------------------------------------------------------ statuses
@@ -129,83 +166,105 @@ def _statuses(
 ) -> tuple[dict[str, NodeStatus], dict[str, EdgeStatus]]:
     """Source before target, so that what was not reached follows from the edges that lead there."""
     selected = {route.edge for route in state.routes}
+    arriving: dict[str, list[_Link]] = {}
+    leaving: dict[str, list[_Link]] = {}
+    for link in _links(definition):
+        arriving.setdefault(link.target, []).append(link)
+        leaving.setdefault(link.source, []).append(link)
     nodes: dict[str, NodeStatus] = {}
     edges: dict[str, EdgeStatus] = {}
-    for name in _in_order(definition):
-        incoming = [edges[id_] for id_, route in definition.route_ids() if route.target == name]
+    for name in _in_order(definition, arriving):
+        incoming = [edges[link.id] for link in arriving.get(name, ())]
         reached = _status_where_reached(name, state, now)
         nodes[name] = reached or _status_where_not_reached(name, incoming, state)
-        for id_, route in definition.route_ids():
-            if route.source == name:
-                edges[id_] = "selected" if id_ in selected else _edge_status(route, nodes[name], state)
+        for link in leaving.get(name, ()):
+            edges[link.id] = "selected" if link.id in selected else _edge_status(link, nodes[name], state)
     return nodes, edges
 
 
-def _in_order(definition: Definition) -> Iterator[str]:
+def _in_order(definition: Definition, arriving: dict[str, list[_Link]]) -> Iterator[str]:
     """Every step and ``complete``, each after all that lead to it. Workflows are acyclic."""
     names = [step.name for step in definition.steps]
-    if any(route.target == COMPLETE for route in definition.routes):
+    if COMPLETE in arriving:
         names.append(COMPLETE)
-    waiting = {name: {route.source for route in definition.routes if route.target == name} for name in names}
+    waiting = {name: {link.source for link in arriving.get(name, ())} for name in names}
     done: set[str] = set()
     while waiting:
-        ready = [name for name, sources in waiting.items() if sources <= done] or list(waiting)[:1]
-        for name in ready:
-            del waiting[name]
-            done.add(name)
-            yield name
+        left = len(waiting)
+        for name in names:
+            if name in waiting and waiting[name] <= done:
+                del waiting[name]
+                done.add(name)
+                yield name
+        if len(waiting) == left:
+            raise ValueError(f"{definition.name}: steps that lead to each other in a circle")
 
 
 def _status_where_reached(name: str, state: RunState, now: Instant) -> NodeStatus | None:
     runnable, gate = state.runnables.get(name), state.gates.get(name)
     if runnable is not None:
-        return _attempt_status(runnable, now)
-    if gate is None:
-        return None
-    if gate.decision is None:
-        return "paused"
-    return "failed" if state.failure_code == "rejected" and state.failure_step == name else "completed"
+        return "compensated" if name in state.undone else _attempt_status(runnable, now)
+    return None if gate is None else _gate_status(gate, state)
 
 
 def _attempt_status(runnable: RunnableState, now: Instant) -> NodeStatus:
     match runnable.status:
         case "claimed":
             return "running"
-        case "completed":
-            return "completed"
-        case "failed":
-            return "failed"
-        case "dead":
-            return "dead"
         case "scheduled":
             return "retrying" if runnable.cause == "retry" and runnable.visible_at > now else "waiting"
+        case "completed" | "failed" | "dead" | "cancelled":
+            return runnable.status
+
+
+def _gate_status(gate: GateState, state: RunState) -> NodeStatus:
+    match gate.status:
+        case "open":
+            return "paused" if gate.kind in MANUAL_GATE else "waiting"
+        case "approved" | "resumed" | "taken" | "ended":
+            return "completed"
+        case "rejected":
+            return "failed" if state.failure_code == "rejected" and state.failure_step == gate.step else "completed"
+        case "timed_out":
+            return "failed"
+        case "closed":
+            return "cancelled"
 
 
 def _status_where_not_reached(name: str, incoming: list[EdgeStatus], state: RunState) -> NodeStatus:
     if name == COMPLETE and "selected" in incoming and state.phase == "completed":
         return "completed"
-    if "pending" in incoming:
-        return "pending"
-    return "blocked" if "blocked" in incoming else "skipped"
+    if "blocked" in incoming or state.phase != "open":
+        return "blocked" if {"blocked", "pending", "selected"} & set(incoming) else "skipped"
+    return "pending" if {"pending", "selected"} & set(incoming) else "skipped"
 
 
-def _edge_status(route: Route, source: NodeStatus, state: RunState) -> EdgeStatus:
-    """Of an edge that was not taken."""
+def _edge_status(link: _Link, source: NodeStatus, state: RunState) -> EdgeStatus:
+    """Of an edge that no route was taken along."""
     if source in ("pending", "blocked", "skipped"):
         return source
-    if source not in ("completed", "failed"):
-        return "pending"
-    taken = any(other.source == route.source for other in state.routes)
-    broke_here = state.phase == "failed" and state.failure_step == route.source and not taken
-    return "blocked" if broke_here and source == "failed" and route.on == "ok" else "skipped"
+    if source == "cancelled":
+        return "blocked"
+    if link.route is None:
+        return _dependency_status(source)
+    if source not in ("completed", "compensated", "failed"):
+        return "blocked" if state.phase != "open" and source == "dead" else "pending"
+    taken = any(other.source == link.source for other in state.routes)
+    broke_here = state.failure_step == link.source and not taken
+    return "blocked" if broke_here and source == "failed" and link.route.on == "ok" else "skipped"
+
+
+def _dependency_status(source: NodeStatus) -> EdgeStatus:
+    if source in ("completed", "compensated"):
+        return "selected"
+    return "blocked" if source in ("failed", "dead") else "pending"
 
 
 # --------------------------------------------------------------------------------------------------------- values
 
 
-def _reached(
-    step: FunctionStep | WaitStep | ApprovalStep, status: NodeStatus, state: RunState, details: bool
-) -> GraphNode:
+def _reached(step: AnyStepSpec, status: NodeStatus, state: RunState, details: bool) -> GraphNode:
+    undo = state.runnables.get(undo_of(step.name))
     runnable, gate = state.runnables.get(step.name), state.gates.get(step.name)
     error = runnable.error if runnable is not None else None
     stuck = state.failure_code == "no_matching_transition" and state.failure_step == step.name
@@ -218,6 +277,7 @@ def _reached(
         error=state.failure_code if stuck else error.code if error else None,
         error_type=error.type if error and not stuck else None,
         decision=gate.decision if gate else None,
+        compensation=undo.status if undo else None,
         details=_details(runnable, gate) if details else None,
     )
 
@@ -237,7 +297,7 @@ def _details(runnable: RunnableState | None, gate: GateState | None) -> dict[str
     return found
 
 
-def _node(step: FunctionStep | WaitStep | ApprovalStep, status: NodeStatus, **known: Any) -> GraphNode:
+def _node(step: AnyStepSpec, status: NodeStatus, **known: Any) -> GraphNode:
     policy = step.retry if isinstance(step, FunctionStep) else None
     return GraphNode(
         id=step.name,
@@ -246,6 +306,7 @@ def _node(step: FunctionStep | WaitStep | ApprovalStep, status: NodeStatus, **kn
         status=status,
         max_attempts=policy.max_attempts if policy else None,
         duration=step.duration if isinstance(step, WaitStep) else None,
+        event=step.event if isinstance(step, EventStep) else None,
         **known,
     )
 
@@ -254,15 +315,16 @@ def _complete(status: NodeStatus) -> GraphNode:
     return GraphNode(id=COMPLETE, kind="complete", description="the run ends well", status=status)
 
 
-def _edge(id_: str, route: Route, status: EdgeStatus) -> GraphEdge:
+def _shown(link: _Link, status: EdgeStatus) -> GraphEdge:
+    route = link.route
     return GraphEdge(
-        id=id_,
-        source=route.source,
-        target=route.target,
-        on=route.on,
+        id=link.id,
+        source=link.source,
+        target=link.target,
+        on=route.on if route else "dependency",
         status=status,
-        condition=_words(route.when) if route.when is not None else None,
-        recovery=route.recovery,
+        condition=_words(route.when) if route and route.when is not None else None,
+        recovery=route.recovery if route else None,
     )
 
 

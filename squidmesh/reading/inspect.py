@@ -13,8 +13,21 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from squidmesh.clock import Instant, duration, to_datetime
-from squidmesh.journal.facts import AnyFact, ApprovalDecided, StepError
-from squidmesh.journal.state import GateState, RunnableState, RunState
+from squidmesh.ids import undo_of, undone_by
+from squidmesh.journal.facts import (
+    AnyFact,
+    ApprovalDecided,
+    CompensationRetried,
+    CompensationWaived,
+    DeadLetterDiscarded,
+    DeadLetterReplayed,
+    EventReceived,
+    ParentRun,
+    PauseResumed,
+    RunCancelled,
+    StepError,
+)
+from squidmesh.journal.state import ChildState, CommandState, GateState, RunnableState, RunState
 from squidmesh.reading.plain import to_plain
 
 
@@ -46,13 +59,68 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gate:
-    """An approval that the run has reached; ``decision`` is None while it is open."""
+    """A step that waits without an attempt, and that the run has reached: ``kind`` is approval, pause, event or
+    children. ``status``: open, or how it was left: approved, rejected, resumed, taken (an event), ended (all child
+    runs), timed_out, closed (the run failed or was cancelled). ``decision`` is that of an approval. ``actor``: who
+    decided, where a person did.
+    """
 
     step: str
+    kind: str
+    status: str
     requested_at: datetime
     decision: str | None
     actor: str | None
     decided_at: datetime | None
+    deadline: datetime | None
+    event: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParentLink:
+    """Of a child run: which step of which run started it, under which key."""
+
+    run_id: str
+    step: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChildLink:
+    """A child run. ``status`` is None while it is open, as far as this run has heard."""
+
+    run_id: str
+    workflow: str
+    step: str
+    key: str
+    status: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompensationState:
+    """What undoes a completed step of a failed run. ``status``: waiting (for those before it), scheduled, claimed,
+    completed, failed (it waits for an operator), dead, or waived. ``result`` comes with the history only.
+    """
+
+    step: str
+    status: str
+    attempts: int
+    last_error: str | None
+    result: Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommandEvent:
+    """A command from outside that was carried out. ``subject``: the step, or the event, that it was about. ``repeats``:
+    how often it came again under its ``key``, while the run had not ended.
+    """
+
+    verb: str
+    subject: str
+    actor: str
+    at: datetime
+    key: str | None
+    repeats: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,9 +164,11 @@ class HistoryEvent:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
     """A run as it stood at ``as_of``, by the journal's clock. ``current_steps``: where it works or waits now.
+    ``audit``: what people decided; ``command_history``: each command from outside, and how often it came.
 
-    ``payload`` and ``history`` are None unless the history was asked for, ``output`` unless that or the output was.
-    ``anomaly`` says what can not be read of its history: the run is held, and this snapshot ends before that entry.
+    ``payload``, ``metadata`` and ``history`` are None unless the history was asked for, ``output`` unless that or the
+    output was. ``anomaly`` says what can not be read of its history: the run is held, and this snapshot ends before
+    that entry.
     """
 
     run_id: str
@@ -117,7 +187,14 @@ class Run:
     attempts: tuple[Attempt, ...]
     gates: tuple[Gate, ...]
     failure: Failure | None
+    compensations: tuple[CompensationState, ...]
+    parent_run: ParentLink | None
+    children: tuple[ChildLink, ...]
+    replay_of: str | None
+    deadline: datetime | None
     audit: tuple[AuditEvent, ...]
+    command_history: tuple[CommandEvent, ...]
+    metadata: dict[str, Any] | None
     payload: dict[str, Any] | None
     output: dict[str, Any] | None
     history: tuple[HistoryEvent, ...] | None
@@ -159,11 +236,18 @@ def inspect(
         started_at=to_datetime(state.started_at),
         updated_at=to_datetime(state.updated_at),
         ended_at=_moment(state.ended_at),
-        current_steps=() if state.ended else (*state.open_steps, *state.open_gates),
+        current_steps=() if state.ended else (*state.open_steps, *state.open_gates, *state.dead_steps),
         attempts=tuple(_attempt(runnable, whole) for runnable in state.runnables.values()),
         gates=tuple(_gate(gate) for gate in state.gates.values()),
         failure=_failure(state, whole),
+        compensations=tuple(_compensations(state, whole)),
+        parent_run=_parent(state),
+        children=tuple(_child(child) for child in state.children.values()),
+        replay_of=state.replay_of,
+        deadline=_moment(state.deadline),
         audit=_audit(state) if history is None else _audit_of(history),
+        command_history=tuple(_command(command) for command in state.commands),
+        metadata=deepcopy(state.metadata) if whole else None,
         payload=deepcopy(state.payload) if whole else None,
         output=deepcopy(state.outputs) if whole or with_output else None,
         history=None if history is None else tuple(_events(history)),
@@ -197,11 +281,51 @@ def _attempt(runnable: RunnableState, whole: bool) -> Attempt:
 def _gate(gate: GateState) -> Gate:
     return Gate(
         step=gate.step,
+        kind=gate.kind,
+        status=gate.status,
         requested_at=to_datetime(gate.requested_at),
         decision=gate.decision,
         actor=gate.actor,
         decided_at=_moment(gate.decided_at),
+        deadline=_moment(gate.deadline),
+        event=gate.event,
     )
+
+
+def _parent(state: RunState) -> ParentLink | None:
+    parent = state.parent
+    return None if parent is None else ParentLink(run_id=parent.run_id, step=parent.step, key=parent.key)
+
+
+def _child(child: ChildState) -> ChildLink:
+    return ChildLink(run_id=child.run_id, workflow=child.workflow, step=child.step, key=child.key, status=child.status)
+
+
+def _command(command: CommandState) -> CommandEvent:
+    return CommandEvent(
+        verb=command.verb,
+        subject=command.subject,
+        actor=command.actor,
+        at=to_datetime(command.at),
+        key=command.key,
+        repeats=command.repeats,
+    )
+
+
+def _compensations(state: RunState, whole: bool) -> Iterable[CompensationState]:
+    """In the order in which they are carried out: those that have begun, and those that are still to come."""
+    begun = [step for name in state.runnables if (step := undone_by(name)) is not None]
+    for step in dict.fromkeys([*begun, *state.to_undo]):
+        runnable = state.runnables.get(undo_of(step))
+        error = runnable.error if runnable else None
+        waived = step in begun and step not in state.to_undo and step not in state.undone
+        yield CompensationState(
+            step=step,
+            status="waived" if waived else runnable.status if runnable else "waiting",
+            attempts=runnable.attempt if runnable else 0,
+            last_error=error.code if error else None,
+            result=deepcopy(state.undone.get(step)) if whole else None,
+        )
 
 
 def _failure(state: RunState, whole: bool) -> Failure | None:
@@ -218,39 +342,74 @@ def _failure(state: RunState, whole: bool) -> Failure | None:
     )
 
 
+_ACTIONS = {
+    "approve": "approved",
+    "reject": "rejected",
+    "resume": "resumed",
+    "cancel": "cancelled",
+    "send_event": "sent",
+    "replay_dead_letter": "replayed",
+    "discard_dead_letter": "discarded",
+    "retry_compensation": "retried",
+    "waive_compensation": "waived",
+}
+
+
 def _audit(state: RunState) -> tuple[AuditEvent, ...]:
     return tuple(
         AuditEvent(
-            action=gate.decision,
-            step=gate.step,
-            actor=gate.actor or "",
-            at=to_datetime(gate.decided_at or gate.requested_at),
+            action=_ACTIONS.get(command.verb, command.verb),
+            step=command.subject,
+            actor=command.actor,
+            at=to_datetime(command.at),
             comment=None,
             metadata=None,
         )
-        for gate in state.gates.values()
-        if gate.decision is not None
+        for command in state.commands
     )
 
 
 def _audit_of(history: Iterable[tuple[int, Sequence[AnyFact]]]) -> tuple[AuditEvent, ...]:
     return tuple(
         AuditEvent(
-            action=fact.decision,
-            step=fact.step,
-            actor=fact.actor,
+            action=action,
+            step=str(getattr(fact, "step", None) or getattr(fact, "event", "")),
+            actor=getattr(fact, "actor", ""),
             at=to_datetime(fact.at),
-            comment=fact.comment,
-            metadata=deepcopy(fact.metadata),
+            comment=getattr(fact, "comment", None) or getattr(fact, "reason", None),
+            metadata=deepcopy(getattr(fact, "metadata", None)),
         )
         for _, facts in history
         for fact in facts
-        if isinstance(fact, ApprovalDecided)
+        if (action := _action(fact)) is not None
     )
 
 
+def _action(fact: AnyFact) -> str | None:
+    """What somebody outside did; None for every other fact."""
+    match fact:
+        case ApprovalDecided():
+            return fact.decision
+        case PauseResumed():
+            return "resumed"
+        case RunCancelled():
+            return "cancelled"
+        case EventReceived():
+            return "sent"
+        case DeadLetterReplayed():
+            return "replayed"
+        case DeadLetterDiscarded():
+            return "discarded"
+        case CompensationRetried():
+            return "retried"
+        case CompensationWaived():
+            return "waived"
+        case _:
+            return None
+
+
 _NOT_DETAILS = frozenset({"at", "claim_hash"})
-_INSTANTS = frozenset({"visible_at"})
+_INSTANTS = frozenset({"visible_at", "deadline"})
 _DURATIONS = frozenset({"lease"})
 
 
@@ -272,10 +431,10 @@ def _events(history: Iterable[tuple[int, Sequence[AnyFact]]]) -> Iterable[Histor
 
 def _shown(name: str, value: Any) -> Any:
     if name in _INSTANTS:
-        return to_datetime(value)
+        return _moment(value)
     if name in _DURATIONS:
         return duration(value)
-    if isinstance(value, StepError):
+    if isinstance(value, StepError | ParentRun):
         return {part: getattr(value, part) for part in value.__struct_fields__}
     return deepcopy(value)
 

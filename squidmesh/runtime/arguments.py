@@ -8,10 +8,12 @@ integers are judged by :func:`~squidmesh.clock.check_duration` and :func:`~squid
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from pydantic import BaseModel
 
+from squidmesh.clock import Instant, to_instant
 from squidmesh.errors import InvalidInput, InvalidUrl, NotFound
 from squidmesh.ids import is_identifier
 from squidmesh.workflow.mapping import copy_json
@@ -129,6 +131,17 @@ def check_list(value: object, *, field: str, of: str) -> list[Any]:
         given = repr(value.__name__) if isinstance(value, type) else f"a {type(value).__name__}"
         raise InvalidInput(f"is {given}; allowed is a list of {of}", field=field)
     return list(value)
+
+
+def check_moment(value: object, *, field: str) -> Instant:
+    """An aware datetime."""
+    allowed = "allowed is a datetime with a timezone"
+    if not isinstance(value, datetime):
+        raise InvalidInput(f"is a {type(value).__name__}; {allowed}", field=field)
+    try:
+        return to_instant(value)
+    except ValueError:
+        raise InvalidInput(f"{value.isoformat()} has no timezone; {allowed}", field=field) from None
 
 
 def check_keys(value: object, *, field: str, count: int) -> list[str]:

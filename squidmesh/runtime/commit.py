@@ -19,6 +19,8 @@ from squidmesh.ports.journal_store import Answer, Committed, Conflict, Group, Jo
 
 FIRST_PAUSE = timedelta(milliseconds=20)
 LONGEST_PAUSE = timedelta(seconds=5)
+CALLER_PATIENCE = timedelta(seconds=15)
+"""How long a call of the public API goes on trying a store that is not there. A worker's pump goes on for ever."""
 T = TypeVar("T")
 
 

@@ -3,25 +3,54 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import timedelta
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Protocol
 
+from pydantic import BaseModel
+
+from squidmesh.errors import UsageError
 from squidmesh.ids import RunId, RunnableKey, idempotency_key, runnable_key
+from squidmesh.workflow.authoring import Manual, Workflow
+
+Target = type[Workflow] | Manual[Any] | str
+Payload = BaseModel | Mapping[str, Any] | None
 
 
 class LeaseFlag:
-    """Set once, by the heartbeat thread, when the lease of a running step is lost. Nobody waits for it: steps look."""
+    """Set once, by the heartbeat thread, when the lease of a running step is lost. Nobody waits for it: steps look.
+    ``closed``: the attempt is over; no worker will take it up again.
+    """
 
-    __slots__ = ("_lost",)
+    __slots__ = ("_lost", "closed")
 
     def __init__(self) -> None:
         self._lost = False
+        self.closed = False
 
-    def set(self) -> None:
+    def set(self, *, closed: bool = False) -> None:
+        self.closed = self.closed or closed
         self._lost = True
 
     def __bool__(self) -> bool:
         return self._lost
+
+
+class StepVerbs(Protocol):
+    """What a step can do to the mesh: nothing else of it is open to a transactional one."""
+
+    def start_child_run(
+        self,
+        target: Target,
+        payload: Payload,
+        *,
+        key: str,
+        trigger: str | None,
+        queue: str | None,
+        priority: int | None,
+        delay: timedelta | float | None,
+        metadata: Mapping[str, Any] | None,
+    ) -> str: ...
 
 
 class Context:
@@ -31,7 +60,18 @@ class Context:
     ``fence`` grows with every claim on the step and may guard writes to other systems. The claim id is never here.
     """
 
-    __slots__ = ("_load_state", "_lost", "attempt", "delivery", "fence", "run_id", "step", "workflow")
+    __slots__ = (
+        "_connection",
+        "_load_state",
+        "_lost",
+        "_verbs",
+        "attempt",
+        "delivery",
+        "fence",
+        "run_id",
+        "step",
+        "workflow",
+    )
 
     def __init__(
         self,
@@ -44,6 +84,8 @@ class Context:
         fence: int,
         lost: LeaseFlag,
         load_state: Callable[[], dict[str, Any]],
+        verbs: StepVerbs,
+        connection: Any = None,
     ) -> None:
         self.run_id = run_id
         self.workflow = workflow
@@ -53,6 +95,8 @@ class Context:
         self.fence = fence
         self._lost = lost
         self._load_state = load_state
+        self._verbs = verbs
+        self._connection = connection
 
     @property
     def runnable_key(self) -> RunnableKey:
@@ -70,9 +114,56 @@ class Context:
         return bool(self._lost)
 
     @property
+    def cancelled(self) -> bool:
+        """True once the attempt is closed: its run was cancelled or has failed, or its time is up. It becomes so within
+        a heartbeat; what the step still returns is refused.
+        """
+        return bool(self._lost) and self._lost.closed
+
+    @property
     def state(self) -> Mapping[str, Any]:
         """The payload and the outputs so far, as JSON values. A copy: changing what is in it changes nothing."""
         return MappingProxyType(self._load_state())
+
+    @property
+    def connection(self) -> Any:
+        """Of a transactional step only: what it writes here is committed together with its completion, or not at all.
+        ``UsageError`` in any other step.
+        """
+        if self._connection is None:
+            why = f"{self.step} is not transactional; allowed is step(…, transaction=True)"
+            raise UsageError(why, code="not_transactional")
+        return self._connection
+
+    def start_child_run(
+        self,
+        target: Target,
+        payload: Payload = None,
+        *,
+        key: str,
+        trigger: str | None = None,
+        queue: str | None = None,
+        priority: int | None = None,
+        delay: timedelta | float | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> str:
+        """Starts a run of another workflow (or of this one) as a child of this run, and gives its id. The same ``key``
+        in this step is the same child, whichever attempt asks: it is started once. It goes to the parent's queue and
+        priority unless told otherwise, and goes on by itself: to wait for its end, see ``wait_for_children``.
+
+        ``StaleClaim`` where this attempt's claim has passed on, ``NotAllowed`` where the run starts no children any
+        more, ``KeyReused`` where the key started another payload before.
+        """
+        return self._verbs.start_child_run(
+            target,
+            payload,
+            key=key,
+            trigger=trigger,
+            queue=queue,
+            priority=priority,
+            delay=delay,
+            metadata=metadata,
+        )
 
     def __repr__(self) -> str:
         return f"Context({self.runnable_key}#{self.attempt} delivery={self.delivery} fence={self.fence})"

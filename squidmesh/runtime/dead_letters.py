@@ -31,7 +31,8 @@ from squidmesh.runtime.arguments import (
     check_run_id,
     check_text,
 )
-from squidmesh.runtime.engine import CALLER_PATIENCE, Engine
+from squidmesh.runtime.commit import CALLER_PATIENCE
+from squidmesh.runtime.engine import Engine
 from squidmesh.runtime.recorder import Intent
 
 CAUSES = ("lost_deliveries", "lost_before_recording")

@@ -1,52 +1,68 @@
-"""Decisions about a run that come from outside: who approves or rejects what it waits for (I17)."""
+"""Words from outside about a run: checked first, then decided by the core and recorded (I17)."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from squidmesh.clock import Instant
+from squidmesh.config import MAX_PAYLOAD_BYTES
+from squidmesh.errors import InvalidInput
 from squidmesh.journal.state import RunState
-from squidmesh.planning.commands import DecideApproval
+from squidmesh.planning.commands import (
+    AnyCommand,
+    CancelRun,
+    DecideApproval,
+    ResumeRun,
+    RetryCompensation,
+    SendEvent,
+    WaiveCompensation,
+)
 from squidmesh.runtime.arguments import (
     LONGEST_NAME,
     check_actor,
     check_comment,
     check_key,
     check_metadata,
+    check_name,
+    check_one_of,
     check_run_id,
     check_text,
 )
-from squidmesh.runtime.engine import CALLER_PATIENCE, Engine
+from squidmesh.runtime.commit import CALLER_PATIENCE
+from squidmesh.runtime.engine import Engine
 from squidmesh.runtime.recorder import Intent
+from squidmesh.workflow.mapping import copy_json
+from squidmesh.workflow.payload import check_json
+
+Word = Callable[[Instant], AnyCommand]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Decision:
-    """What was said, checked: whatever is in it, its entry can be read back."""
+class Said:
+    """What a person said, checked: whatever is in it, its entry can be read back."""
 
     run_id: str
-    decision: Literal["approved", "rejected"]
     actor: str
     comment: str
     metadata: dict[str, Any]
     key: str | None
-    step: str | None
+    step: str | None = None
 
 
-def check_decision(
+def check_said(
     run_id: object,
-    decision: Literal["approved", "rejected"],
     *,
     actor: object,
-    comment: object,
-    metadata: object,
-    key: object,
-    step: object,
-) -> Decision:
+    comment: object = None,
+    metadata: object = None,
+    key: object = None,
+    step: object = None,
+) -> Said:
     """``InvalidInput`` names what is wrong; ``NotFound`` where ``run_id`` can be no run's. Asks no store."""
-    return Decision(
+    return Said(
         run_id=check_run_id(run_id),
-        decision=decision,
         actor=check_actor(actor),
         comment=check_comment(comment),
         metadata=check_metadata(metadata),
@@ -55,21 +71,49 @@ def check_decision(
     )
 
 
-def decide(engine: Engine, said: Decision) -> RunState:
-    """The run with the decision in it; a refusal of the core is raised, and nothing was written."""
-    intent = Intent(
-        run_id=said.run_id,
-        command=lambda now: DecideApproval(
-            now=now,
-            decision=said.decision,
-            actor=said.actor,
-            comment=said.comment,
-            metadata=said.metadata,
-            key=said.key,
-            step=said.step,
-        ),
+def decision(said: Said, decision: Literal["approved", "rejected"]) -> Word:
+    return lambda now: DecideApproval(
+        now=now,
+        decision=decision,
+        actor=said.actor,
+        comment=said.comment,
+        metadata=said.metadata,
+        key=said.key,
+        step=said.step,
     )
-    (verdict,) = engine.writer(patience=CALLER_PATIENCE).recorder.record([intent])
+
+
+def resumption(said: Said) -> Word:
+    return lambda now: ResumeRun(
+        now=now, actor=said.actor, comment=said.comment, metadata=said.metadata, key=said.key, step=said.step
+    )
+
+
+def cancellation(said: Said, children: object) -> Word:
+    check_one_of(children, ("cancel", "leave"), field="children")
+    theirs: Literal["cancel", "leave"] = "leave" if children == "leave" else "cancel"
+    return lambda now: CancelRun(
+        now=now, actor=said.actor, comment=said.comment, metadata=said.metadata, key=said.key, children=theirs
+    )
+
+
+def compensation(said: Said, deed: Literal["retry", "waive"]) -> Word:
+    make = RetryCompensation if deed == "retry" else WaiveCompensation
+    return lambda now: make(now=now, actor=said.actor, comment=said.comment, key=said.key, step=said.step)
+
+
+def event(name: object, data: Any, *, actor: object, key: object) -> Word:
+    named = check_name(name, field="event")
+    check_json(data, field="data", limit=MAX_PAYLOAD_BYTES, error=InvalidInput)
+    given = copy_json(data)
+    who = "host" if actor is None else check_actor(actor)
+    known = None if key is None else check_key(key)
+    return lambda now: SendEvent(now=now, event=named, data=given, actor=who, key=known)
+
+
+def decide(engine: Engine, run_id: str, word: Word) -> RunState:
+    """The run with what was said in it; a refusal of the core is raised, and nothing was written."""
+    (verdict,) = engine.writer(patience=CALLER_PATIENCE).recorder.record([Intent(run_id=run_id, command=word)])
     engine.poke()
     if verdict.error is not None:
         raise verdict.error

@@ -10,22 +10,26 @@ from dataclasses import dataclass, field
 
 from squidmesh.clock import Instant, duration
 from squidmesh.errors import RecordedClaim
-from squidmesh.ids import ClaimHash, attempt_key
+from squidmesh.ids import ClaimHash, attempt_key, parse_attempt_key
 from squidmesh.journal.facts import (
     AnyFact,
+    AttemptCancelled,
     AttemptCompleted,
     AttemptDeadLettered,
     AttemptFailed,
     AttemptScheduled,
+    AttemptTimedOut,
     ClaimReleased,
     DeadLetterReplayed,
     DeliveryLost,
 )
 from squidmesh.journal.rows import AttemptRow
 from squidmesh.journal.state import RunnableState, RunState
-from squidmesh.ports.lease_backend import Claim, Handover, Item, LeaseBackend, LeaseChange, Release, Settlement
+from squidmesh.ports.lease_backend import Claim, Drop, Handover, Item, LeaseBackend, LeaseChange, Release, Settlement
 
-_ENDS = (AttemptCompleted, AttemptFailed)
+_ENDS = (AttemptCompleted, AttemptFailed, AttemptCancelled)
+_CLOSES = (AttemptTimedOut, AttemptCancelled)
+"""End an attempt whoever holds it: not under its claim."""
 _OPENS = (AttemptScheduled, DeadLetterReplayed)
 _GIVES_BACK = (ClaimReleased, DeliveryLost)
 
@@ -38,6 +42,7 @@ class Effects:
     shelved: list[Claim] = field(default_factory=list)
     releases: list[Release] = field(default_factory=list)
     offers: list[Item] = field(default_factory=list)
+    drops: list[Drop] = field(default_factory=list)
 
     def note(
         self, state: RunState, facts: list[AnyFact], claim: Claim | None, now: Instant, following: Claim | None = None
@@ -51,29 +56,47 @@ class Effects:
             handover = Handover(item=offered, claim_id=following.claim_id, fence=following.fence)
             self.settlements.append(Settlement(claim=claim, handover=handover))
             return
-        released = next((fact for fact in facts if isinstance(fact, _GIVES_BACK)), None)
-        if claim is not None and released is not None:
+        self._close_others(state, facts, claim)
+        if claim is None:
+            self.offers += offers
+            return
+        own = [fact for fact in facts if _is_about(fact, claim)]
+        released = next((fact for fact in own if isinstance(fact, _GIVES_BACK)), None)
+        if any(isinstance(fact, _ENDS) for fact in own):
+            self.settlements.append(Settlement(claim=claim, offers=offers))
+            return
+        self.offers += offers
+        if released is not None:
             delay = duration(released.visible_at - released.at)
             self.releases.append(Release(claim=claim, delay=delay, floor=released.fence))
-            self.offers += offers
-        elif claim is not None and any(isinstance(fact, AttemptDeadLettered) for fact in facts):
+        elif any(isinstance(fact, AttemptDeadLettered) for fact in own):
             self.shelved.append(claim)
-        elif claim is not None and any(isinstance(fact, _ENDS) for fact in facts):
-            self.settlements.append(Settlement(claim=claim, offers=offers))
-        else:
-            self.offers += offers
+
+    def _close_others(self, state: RunState, facts: list[AnyFact], claim: Claim | None) -> None:
+        """Attempts that a failure, a cancel or a deadline has closed. Should the backend have granted them anew in the
+        meantime, the drop does nothing, and the refusal of that claim settles the item.
+        """
+        for fact in facts:
+            if isinstance(fact, _CLOSES) and not (claim is not None and _is_about(fact, claim)):
+                runnable = state.runnables[fact.step]
+                key = attempt_key(state.run_id, fact.step, fact.attempt)
+                self.drops.append(
+                    Drop(key=key, queue=runnable.queue, generation=runnable.generation, fence=runnable.fence)
+                )
 
     def add(self, other: Effects) -> None:
         self.settlements += other.settlements
         self.shelved += other.shelved
         self.releases += other.releases
         self.offers += other.offers
+        self.drops += other.drops
 
     def clear(self) -> None:
         self.settlements.clear()
         self.shelved.clear()
         self.releases.clear()
         self.offers.clear()
+        self.drops.clear()
 
     def in_journal(self) -> tuple[LeaseChange, ...]:
         """For the group of the append itself."""
@@ -91,6 +114,14 @@ class Effects:
             leases.release(self.releases)
         if self.offers:
             leases.offer(self.offers)
+        if self.drops:
+            leases.drop(self.drops)
+
+
+def _is_about(fact: AnyFact, claim: Claim) -> bool:
+    """Whether it is a fact of the claimed attempt. (A claim is one of the very run that the facts are of.)"""
+    _, step, attempt = parse_attempt_key(claim.item)
+    return (getattr(fact, "step", None), getattr(fact, "attempt", None)) == (step, attempt)
 
 
 def item(state: RunState, runnable: RunnableState, now: Instant) -> Item:

@@ -16,8 +16,9 @@ from squidmesh.ports.backend import Backend
 from squidmesh.ports.journal_store import JournalStore, Wakeup
 from squidmesh.ports.lease_backend import LeaseBackend
 from squidmesh.ports.observer import Observer
+from squidmesh.runtime.carrying import Carrier
 from squidmesh.runtime.chance import new_nonce
-from squidmesh.runtime.commit import Committer, Patience
+from squidmesh.runtime.commit import CALLER_PATIENCE, Committer, Patience
 from squidmesh.runtime.current import still_current
 from squidmesh.runtime.endings import Endings
 from squidmesh.runtime.heartbeat import Heartbeats, Pulse
@@ -30,11 +31,8 @@ from squidmesh.runtime.reconcile import Reconciler, Reconciling
 from squidmesh.runtime.recorder import Recorder
 from squidmesh.runtime.slots import AsyncLoop, Slots
 from squidmesh.runtime.solitude import Solitude
+from squidmesh.runtime.timers import BUSY_LOOK, Timers
 from squidmesh.workflow.registry import Registry
-
-CALLER_PATIENCE = timedelta(seconds=15)
-"""How long a call of the public API goes on trying a store that is not there. A worker's pump goes on for ever."""
-
 
 _LAST_WAIT = timedelta(seconds=5)
 
@@ -78,6 +76,8 @@ class Engine:
         self.leases: LeaseBackend = (leases or journal).leases()
         if leases is not None and self.leases.in_journal:
             raise InvalidUrl("keeps its leases in a journal; allowed is a lease backend of its own", field="leases")
+        if registry.is_transactional:
+            self.store.transaction(config.lease)  # refuses where it can not; nothing begins before it is entered
         self.membership = Membership(self.store, self.leases, observer)
         self.pauses = Pauses(self.store, monotonic=monotonic)
         self.definitions = Definitions(self.store)
@@ -102,6 +102,7 @@ class Engine:
         self.solitude = Solitude(self.poke)
         self.endings = Endings()
         self.loop = AsyncLoop()
+        self.carry = Carrier(self, self.loop.run)
         self.workers: set[Stoppable] = set()
         """Those that run now; each adds and removes itself."""
         self._backends = [journal] if leases is None else [leases, journal]
@@ -144,6 +145,7 @@ class Engine:
         return Pump(
             recorder=writer.recorder,
             intake=intake,
+            timers=Timers(self.store, writer.recorder, self.observer, every=BUSY_LOOK if continues else 0.0),
             slots=slots,
             heartbeats=self.heartbeats,
             solitude=self.solitude,

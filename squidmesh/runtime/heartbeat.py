@@ -42,6 +42,7 @@ class _Held:
     pulse: Pulse | None
     ends_at: float
     waiting_since: float | None = None
+    closed: bool = False
 
 
 class Heartbeats:
@@ -112,6 +113,7 @@ class Heartbeats:
                     held.ends_at = asked_at + held.claim.lease.total_seconds()
                 case Beat.LOST | Beat.GONE:
                     held.ends_at = asked_at
+                    held.closed = answer is Beat.GONE
                 case Beat.FORGOTTEN:
                     forgotten.append(held)
                 case _:
@@ -154,5 +156,6 @@ class Heartbeats:
         with self._lock:
             lost = [held for held in self._held.values() if held.ends_at <= now and not held.lost]
         for held in lost:
-            held.lost.set()
-            self._observer.notice("lease_lost", item=held.claim.item, fence=held.claim.fence)
+            held.lost.set(closed=held.closed)
+            event = "attempt_closed" if held.closed else "lease_lost"
+            self._observer.notice(event, item=held.claim.item, fence=held.claim.fence)

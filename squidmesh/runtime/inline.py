@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 
-from squidmesh.runtime.engine import CALLER_PATIENCE, Engine
+from squidmesh.runtime.commit import CALLER_PATIENCE
+from squidmesh.runtime.engine import Engine
 from squidmesh.runtime.held import HeldRun
 from squidmesh.runtime.pump import Pump
 from squidmesh.runtime.slots import InlineSlots
@@ -60,7 +61,7 @@ class Inline:
                 if self._idle[place][:2] == (owner_id, queues):
                     return self._idle.pop(place)[2]
         return self._engine.pump(
-            InlineSlots(self._engine.loop),
+            InlineSlots(self._engine.carry),
             owner_id=owner_id,
             queues=queues,
             pulse=None,

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 from squidmesh.clock import Instant
 from squidmesh.config import MeshConfig
@@ -18,9 +19,10 @@ from squidmesh.errors import (
     MissingInput,
     PlaneMoved,
 )
-from squidmesh.ids import RunId, parse_attempt_key
+from squidmesh.ids import RunId, parse_attempt_key, undone_by
 from squidmesh.journal.state import RunState
 from squidmesh.planning.commands import AnyCommand, RecordClaim
+from squidmesh.planning.sight import context_of, context_of_undo
 from squidmesh.ports.lease_backend import Claim, LeaseBackend, Release, Settlement
 from squidmesh.ports.observer import Observer
 from squidmesh.runtime import chance
@@ -32,7 +34,7 @@ from squidmesh.runtime.pauses import AGE, Pauses
 from squidmesh.runtime.plane import Membership
 from squidmesh.runtime.quarantine import home_of
 from squidmesh.runtime.recorder import Intent, Verdict
-from squidmesh.workflow.definition import FunctionStep
+from squidmesh.workflow.definition import FunctionStep, LogStep
 from squidmesh.workflow.mapping import BoundStep
 from squidmesh.workflow.registry import Registry
 
@@ -200,6 +202,10 @@ class Intake:
         spec = verdict.run.definition.step(grant.step)
         if runnable is not None and runnable.status == "dead":
             self._observer.notice("dead_letter", item=grant.claim.item, lost=runnable.lost, lapsed=grant.claim.lapsed)
+        if isinstance(spec, LogStep) and runnable is not None and runnable.status == "completed":
+            self._observer.notice(
+                "workflow_log", level=spec.level, message=spec.message, run_id=grant.run_id, step=spec.name
+            )
         if runnable is None or runnable.claim is None or not isinstance(spec, FunctionStep):
             return None
         return self._assign(grant, verdict.run, spec)
@@ -221,7 +227,7 @@ class Intake:
         state = run.state
         step = self._bound(run, spec)
         assert step is not None, "sort_out() gives back what has no function here"
-        context = state.context()
+        context = self._context(run, grant.step)
         suspect = state.runnables[grant.step].lost > 0 or grant.claim.lapsed > 0
         try:
             inputs, missing = step.pick(context), None
@@ -246,10 +252,18 @@ class Intake:
         )
         return assignment if missing is None else failed(assignment, missing)
 
+    def _context(self, run: HeldRun, step: str) -> Mapping[str, Any]:
+        undone = undone_by(step)
+        if undone is None:
+            return context_of(run.definition, run.state, step)
+        spec = run.definition.step(undone)
+        done = self._bound(run, spec) if isinstance(spec, FunctionStep) else None
+        return context_of_undo(run.definition, run.state, undone, done.pick if done else dict)
+
     def _home(self, workflow: str, step: BoundStep) -> str | None:
         """Where a child process finds the workflow of a suspect step; None where the step is to run in this one."""
         registered = self._registry.get(workflow)
-        if registered is None or step.is_async or not self._config.quarantine:
+        if registered is None or step.is_async or step.step.transaction or not self._config.quarantine:
             return None
         return home_of(registered)
 

@@ -19,7 +19,7 @@ from squidmesh.errors import GiveUp, RetryLater, Snooze, StepRefused
 from squidmesh.ids import RunId, attempt_key
 from squidmesh.journal.facts import StepError
 from squidmesh.ports.lease_backend import Claim
-from squidmesh.runtime.context import Context, LeaseFlag
+from squidmesh.runtime.context import Context, LeaseFlag, StepVerbs
 from squidmesh.workflow.definition import FunctionStep
 from squidmesh.workflow.mapping import BoundStep, copy_json, output_of
 
@@ -81,6 +81,15 @@ class Unstarted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Recorded:
+    """A transactional step has completed, and that stands in the journal already: in the very transaction that the step
+    wrote its own rows in.
+    """
+
+    assignment: Assignment
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Died:
     """The child process that ran the step ended without an answer. ``cause``: how."""
 
@@ -88,14 +97,22 @@ class Died:
     cause: str
 
 
-Outcome = Completed | Failed | Snoozed | Unstarted | Died
+Unrecorded = Completed | Failed | Snoozed | Unstarted | Died
+Outcome = Unrecorded | Recorded
+Result = Completed | Failed | Snoozed | Unstarted
+"""What comes of calling a step, before anything is recorded."""
 
 _LONGEST_DELAY = timedelta(days=366)
 _NO_CODE = "step_raised"
 _CODE = re.compile(r"[a-z][a-z0-9_]{0,63}")
 
 
-def invoke(assignment: Assignment, run_coroutine: Callable[[Coroutine[Any, Any, Any]], Any]) -> Outcome:
+def invoke(
+    assignment: Assignment,
+    run_coroutine: Callable[[Coroutine[Any, Any, Any]], Any],
+    verbs: StepVerbs,
+    connection: Any = None,
+) -> Result:
     """Calls the step. Every ``Exception`` becomes an outcome, and so do ``sys.exit`` and a cancelled coroutine: a step
     does not end its host. What is left (an interrupt) is raised; the claim then ends like that of a process that died.
     """
@@ -103,7 +120,7 @@ def invoke(assignment: Assignment, run_coroutine: Callable[[Coroutine[Any, Any, 
         return Unstarted(assignment=assignment)
     try:
         step = assignment.step
-        arguments = step.arguments(assignment.inputs, _context(assignment))
+        arguments = step.arguments(assignment.inputs, _context(assignment, verbs, connection))
         result = step.fn(**arguments)
         if step.is_async:
             result = run_coroutine(result)
@@ -162,7 +179,7 @@ def _storable(text: str, limit: int, *, keep_end: bool) -> str:
     return kept.decode("utf-8", "ignore")
 
 
-def _timed(assignment: Assignment, asked: RetryLater | Snooze, make: Callable[[timedelta], Outcome]) -> Outcome:
+def _timed(assignment: Assignment, asked: RetryLater | Snooze, make: Callable[[timedelta], Result]) -> Result:
     """``after`` comes from user code: a wrong one is that step's failure, not the pump's."""
     try:
         after = seconds(asked.after)
@@ -173,7 +190,7 @@ def _timed(assignment: Assignment, asked: RetryLater | Snooze, make: Callable[[t
     return make(after)
 
 
-def _context(assignment: Assignment) -> Context | None:
+def _context(assignment: Assignment, verbs: StepVerbs, connection: Any) -> Context | None:
     if not assignment.step.wants_context:
         return None
     return Context(
@@ -185,4 +202,6 @@ def _context(assignment: Assignment) -> Context | None:
         fence=assignment.claim.fence,
         lost=assignment.lost,
         load_state=lambda: copy_json(assignment.context),
+        verbs=verbs,
+        connection=connection,
     )

@@ -17,7 +17,7 @@ from typing import TypedDict
 from squidmesh.clock import Instant
 from squidmesh.config import MeshConfig
 from squidmesh.errors import StaleClaim, UnstorableResult
-from squidmesh.ids import claim_hash
+from squidmesh.ids import RunId, claim_hash
 from squidmesh.journal.facts import DeliveryLost
 from squidmesh.planning.commands import (
     AnyCommand,
@@ -32,10 +32,21 @@ from squidmesh.runtime import chance
 from squidmesh.runtime.heartbeat import Heartbeats, Pulse
 from squidmesh.runtime.held import HeldRun
 from squidmesh.runtime.intake import Grant, Intake
-from squidmesh.runtime.invoke import Assignment, Completed, Died, Failed, Outcome, Snoozed, Unstarted, describe
+from squidmesh.runtime.invoke import (
+    Assignment,
+    Completed,
+    Died,
+    Failed,
+    Recorded,
+    Snoozed,
+    Unrecorded,
+    Unstarted,
+    describe,
+)
 from squidmesh.runtime.recorder import Intent, Recorder, Verdict
 from squidmesh.runtime.slots import Slots
 from squidmesh.runtime.solitude import Solitude
+from squidmesh.runtime.timers import Timers
 
 MOST_CONTINUED = 32
 """Steps of one run in a row without a delivery; then the run takes its turn in the queue again, like everyone."""
@@ -66,6 +77,7 @@ class Pump:
         *,
         recorder: Recorder,
         intake: Intake,
+        timers: Timers,
         slots: Slots,
         heartbeats: Heartbeats,
         solitude: Solitude,
@@ -77,6 +89,8 @@ class Pump:
     ) -> None:
         self._recorder = recorder
         self._intake = intake
+        self._timers = timers
+        self._rested = True
         self._slots = slots
         self._heartbeats = heartbeats
         self._solitude = solitude
@@ -87,7 +101,8 @@ class Pump:
         self._monotonic = monotonic
         self._running: dict[str, Assignment] = {}
         self._waiting: deque[Assignment] = deque()
-        self._unrecorded: list[Outcome] = []
+        self._unrecorded: list[Unrecorded] = []
+        self._recorded: list[RunId] = []
 
     @property
     def holds(self) -> int:
@@ -100,6 +115,7 @@ class Pump:
         """
         if self._pulse is not None:
             self._pulse.turn()
+        fired = self._timers.fire_now_and_then(rested=self._rested)
         self._gather()
         self._give_up_waiting()
         outcomes = list(self._unrecorded)
@@ -119,9 +135,11 @@ class Pump:
             self._admit(self._intake.admit(grant, verdict))
         if start:
             self._start()
-        if asked or outcomes:
-            idle_for = timedelta(0)
-        touched = [verdict.run for verdict in verdicts if verdict.error is None and verdict.run is not None]
+        recorded = self._recorder.refreshed(self._recorded)
+        idle_for = timedelta(0) if asked or outcomes or fired or recorded else self._timers.rest(idle_for)
+        self._rested = idle_for > timedelta(0)
+        self._recorded.clear()
+        touched = [verdict.run for verdict in verdicts if verdict.error is None and verdict.run is not None] + recorded
         return Turn(touched=touched, granted=len(asked), idle_for=idle_for)
 
     def release_waiting(self) -> None:
@@ -182,8 +200,12 @@ class Pump:
         for outcome in self._slots.drain():
             if self._running.pop(outcome.assignment.claim.claim_id, None) is None:
                 continue  # released at the end of a drain; the journal would refuse it
-            self._heartbeats.outcome_waits(outcome.assignment.claim)
             self._solitude.leave()
+            if isinstance(outcome, Recorded):
+                self._heartbeats.let_go(outcome.assignment.claim)
+                self._recorded.append(outcome.assignment.run_id)
+                continue
+            self._heartbeats.outcome_waits(outcome.assignment.claim)
             self._unrecorded.append(outcome)
 
     def _free(self) -> int:
@@ -231,7 +253,7 @@ class Pump:
         elif verdict.error is not None:
             self._observer.notice("outcome_refused", item=assignment.key, error=str(verdict.error))
 
-    def _outcome_intent(self, outcome: Outcome, held_up: Collection[str] | None) -> Intent:
+    def _outcome_intent(self, outcome: Unrecorded, held_up: Collection[str] | None) -> Intent:
         """``held_up``: queues that nothing goes on into, None for all of them. What follows stays on its queue."""
         assignment = outcome.assignment
         goes_on = held_up is not None and assignment.claim.queue not in held_up
@@ -256,7 +278,7 @@ class Pump:
         )
 
 
-def _outcome_command(outcome: Outcome, then: NextClaim | None, max_snoozes: int) -> Callable[[Instant], AnyCommand]:
+def _outcome_command(outcome: Unrecorded, then: NextClaim | None, max_snoozes: int) -> Callable[[Instant], AnyCommand]:
     assignment = outcome.assignment
     drawn = chance.jitter()
 

@@ -1,9 +1,9 @@
 """A suspect in a process of its own (protocol 3.5.5): what may have killed its last worker takes this one not with it.
 
 A fresh interpreter imports the workflow by its module and name, calls the one step, and answers in JSON over a pipe of
-its own; its stdout is the step's. Nothing is pickled, and nothing of this process is inherited: no open database, no
-lock. It ends when its worker ends, and is ended when its lease is lost. A child that dies is a lost delivery, which its
-live worker reports at once.
+its own, a line each; its stdout is the step's. What the step asks of its context is asked of the worker. Nothing is
+pickled, and nothing of this process is inherited: no open database, no lock. It ends when its worker ends, and is ended
+when its lease is lost. A child that dies is a lost delivery, which its live worker reports at once.
 
 ``quarantined.py`` is the child.
 """
@@ -22,9 +22,9 @@ from contextlib import suppress
 from typing import Any, BinaryIO
 
 from squidmesh.clock import duration
-from squidmesh.errors import UnstorableResult
+from squidmesh.errors import SquidMeshError, UnstorableResult
 from squidmesh.journal.facts import StepError
-from squidmesh.runtime.context import LeaseFlag
+from squidmesh.runtime.context import LeaseFlag, StepVerbs
 from squidmesh.runtime.invoke import Assignment, Completed, Died, Failed, Outcome, Snoozed, Unstarted, failed, invoke
 from squidmesh.workflow.registry import RegisteredWorkflow
 
@@ -33,6 +33,8 @@ _LOOK = 0.05
 """Seconds between two looks whether the lease is lost."""
 _LAST_WORD = 1.0
 """Seconds that a step has to end by itself when it is told that its lease is lost."""
+_LONGEST_REPLY = 1000
+"""Characters of an error's text. A write of less than a page to a pipe is one piece, whoever else writes."""
 _LONGEST_ANSWER = 16 * 1024 * 1024
 """Bytes. Far above what a step may give back; the journal's own limit is applied to what comes."""
 _logger = logging.getLogger("squidmesh")
@@ -48,14 +50,7 @@ def home_of(workflow: RegisteredWorkflow) -> str | None:
     return f"{module}:{name}"
 
 
-def carry_out(assignment: Assignment, run_here: _RunHere) -> Outcome:
-    """Runs the step, in this process or in one of its own."""
-    if assignment.home is None:
-        return invoke(assignment, run_here)
-    return run(assignment, assignment.home, run_here)
-
-
-def run(assignment: Assignment, home: str, run_here: _RunHere) -> Outcome:
+def run(assignment: Assignment, home: str, run_here: _RunHere, verbs: StepVerbs) -> Outcome:
     """Blocks until the child has ended. Where none can be made, or it does not find the workflow, the step runs here:
     that is no fault of the step's.
     """
@@ -73,31 +68,39 @@ def run(assignment: Assignment, home: str, run_here: _RunHere) -> Outcome:
         _logger.warning("quarantine_impossible item=%r why=%r", assignment.key, str(error))
         for end in (their_questions, our_questions, our_answers, their_answers):
             os.close(end)
-        return invoke(assignment, run_here)
+        return invoke(assignment, run_here, verbs)
     os.close(their_questions)
     os.close(their_answers)
     with os.fdopen(our_questions, "wb", buffering=0) as questions:
-        answer = _ask(child, questions, our_answers, _question(assignment, home), assignment.lost)
+        answer = _ask(child, questions, our_answers, _question(assignment, home), assignment.lost, verbs)
     if answer is None:
         return Died(assignment=assignment, cause=_cause(child.returncode))
     if answer["kind"] == "unable":
         _logger.warning("quarantine_impossible item=%r why=%r", assignment.key, answer["why"])
-        return invoke(assignment, run_here)
+        return invoke(assignment, run_here, verbs)
     return _outcome(assignment, answer)
 
 
 def _ask(
-    child: subprocess.Popen[bytes], questions: BinaryIO, answers: int, question: bytes, lost: LeaseFlag
+    child: subprocess.Popen[bytes],
+    questions: BinaryIO,
+    answers: int,
+    question: bytes,
+    lost: LeaseFlag,
+    verbs: StepVerbs,
 ) -> dict[str, Any] | None:
-    """The child's answer; None where it ended without one."""
-    told = bytearray()
+    """The child's answer; None where it ended without one. What the step asks of its context meanwhile is done here."""
+    told: list[dict[str, Any]] = []
 
     def listen() -> None:
-        try:
-            while len(told) <= _LONGEST_ANSWER and (chunk := os.read(answers, 65_536)):
-                told.extend(chunk)
-        finally:
-            os.close(answers)  # here, and not by who stops waiting: nobody may close what another reads
+        with os.fdopen(answers, "rb") as lines:  # closed here, and not by who stops waiting: nobody may close what
+            while line := lines.readline(_LONGEST_ANSWER + 1):  # another reads
+                message = _message(line)
+                if message.get("kind") == "call":
+                    with suppress(BrokenPipeError):
+                        questions.write(_reply(message, verbs))
+                elif message:
+                    told.append(message)
 
     listener = threading.Thread(target=listen, name="squidmesh-quarantine", daemon=True)
     listener.start()
@@ -105,13 +108,38 @@ def _ask(
         questions.write(question)
     _wait(child, questions, lost)
     listener.join(_LAST_WORD)  # what the step has left running may hold the pipe open
-    if len(told) > _LONGEST_ANSWER:
+    return told[0] if told else None
+
+
+def _message(line: bytes) -> dict[str, Any]:
+    """One line of the child's; empty where it is none, as when the child died in the middle of it."""
+    if len(line) > _LONGEST_ANSWER:
         return {"kind": "too_long"}
     try:
-        answer = json.loads(bytes(told))
+        message = json.loads(line)
     except ValueError:
-        return None
-    return answer if isinstance(answer, dict) else None
+        return {}
+    return message if isinstance(message, dict) else {}
+
+
+def _reply(message: dict[str, Any], verbs: StepVerbs) -> bytes:
+    """To a call of a verb. What it raises is told by name, and raised again over there."""
+    try:
+        arguments = dict(message["arguments"])
+        delay = arguments.pop("delay")
+        run_id = verbs.start_child_run(
+            arguments.pop("target"),
+            arguments.pop("payload"),
+            delay=None if delay is None else duration(delay),
+            **arguments,
+        )
+        reply: dict[str, Any] = {"result": run_id}
+    except SquidMeshError as error:
+        reply = {"error": type(error).__name__, "message": str(error)[:_LONGEST_REPLY], "code": error.code}
+    except Exception as error:
+        why = f"{type(error).__name__}: {error}"[:_LONGEST_REPLY]
+        reply = {"error": "UsageError", "message": why, "code": "usage_error"}
+    return b"reply " + json.dumps(reply).encode() + b"\n"
 
 
 def _wait(child: subprocess.Popen[bytes], questions: BinaryIO, lost: LeaseFlag) -> None:

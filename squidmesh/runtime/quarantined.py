@@ -9,20 +9,25 @@ import asyncio
 import importlib
 import json
 import os
+import queue
 import signal
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any, BinaryIO
 
-from squidmesh.clock import micros
+from pydantic import BaseModel
+
+from squidmesh import errors
+from squidmesh.clock import micros, seconds
+from squidmesh.errors import SquidMeshError
 from squidmesh.ids import AttemptKey, ClaimId, RunId
 from squidmesh.ports.lease_backend import Claim
-from squidmesh.runtime.context import LeaseFlag
-from squidmesh.runtime.invoke import Assignment, Completed, Failed, Outcome, Snoozed, invoke
+from squidmesh.runtime.context import LeaseFlag, Payload, StepVerbs, Target
+from squidmesh.runtime.invoke import Assignment, Completed, Failed, Result, Snoozed, invoke
 from squidmesh.runtime.quarantine import find
-from squidmesh.workflow.authoring import Workflow
+from squidmesh.workflow.authoring import Manual, Workflow, name_of
 from squidmesh.workflow.definition import FunctionStep
 from squidmesh.workflow.registry import Registry
 
@@ -30,22 +35,81 @@ from squidmesh.workflow.registry import Registry
 def _serve(questions: BinaryIO, answers: BinaryIO) -> None:
     asked = json.loads(questions.readline())
     lost = LeaseFlag()
-    threading.Thread(target=_listen, args=(questions, lost), daemon=True).start()
+    verbs = _Far(answers)
+    threading.Thread(target=_listen, args=(questions, lost, verbs), daemon=True).start()
     assignment = _assignment(asked, lost)
     if isinstance(assignment, str):
         answer: dict[str, Any] = {"kind": "unable", "why": assignment}
     else:
-        answer = _answer(invoke(assignment, asyncio.run))
-    answers.write(json.dumps(answer).encode())
+        answer = _answer(invoke(assignment, asyncio.run, verbs))
+    answers.write(json.dumps(answer).encode() + b"\n")
     answers.flush()
 
 
-def _listen(questions: BinaryIO, lost: LeaseFlag) -> None:
+def _listen(questions: BinaryIO, lost: LeaseFlag, verbs: _Far) -> None:
     """Sets the flag when told to. The end of the pipe is the end of the worker: nobody would hear the answer."""
     for line in questions:
         if line == b"lost\n":
             lost.set()
+        elif line.startswith(b"reply "):
+            verbs.replies.put(json.loads(line.removeprefix(b"reply ")))
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+class _Far(StepVerbs):
+    """The verbs of a step, asked of its worker: one call at a time."""
+
+    def __init__(self, answers: BinaryIO) -> None:
+        self._answers = answers
+        self._turn = threading.Lock()
+        self.replies: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+
+    def start_child_run(
+        self,
+        target: Target,
+        payload: Payload,
+        *,
+        key: str,
+        trigger: str | None,
+        queue: str | None,
+        priority: int | None,
+        delay: timedelta | float | None,
+        metadata: Mapping[str, Any] | None,
+    ) -> str:
+        arguments = {
+            "target": _name(target),
+            "payload": payload.model_dump(mode="json", round_trip=True) if isinstance(payload, BaseModel) else payload,
+            "key": key,
+            "trigger": trigger,
+            "queue": queue,
+            "priority": priority,
+            "delay": None if delay is None else micros(seconds(delay)),
+            "metadata": metadata,
+        }
+        with self._turn:
+            self._answers.write(json.dumps({"kind": "call", "arguments": arguments}).encode() + b"\n")
+            self._answers.flush()
+            reply = self.replies.get()
+        if "error" in reply:
+            raise _raised(reply)
+        result: str = reply["result"]
+        return result
+
+
+def _name(target: Target) -> str:
+    if isinstance(target, str):
+        return target
+    return f"{name_of(target.workflow)}.{target.name}" if isinstance(target, Manual) else name_of(target)
+
+
+def _raised(reply: dict[str, Any]) -> SquidMeshError:
+    """The error as the worker has it, as far as its class can be made of a text."""
+    kind = getattr(errors, reply["error"], None)
+    if isinstance(kind, type) and issubclass(kind, errors.UsageError):
+        return kind(reply["message"], code=reply["code"])
+    if isinstance(kind, type) and issubclass(kind, errors.LeaseError | errors.BackendError):
+        return kind(reply["message"])
+    return errors.UsageError(reply["message"], code=reply["code"])
 
 
 def _assignment(asked: dict[str, Any], lost: LeaseFlag) -> Assignment | str:
@@ -89,7 +153,7 @@ def _assignment(asked: dict[str, Any], lost: LeaseFlag) -> Assignment | str:
     )
 
 
-def _answer(outcome: Outcome) -> dict[str, Any]:
+def _answer(outcome: Result) -> dict[str, Any]:
     match outcome:
         case Completed():
             return {"kind": "completed", "output": outcome.output}

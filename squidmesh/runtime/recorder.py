@@ -28,10 +28,11 @@ from squidmesh.ids import ClaimId, ThreadId, attempt_key
 from squidmesh.journal.codec import encode_facts, encode_state
 from squidmesh.journal.facts import AnyFact, AttemptClaimed
 from squidmesh.journal.fold import evolve
+from squidmesh.journal.state import RunState
 from squidmesh.planning.commands import AnyCommand, RecordCompletion
 from squidmesh.planning.decide import decide
 from squidmesh.planning.rows import changes
-from squidmesh.ports.journal_store import Append, Conflict, Group, JournalStore, Moved
+from squidmesh.ports.journal_store import Append, Conflict, DefinitionRecord, Group, JournalStore, Moved
 from squidmesh.ports.lease_backend import Claim, LeaseBackend
 from squidmesh.ports.observer import Observer
 from squidmesh.runtime.chance import new_entry_id
@@ -51,6 +52,7 @@ class Intent:
     ``trust_held``: the run as it is held is most likely the newest, so decide on it without asking the journal first;
     where that is wrong, the append conflicts. ``following_id``: the claim id of the step that this one may go on with.
     ``epoch``: that of the plane, as it was before the claim was asked for that this intent records or goes on to.
+    ``birth`` makes the first entry of a child run from the parent's state, which is appended in the same group.
     """
 
     run_id: str
@@ -60,6 +62,17 @@ class Intent:
     following_id: ClaimId | None = None
     epoch: int | None = None
     unstorable: Callable[[Instant, UnstorableResult], AnyCommand] | None = None
+    birth: Callable[[RunState, Instant], Birth] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Birth:
+    """Revision 1 of a run that is to be: its state, its entry, the definition that it pins, and what its offers are."""
+
+    state: RunState
+    append: Append
+    definition: DefinitionRecord
+    effects: Effects
 
 
 @dataclass(slots=True, kw_only=True)
@@ -120,9 +133,16 @@ class Recorder:
         self._committer = committer
         self._observer = observer
         self._endings = endings
+        self._timer_set = False
 
-    def record(self, intents: Sequence[Intent]) -> list[Verdict]:
+    def take_timer_set(self) -> bool:
+        """Whether an entry recorded here has set a timer or a signal since this was asked last."""
+        was_set, self._timer_set = self._timer_set, False
+        return was_set
+
+    def record(self, intents: Sequence[Intent], *, together: bool = False) -> list[Verdict]:
         """One verdict an intent, in order. Live effects (settle, release, offer) follow the durable facts (3.4).
+        ``together``: of one run's intents, all are recorded or none.
 
         Raises ``BackendUnavailable`` or ``CommitUnknown`` when the committer's patience ends. Of the intents, some may
         have been recorded by then; each may be tried again, since what was recorded refuses to be recorded twice.
@@ -133,7 +153,7 @@ class Recorder:
             for _ in range(_ROUNDS):
                 if not waiting:
                     return verdicts
-                waiting = self._round(waiting)
+                waiting = self._round(waiting, together)
         except BaseException:
             for run_id in waiting:
                 self._runs.drop(run_id)
@@ -142,7 +162,12 @@ class Recorder:
             _refuse(left, JournalConflict(f"run {left[0].intent.run_id} moved on {_ROUNDS} times in a row"))
         return verdicts
 
-    def _round(self, waiting: dict[str, list[Verdict]]) -> dict[str, list[Verdict]]:
+    def refreshed(self, run_ids: Sequence[str]) -> list[HeldRun]:
+        """The runs as the journal has them now: somebody else in this process has written to them."""
+        found = self._runs.load(run_ids) if run_ids else {}
+        return [run for run in found.values() if isinstance(run, HeldRun)]
+
+    def _round(self, waiting: dict[str, list[Verdict]], together: bool) -> dict[str, list[Verdict]]:
         """Decides and commits once; returns what conflicted, to be decided again on what the journal holds then."""
         now = self._store.now()
         trusted = {id_ for id_, verdicts in waiting.items() if all(v.intent.trust_held for v in verdicts)}
@@ -154,7 +179,7 @@ class Recorder:
                 _refuse(verdicts, run or NotFound(f"there is no run {run_id!r}", field="run_id"))
                 continue
             try:
-                entry = self._decide(run, verdicts, now)
+                entry = self._decide(run, verdicts, now, together)
             except Exception as error:  # what makes no sense in one run holds that run, and no other
                 self._runs.drop(run_id)
                 _refuse(verdicts, unreadable(run_id, run.state.revision, error))
@@ -178,10 +203,11 @@ class Recorder:
             self._observer.notice("lease_backend_unavailable", error=str(error))
         return conflicting
 
-    def _decide(self, run: HeldRun, verdicts: list[Verdict], now: Instant) -> _Entry | None:
+    def _decide(self, run: HeldRun, verdicts: list[Verdict], now: Instant, together: bool) -> _Entry | None:
         """The entry of one run: the facts of all its intents, and the state and rows that they lead to."""
         facts: list[AnyFact] = []
         effects = Effects()
+        births: list[Birth] = []
         for verdict in verdicts:
             verdict.run, verdict.facts, verdict.error = run, [], None
             try:
@@ -190,7 +216,13 @@ class Recorder:
                     evolve(run.state, fact)
                 verdict.facts = decided
                 effects.note(run.state, decided, verdict.intent.claim, now, verdict.following)
+                if decided and verdict.intent.birth is not None:
+                    births.append(verdict.intent.birth(run.state, now))
             except SquidMeshError as refused:
+                if together:
+                    self._runs.drop(run.state.run_id)  # it has evolved already, by what goes before
+                    _refuse(verdicts, refused)
+                    return None
                 verdict.error = refused
                 continue
             facts += decided
@@ -199,10 +231,20 @@ class Recorder:
         told = any(verdict.intent.claim is None for verdict in verdicts)
         run.state.revision += 1
         epochs = [v.intent.epoch for v in verdicts if v.facts and v.intent.epoch is not None]
-        group = self._group(run, facts, effects, told, min(epochs, default=None))
+        group = self._group(run, facts, effects, told, min(epochs, default=None), births)
+        for born in births:
+            effects.add(born.effects)
         return _Entry(run=run, verdicts=verdicts, group=group, effects=effects)
 
-    def _group(self, run: HeldRun, facts: list[AnyFact], effects: Effects, told: bool, epoch: int | None) -> Group:
+    def _group(
+        self,
+        run: HeldRun,
+        facts: list[AnyFact],
+        effects: Effects,
+        told: bool,
+        epoch: int | None,
+        births: Sequence[Birth],
+    ) -> Group:
         """``told``: a caller's own words are among the facts."""
         state = run.state
         checkpoint = encode_state(state) if run.checkpoint_due(state.revision) and not state.ended else None
@@ -215,7 +257,12 @@ class Recorder:
             checkpoint=checkpoint,
         )
         leases = effects.in_journal() if self._leases.in_journal else ()
-        return Group(appends=(append,), leases=leases, epoch=epoch)
+        return Group(
+            appends=(append, *(born.append for born in births)),
+            definitions=tuple(born.definition for born in births),
+            leases=leases,
+            epoch=epoch,
+        )
 
     def _commit(self, entries: list[_Entry]) -> list[object]:
         if not entries:
@@ -248,6 +295,7 @@ class Recorder:
             return
         if append.checkpoint is not None:
             entry.run.checkpoint_at = append.expected_revision + 1
+        self._timer_set = self._timer_set or bool(append.rows.set_timers)
         if append.rows.run is not None:
             entry.run.row = append.rows.run
         if entry.run.state.ended:

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from squidmesh.runtime.invoke import Assignment, Outcome, failed
-from squidmesh.runtime.quarantine import carry_out
+
+Carry = Callable[[Assignment], Outcome]
 
 
 class Slots(Protocol):
@@ -96,12 +97,12 @@ class InlineSlots:
 
     capacity = 1
 
-    def __init__(self, loop: AsyncLoop) -> None:
-        self._loop = loop
+    def __init__(self, carry: Carry) -> None:
+        self._carry = carry
         self._outbox: list[Outcome] = []
 
     def submit(self, assignment: Assignment) -> None:
-        self._outbox.append(carry_out(assignment, self._loop.run))
+        self._outbox.append(self._carry(assignment))
 
     def drain(self) -> list[Outcome]:
         ended, self._outbox = self._outbox, []
@@ -112,13 +113,13 @@ class InlineSlots:
 
 
 class ThreadSlots:
-    """``capacity`` threads. ``wake`` is called after each outcome. The threads are daemons: a step that never returns
-    does not keep a process alive that was told to leave.
+    """``capacity`` threads. ``carry`` brings an assignment to its outcome, in one of them; ``wake`` is called after
+    each. The threads are daemons: a step that never returns does not keep a process alive that was told to leave.
     """
 
-    def __init__(self, capacity: int, *, loop: AsyncLoop, wake: Callable[[], None]) -> None:
+    def __init__(self, capacity: int, *, carry: Carry, wake: Callable[[], None]) -> None:
         self.capacity = capacity
-        self._loop = loop
+        self._carry = carry
         self._wake = wake
         self._inbox: queue.SimpleQueue[Assignment | None] = queue.SimpleQueue()
         self._outbox: deque[Outcome] = deque()
@@ -141,7 +142,7 @@ class ThreadSlots:
     def _serve(self) -> None:
         while (assignment := self._inbox.get()) is not None:
             try:
-                outcome = carry_out(assignment, self._loop.run)
+                outcome = self._carry(assignment)
             except BaseException as error:  # nobody waits for this thread: whatever it was, it is the step's failure
                 outcome = failed(assignment, error)
             self._outbox.append(outcome)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
@@ -23,6 +23,7 @@ from squidmesh.errors import (
 )
 from squidmesh.ids import RunId, ThreadId, fingerprint, keyed_run_id
 from squidmesh.journal.codec import encode_facts
+from squidmesh.journal.facts import ParentRun
 from squidmesh.journal.fold import fold
 from squidmesh.journal.state import RunState
 from squidmesh.planning.commands import StartRun
@@ -30,14 +31,17 @@ from squidmesh.planning.decide import start
 from squidmesh.planning.rows import changes
 from squidmesh.ports.journal_store import Append, Conflict, DefinitionRecord, Group
 from squidmesh.runtime import chance
-from squidmesh.runtime.arguments import check_key, check_name, check_text, shown
+from squidmesh.runtime.arguments import check_key, check_metadata, check_name, check_text, shown
 from squidmesh.runtime.commit import Committer
 from squidmesh.runtime.delivery import Effects
-from squidmesh.runtime.engine import Engine
 from squidmesh.runtime.held import HeldRun, Runs
+from squidmesh.runtime.recorder import Birth
 from squidmesh.workflow.authoring import Manual, Workflow
 from squidmesh.workflow.payload import accept_payload, check_json
 from squidmesh.workflow.registry import RegisteredWorkflow
+
+if TYPE_CHECKING:
+    from squidmesh.runtime.engine import Engine
 
 Target = type[Workflow] | Manual[Any] | str
 
@@ -50,7 +54,8 @@ _DRAWS = 5
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Start:
     """One run to start, checked: nothing in it can be refused by the core. ``payload`` has all defaults; the
-    fingerprint is of what the caller gave, so that the same call is the same again (protocol 3.7).
+    fingerprint is of what the caller gave, so that the same call is the same again (protocol 3.7). ``run_id``: of a run
+    that is derived from something else than a key.
     """
 
     workflow: RegisteredWorkflow
@@ -61,6 +66,15 @@ class Start:
     queue: str
     priority: int
     delay: timedelta
+    run_id: RunId | None = None
+    parent: ParentRun | None = None
+    metadata: dict[str, Any] = field(default_factory=dict)
+    replay_of: str | None = None
+
+    @property
+    def is_derived(self) -> bool:
+        """Whether the run's id follows from what it is, so that it is found where it was started before."""
+        return self.key is not None or self.run_id is not None
 
 
 def check_start(
@@ -73,6 +87,7 @@ def check_start(
     priority: int | None,
     delay: timedelta | float | None,
     field: str = "payload",
+    metadata: object = None,
 ) -> Start:
     """Raises ``NotFound`` (workflow or trigger), ``InvalidPayload`` (under the name ``field``) or ``InvalidInput``;
     writes nothing.
@@ -88,6 +103,7 @@ def check_start(
         queue=engine.config.queue if queue is None else check_name(queue, field="queue"),
         priority=_priority(priority),
         delay=_delay(delay),
+        metadata=check_metadata(metadata),
     )
 
 
@@ -131,44 +147,42 @@ def _start_or_find(engine: Engine, starts: Mapping[int, Start]) -> dict[int, Run
     """One commit. A start without a key whose new id was taken is left out: that run is not the caller's."""
     now = engine.store.now()
     run_ids: dict[int, RunId] = {}
-    plans: dict[RunId, _Plan] = {}
+    plans: dict[RunId, Birth] = {}
     for index, asked in starts.items():
         run_id = _run_id(asked)
-        if run_id in plans and asked.key is None:
+        if run_id in plans and not asked.is_derived:
             continue
         run_ids[index] = run_id
         if run_id not in plans:
-            plans[run_id] = _plan(asked, run_id, now)
-    answers = Committer(engine.store, engine.caller_patience()).commit([plan.group for plan in plans.values()])
+            plans[run_id] = plan(replace(asked, run_id=run_id), now)
+    groups = [Group(appends=(born.append,), definitions=(born.definition,)) for born in plans.values()]
+    answers = Committer(engine.store, engine.caller_patience()).commit(groups)
     done = Effects()
     taken = set()
-    for (run_id, plan), answer in zip(plans.items(), answers, strict=True):
+    for (run_id, born), answer in zip(plans.items(), answers, strict=True):
         if isinstance(answer, Conflict):
             taken.add(run_id)
         else:
-            done.add(plan.effects)
+            done.add(born.effects)
     _offer(engine, done)
-    ours = {index: run_id for index, run_id in run_ids.items() if run_id not in taken or starts[index].key is not None}
+    ours = {index: run_id for index, run_id in run_ids.items() if run_id not in taken or starts[index].is_derived}
     existing = _existing(engine, [run_id for run_id in ours.values() if run_id in taken])
     return {index: existing[run_id] if run_id in taken else plans[run_id].state for index, run_id in ours.items()}
 
 
-@dataclass(frozen=True, slots=True)
-class _Plan:
-    state: RunState
-    group: Group
-    effects: Effects
-
-
 def _run_id(asked: Start) -> RunId:
+    if asked.run_id is not None:
+        return asked.run_id
     return chance.new_run_id() if asked.key is None else keyed_run_id(asked.workflow.name, asked.key)
 
 
-def _plan(asked: Start, run_id: RunId, now: Instant) -> _Plan:
+def plan(asked: Start, now: Instant) -> Birth:
+    """Revision 1 of the run, whose id is known."""
+    assert asked.run_id is not None
     definition = asked.workflow.definition
     command = StartRun(
         now=now,
-        run_id=run_id,
+        run_id=asked.run_id,
         trigger=asked.trigger,
         payload=asked.payload,
         payload_fingerprint=asked.payload_fingerprint,
@@ -176,20 +190,31 @@ def _plan(asked: Start, run_id: RunId, now: Instant) -> _Plan:
         priority=asked.priority,
         key=asked.key,
         delay=asked.delay,
+        parent=asked.parent,
+        metadata=asked.metadata,
+        replay_of=asked.replay_of,
     )
     facts = start(definition, command)
     state = fold(None, facts)
     effects = Effects()
     effects.note(state, facts, None, now)
     append = Append(
-        thread=ThreadId(run_id),
+        thread=ThreadId(asked.run_id),
         expected_revision=0,
         entry_id=chance.new_entry_id(),
         body=encode_facts(facts),
         rows=changes(None, facts, state),
     )
     record = DefinitionRecord(fingerprint=definition.fingerprint, body=definition.canonical())
-    return _Plan(state, Group(appends=(append,), definitions=(record,)), effects)
+    return Birth(state=state, append=append, definition=record, effects=effects)
+
+
+def require_same(engine: Engine, asked: Start, run_id: RunId) -> RunState:
+    """The run that is there already; ``KeyReused`` where it was started with another payload."""
+    found = _existing(engine, [run_id])
+    if run_id not in found:
+        raise NotFound(f"there is no run {run_id!r}", field="run_id")
+    return _same(asked, found[run_id])
 
 
 def _existing(engine: Engine, run_ids: Sequence[RunId]) -> dict[str, RunState]:
@@ -214,7 +239,7 @@ def _refuse_contradictions(starts: Sequence[Start]) -> None:
 def _same(asked: Start, state: RunState) -> RunState:
     """I12: one key, one run. The same key with another payload is the caller's mistake."""
     if not _alike(asked, state):
-        key = shown(asked.key or "")
+        key = shown(asked.key or (asked.parent.key if asked.parent else ""))
         raise KeyReused(
             f"{key} started run {state.run_id} with another payload; allowed is the same payload, or a new key",
             field="key",
@@ -250,6 +275,17 @@ def _find(engine: Engine, target: object) -> tuple[RegisteredWorkflow, str]:
         said = "several triggers; say which" if trigger is None else f"no trigger {shown(trigger)}"
         raise NotFound(f"{workflow.name} has {said}: {', '.join(triggers)}", field="trigger")
     return workflow, trigger
+
+
+def with_trigger(engine: Engine, target: Target, trigger: str | None) -> Target:
+    """The target, where the trigger may be said by itself."""
+    if trigger is None:
+        return target
+    name = check_text(trigger, field="trigger", least=1, most=_LONGEST_TARGET)
+    workflow, said = _named(engine, target)
+    if said is not None and said != name:
+        raise InvalidInput(f"{shown(name)} is not the trigger {said}, which is named too", field="trigger")
+    return f"{workflow.name}.{name}"
 
 
 def _named(engine: Engine, target: object) -> tuple[RegisteredWorkflow, str | None]:

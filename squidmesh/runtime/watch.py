@@ -5,14 +5,23 @@ from __future__ import annotations
 import logging
 
 _logger = logging.getLogger("squidmesh")
-_DAILY = frozenset({"claim_refused", "claim_released"})
+_DAILY = frozenset({"claim_refused", "attempt_closed", "claim_released", "timer_fired"})
+_LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
 
 class LogObserver:
-    """What belongs to a fleet's daily life is logged at DEBUG, everything else at WARNING."""
+    """What belongs to a fleet's daily life is logged at DEBUG, what a workflow says by a log step at the level that it
+    names, everything else at WARNING.
+    """
 
     def notice(self, event: str, /, **fields: object) -> None:
-        level = logging.DEBUG if event in _DAILY else logging.WARNING
+        level = _level(event, fields)
         if _logger.isEnabledFor(level):
             told = " ".join(f"{name}={value!r}" for name, value in fields.items())
             _logger.log(level, "%s %s", event, told, extra={"squidmesh": {"event": event, **fields}})
+
+
+def _level(event: str, fields: dict[str, object]) -> int:
+    if event == "workflow_log":
+        return _LEVELS.get(str(fields.get("level")), logging.INFO)
+    return logging.DEBUG if event in _DAILY else logging.WARNING

@@ -115,7 +115,7 @@ class Worker:
             self._engine.forget_wakeup(self._wakeup)
 
     def _pump(self, wakeup: Wakeup) -> None:
-        slots = ThreadSlots(self._concurrency, loop=self._engine.loop, wake=wakeup.poke)
+        slots = ThreadSlots(self._concurrency, carry=self._engine.carry, wake=wakeup.poke)
         pump = self._engine.pump(
             slots,
             owner_id=self._owner_id,

@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Final, Generic, TypeAlias, TypeVar, final
 
 from pydantic import BaseModel, JsonValue
 
-from squidmesh.workflow.definition import COMPLETE, Condition, Operator, Outcome, Recovery
+from squidmesh.workflow.definition import COMPLETE, Condition, Level, Operator, Outcome, Recovery
 from squidmesh.workflow.retry import RetryPolicy
 
 P = TypeVar("P", bound=BaseModel)
@@ -98,6 +98,12 @@ class StepDeclaration:
         """
         return Routes((Arrow(source=self, on="error", target=target, when=when, recovery=recovery),))
 
+    def on_timeout(self, target: StepDeclaration | Complete, when: Condition | None = None) -> Routes:
+        """When nobody has answered in time, ``target`` is next, instead of the run's failure. Approvals and events that
+        have a ``timeout`` only.
+        """
+        return Routes((Arrow(source=self, on="timeout", target=target, when=when),))
+
     def on_reject(self, target: StepDeclaration | Complete, when: Condition | None = None) -> Routes:
         """When this approval is rejected, ``target`` is next, instead of the run's failure. Approvals only."""
         return Routes((Arrow(source=self, on="reject", target=target, when=when),))
@@ -110,6 +116,9 @@ def _places() -> list[Place]:
     return []
 
 
+After: TypeAlias = "Sequence[StepDeclaration]"
+
+
 @final
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class FunctionDeclaration(StepDeclaration):
@@ -118,9 +127,15 @@ class FunctionDeclaration(StepDeclaration):
     fn: Callable[..., Any]
     output: str | None = None
     input: Mapping[str, str] | Sequence[str] | None = None
+    after: After = ()
     retry: RetryPolicy | None = None
     queue: str | None = None
     priority: int | None = None
+    timeout: timedelta | float | None = None
+    compensate: Callable[..., Any] | None = None
+    compensate_input: Mapping[str, str] | Sequence[str] | None = None
+    compensate_retry: RetryPolicy | None = None
+    transaction: bool = False
     concurrency_key: str | None = None
     concurrency_limit: int = 1
     irreversible: bool = False
@@ -134,6 +149,18 @@ class WaitDeclaration(StepDeclaration):
     """See :func:`wait`."""
 
     duration: timedelta | float
+    after: After = ()
+    places: list[Place] = field(default_factory=_places)
+
+
+@final
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class LogDeclaration(StepDeclaration):
+    """See :func:`log`."""
+
+    message: str
+    level: Level = "info"
+    after: After = ()
     places: list[Place] = field(default_factory=_places)
 
 
@@ -143,10 +170,51 @@ class ApprovalDeclaration(StepDeclaration):
     """See :func:`approval`."""
 
     output: str | None = None
+    timeout: timedelta | float | None = None
+    after: After = ()
     places: list[Place] = field(default_factory=_places)
 
 
-AnyStep: TypeAlias = FunctionDeclaration | WaitDeclaration | ApprovalDeclaration
+@final
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class PauseDeclaration(StepDeclaration):
+    """See :func:`pause`."""
+
+    after: After = ()
+    places: list[Place] = field(default_factory=_places)
+
+
+@final
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class EventDeclaration(StepDeclaration):
+    """See :func:`event`."""
+
+    event: str
+    output: str | None = None
+    timeout: timedelta | float | None = None
+    after: After = ()
+    places: list[Place] = field(default_factory=_places)
+
+
+@final
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class ChildrenDeclaration(StepDeclaration):
+    """See :func:`wait_for_children`."""
+
+    output: str | None = None
+    after: After = ()
+    places: list[Place] = field(default_factory=_places)
+
+
+AnyStep: TypeAlias = (
+    FunctionDeclaration
+    | WaitDeclaration
+    | LogDeclaration
+    | ApprovalDeclaration
+    | PauseDeclaration
+    | EventDeclaration
+    | ChildrenDeclaration
+)
 
 
 def step(
@@ -154,9 +222,15 @@ def step(
     *,
     output: str | None = None,
     input: Mapping[str, str] | Sequence[str] | None = None,
+    after: After = (),
     retry: RetryPolicy | None = None,
     queue: str | None = None,
     priority: int | None = None,
+    timeout: timedelta | float | None = None,
+    compensate: Callable[..., Any] | None = None,
+    compensate_input: Mapping[str, str] | Sequence[str] | None = None,
+    compensate_retry: RetryPolicy | None = None,
+    transaction: bool = False,
     concurrency_key: str | None = None,
     concurrency_limit: int = 1,
     irreversible: bool = False,
@@ -166,20 +240,36 @@ def step(
 
     ``output``: the key that the result goes to; without it the result is an object whose keys are merged, or None.
     ``input``: which values the parameters get, ``{"account_id": "account.id"}`` or ``["account", "invoice_id"]``;
-    without it every parameter is bound by its own name. ``retry``: without it the first failure is final. ``queue`` and
-    ``priority`` (0 to 9, lower first) override those of run and mesh. ``concurrency_key="account.id"``: of all attempts
-    on one queue whose context has the same value there, of whatever workflow, ``concurrency_limit`` (1 unless said
-    otherwise) run at once; one whose context has nothing there, or neither text, integer nor boolean, is not limited.
-    ``irreversible`` and ``compensatable=False``
-    block the replay of a run that has passed this step, unless the operator allows it.
+    without it every parameter is bound by its own name. ``after``: in a graph, the steps that must have succeeded
+    first; without any it begins with the run. ``retry``: without it the first failure is final. ``queue`` and
+    ``priority`` (0 to 9, lower first) override those of run and mesh. ``timeout``: how long one claim's work may take,
+    from its start to its end; then the attempt has failed with ``timed_out``, and is retried as the policy says.
+
+    ``concurrency_key="account.id"``: of all attempts on one queue whose context has the same value there, of whatever
+    workflow, ``concurrency_limit`` (1 unless said otherwise) run at once; one whose context has nothing there, or
+    neither text, integer nor boolean, is not limited.
+
+    ``compensate``: what undoes the step when the run fails after it: a function whose parameters are bound as those of
+    a step, and from ``step_input``, ``step_output`` and ``failure`` besides. ``compensate_input`` and
+    ``compensate_retry`` are its own.
+
+    ``transaction``: the step is given a connection of the journal's own store (``context.connection``); what it writes
+    there and its completion are one transaction. ``irreversible`` and ``compensatable=False`` block the replay of a run
+    that has passed this step, unless the operator allows it.
     """
     return FunctionDeclaration(
-        fn=fn.__func__ if isinstance(fn, staticmethod) else fn,  # one that is still in its class body
+        fn=_function(fn),
         output=output,
         input=input,
+        after=after,
         retry=retry,
         queue=queue,
         priority=priority,
+        timeout=timeout,
+        compensate=None if compensate is None else _function(compensate),
+        compensate_input=compensate_input,
+        compensate_retry=compensate_retry,
+        transaction=transaction,
         concurrency_key=concurrency_key,
         concurrency_limit=concurrency_limit,
         irreversible=irreversible,
@@ -187,14 +277,50 @@ def step(
     )
 
 
-def wait(duration: timedelta | float) -> WaitDeclaration:
+def _function(fn: Callable[..., Any]) -> Callable[..., Any]:
+    return fn.__func__ if isinstance(fn, staticmethod) else fn  # one that is still in its class body
+
+
+def wait(duration: timedelta | float, *, after: After = ()) -> WaitDeclaration:
     """A step that is ok after a time (seconds or timedelta). It holds no worker meanwhile."""
-    return WaitDeclaration(duration=duration)
+    return WaitDeclaration(duration=duration, after=after)
 
 
-def approval(*, output: str | None = None) -> ApprovalDeclaration:
-    """A gate: the run waits until a person approves or rejects. The decision goes to the context under ``output``."""
-    return ApprovalDeclaration(output=output)
+def log(message: str, *, level: Level = "info", after: After = ()) -> LogDeclaration:
+    """A step that tells the observer (by default the log) that the run has come here. ``message`` is constant: payloads
+    do not go into logs.
+    """
+    return LogDeclaration(message=message, level=level, after=after)
+
+
+def approval(
+    *, output: str | None = None, timeout: timedelta | float | None = None, after: After = ()
+) -> ApprovalDeclaration:
+    """A gate: the run waits until a person approves or rejects. The decision goes to the context under ``output``.
+    After ``timeout`` the route :meth:`~StepDeclaration.on_timeout` is taken, or the run fails.
+    """
+    return ApprovalDeclaration(output=output, timeout=timeout, after=after)
+
+
+def pause(*, after: After = ()) -> PauseDeclaration:
+    """A gate: the run waits until a person resumes it."""
+    return PauseDeclaration(after=after)
+
+
+def event(
+    name: str, timeout: timedelta | float | None = None, *, output: str | None = None, after: After = ()
+) -> EventDeclaration:
+    """A gate: the run waits for an event of that name, sent with ``mesh.send_event``. One that came before is kept.
+    What it carries goes to the context under ``output``. ``timeout`` as in :func:`approval`.
+    """
+    return EventDeclaration(event=name, timeout=timeout, output=output, after=after)
+
+
+def wait_for_children(*, output: str | None = None, after: After = ()) -> ChildrenDeclaration:
+    """A gate: the run waits until each child run that it has started so far has ended, well or not. How they ended goes
+    to the context under ``output``: ``completed``, ``failed`` and ``cancelled`` count them, ``runs`` tells each.
+    """
+    return ChildrenDeclaration(output=output, after=after)
 
 
 # ------------------------------------------------------------------------------------------------------- triggers
@@ -291,12 +417,14 @@ class Workflow:
 
     ``version`` is a label of the author's choosing; a run keeps the definition that it started with. ``name`` is the
     class name unless set; keys are scoped by it, so it outlives a rename of the class. ``flow`` is one route or chain,
-    or a tuple or list of them; a workflow of a single step needs none.
+    or a tuple or list of them; a workflow of a single step needs none, and a graph (steps with ``after=``) has none.
+    ``timeout``: how long a run may take as a whole (seconds or timedelta); then it fails.
     """
 
     version: ClassVar[str]
     name: ClassVar[str]
     flow: ClassVar[Flow]
+    timeout: ClassVar[timedelta | float | None]
 
     _declared: ClassVar[tuple[tuple[str, AnyStep | Manual[Any]], ...]] = ()
 

@@ -14,15 +14,20 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-from squidmesh.ids import Fingerprint, fingerprint
+from squidmesh.ids import Fingerprint, fingerprint, undo_of
 from squidmesh.workflow.retry import Delay, RetryPolicy
 
 COMPLETE = "complete"
 """The target of a route that ends the run well. No step may have this name."""
 
-Outcome = Literal["ok", "error", "reject"]
+UNDO_OUTPUT = "result"
+"""The key under which a compensation's result stands in its fact."""
+
+Outcome = Literal["ok", "error", "reject", "timeout"]
 Recovery = Literal["compensation", "undo"]
 Operator = Literal["==", "!=", ">", "<", "in", "exists"]
+Level = Literal["debug", "info", "warning", "error"]
+TopologyKind = Literal["path", "graph"]
 
 
 class _Spec(BaseModel):
@@ -47,47 +52,100 @@ class Route(_Spec):
     recovery: Recovery | None = None
 
 
-class FunctionStep(_Spec):
-    """User code. ``input`` maps a parameter to a context path; None binds every parameter by its own name.
-    ``concurrency_key`` is a context path: of all attempts of one queue that share its value, ``concurrency_limit`` may
-    be leased at once.
+class Compensation(_Spec):
+    """What undoes a step: a function with an ``input`` mapping of its own (None binds by name) and its own policy."""
+
+    description: str = ""
+    input: dict[str, str] | None = None
+    retry: RetryPolicy | None = None
+
+
+class _Step(_Spec):
+    """``after``: the steps that must have succeeded first, in a graph; empty on a path."""
+
+    name: str
+    description: str = ""
+    after: tuple[str, ...] = ()
+
+
+class FunctionStep(_Step):
+    """User code. ``input`` maps a parameter to a context path; None binds every parameter by its own name. ``timeout``:
+    how long one claim's work may take. ``concurrency_key`` is a context path: of all attempts of one queue that share
+    its value, ``concurrency_limit`` may be leased at once. ``action``: the name of the host's function in its registry,
+    where the workflow was made at run time. ``undoes``: of a compensation only, which is no step of its own
+    (:meth:`Definition.step`).
     """
 
     kind: Literal["function"] = "function"
-    name: str
-    description: str = ""
     output: str | None = None
     input: dict[str, str] | None = None
     retry: RetryPolicy | None = None
     queue: str | None = None
     priority: int | None = None
+    timeout: Delay | None = None
+    compensate: Compensation | None = None
+    transaction: bool = False
     concurrency_key: str | None = None
     concurrency_limit: int = 1
     irreversible: bool = False
     compensatable: bool = True
+    action: str | None = None
+    undoes: str | None = None
 
 
-class WaitStep(_Spec):
+class WaitStep(_Step):
     """A delayed attempt that the pump completes when it claims it. It never holds a worker."""
 
     kind: Literal["wait"] = "wait"
-    name: str
-    description: str = ""
     duration: Delay
     queue: str | None = None
     priority: int | None = None
 
 
-class ApprovalStep(_Spec):
-    """A gate. The decision goes to the context under ``output``. It has no attempt."""
+class LogStep(_Step):
+    """An attempt that the pump completes when it claims it; the message goes to the observer then."""
+
+    kind: Literal["log"] = "log"
+    message: str
+    level: Level = "info"
+    queue: str | None = None
+    priority: int | None = None
+
+
+class ApprovalStep(_Step):
+    """A gate. The decision goes to the context under ``output``. It has no attempt. ``timeout``: how long it waits."""
 
     kind: Literal["approval"] = "approval"
-    name: str
-    description: str = ""
+    output: str | None = None
+    timeout: Delay | None = None
+
+
+class PauseStep(_Step):
+    """A gate that a person opens with ``resume_run``."""
+
+    kind: Literal["pause"] = "pause"
+
+
+class EventStep(_Step):
+    """A gate that an event from outside opens; what it carries goes to the context under ``output``."""
+
+    kind: Literal["event"] = "event"
+    event: str
+    output: str | None = None
+    timeout: Delay | None = None
+
+
+class ChildrenStep(_Step):
+    """A gate that opens when no child run is open any more; how they ended goes to the context under ``output``."""
+
+    kind: Literal["wait_for_children"] = "wait_for_children"
     output: str | None = None
 
 
-Step = Annotated[FunctionStep | WaitStep | ApprovalStep, Field(discriminator="kind")]
+AnyStepSpec = FunctionStep | WaitStep | LogStep | ApprovalStep | PauseStep | EventStep | ChildrenStep
+Step = Annotated[AnyStepSpec, Field(discriminator="kind")]
+Queued = FunctionStep | WaitStep | LogStep
+"""Steps with attempts, which stand in a queue."""
 
 
 class ManualTrigger(_Spec):
@@ -100,18 +158,27 @@ class ManualTrigger(_Spec):
 
 
 class Definition(_Spec):
-    """One version of one workflow. ``steps`` are in declaration order; ``entry`` is where every run begins."""
+    """One version of one workflow. ``steps`` are in declaration order. A *path* begins at ``entry`` and follows
+    ``routes``; a *graph* has neither: its steps begin when those that they come ``after`` have succeeded. ``timeout``:
+    how long a run may take as a whole.
+    """
 
     name: str
     version: str
     description: str = ""
     triggers: tuple[ManualTrigger, ...]
     steps: tuple[Step, ...]
-    routes: tuple[Route, ...]
-    entry: str
+    routes: tuple[Route, ...] = ()
+    entry: str | None = None
+    topology: TopologyKind = "path"
+    timeout: Delay | None = None
 
     def canonical(self) -> bytes:
         """UTF-8 JSON with sorted keys and no spaces: what is stored, and what the fingerprint is taken of."""
+        return self._canonical
+
+    @cached_property
+    def _canonical(self) -> bytes:
         spec = self.model_dump(mode="json")
         return json.dumps(spec, sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode()
 
@@ -120,8 +187,53 @@ class Definition(_Spec):
         return fingerprint(self.canonical())
 
     @cached_property
-    def steps_by_name(self) -> dict[str, FunctionStep | WaitStep | ApprovalStep]:
-        return {step.name: step for step in self.steps}
+    def steps_by_name(self) -> dict[str, AnyStepSpec]:
+        """The steps; and under the name of its runnable, each compensation, as the function step that it is run as."""
+        found: dict[str, AnyStepSpec] = {step.name: step for step in self.steps}
+        for step in self.steps:
+            if isinstance(step, FunctionStep) and step.compensate is not None:
+                found[undo_of(step.name)] = _as_step(step, step.compensate)
+        return found
+
+    @cached_property
+    def roots(self) -> tuple[str, ...]:
+        """Where every run begins."""
+        if self.topology == "path":
+            return (self.entry,) if self.entry is not None else ()
+        return tuple(step.name for step in self.steps if not step.after)
+
+    @cached_property
+    def dependents(self) -> dict[str, tuple[AnyStepSpec, ...]]:
+        """In a graph: by step, those that come after it."""
+        found: dict[str, list[AnyStepSpec]] = {}
+        for step in self.steps:
+            for before in step.after:
+                found.setdefault(before, []).append(step)
+        return {name: tuple(steps) for name, steps in found.items()}
+
+    def comes_after(self, step: str, before: str) -> bool:
+        """Whether, in a graph, ``step`` begins only when ``before`` has succeeded."""
+        places, ancestors = self._ancestry
+        return bool(ancestors[step] >> places[before] & 1)
+
+    @cached_property
+    def _ancestry(self) -> tuple[dict[str, int], dict[str, int]]:
+        """By step its place, and the places of all that it comes after, as the bits of a number: a thousand steps take
+        an eighth of a kilobyte each.
+        """
+        places = {step.name: place for place, step in enumerate(self.steps)}
+        ancestors: dict[str, int] = {}
+        while len(ancestors) < len(places):
+            known = len(ancestors)
+            for step in self.steps:  # mostly in order already: one round, then
+                if step.name not in ancestors and all(before in ancestors for before in step.after):
+                    found = 0
+                    for before in step.after:
+                        found |= ancestors[before] | 1 << places[before]
+                    ancestors[step.name] = found
+            if len(ancestors) == known:
+                raise ValueError(f"{self.name}: steps that come after each other in a circle")
+        return places, ancestors
 
     @cached_property
     def _routes_by_source(self) -> dict[tuple[str, str], tuple[Route, ...]]:
@@ -131,8 +243,8 @@ class Definition(_Spec):
             found[at] = (*found.get(at, ()), route)
         return found
 
-    def step(self, name: str) -> FunctionStep | WaitStep | ApprovalStep:
-        """The step of that name; ``KeyError`` if there is none."""
+    def step(self, name: str) -> AnyStepSpec:
+        """The step, or the compensation, of that name; ``KeyError`` if there is none."""
         return self.steps_by_name[name]
 
     def routes_from(self, step: str, on: Outcome) -> tuple[Route, ...]:
@@ -151,7 +263,26 @@ class Definition(_Spec):
         conditional = [r for r in self.routes_from(route.source, route.on) if r.when is not None]
         return f"{plain}:condition:{conditional.index(route)}"
 
+    def dependency_ids(self) -> Iterator[tuple[str, str, str]]:
+        """In a graph, every dependency: its stable edge id (``from:dependency:to``), and both ends."""
+        for step in self.steps:
+            for before in step.after:
+                yield f"{before}:dependency:{step.name}", before, step.name
+
     @classmethod
     def from_json(cls, body: bytes) -> Definition:
         """Reads :meth:`canonical` back; pydantic's ``ValidationError`` if it is none of ours."""
         return cls.model_validate_json(body)
+
+
+def _as_step(step: FunctionStep, undo: Compensation) -> FunctionStep:
+    return FunctionStep(
+        name=undo_of(step.name),
+        description=undo.description,
+        output=UNDO_OUTPUT,
+        input=undo.input,
+        retry=undo.retry,
+        queue=step.queue,
+        priority=step.priority,
+        undoes=step.name,
+    )

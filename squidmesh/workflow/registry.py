@@ -77,6 +77,12 @@ class Registry:
         """In the order of registration."""
         return tuple(self._by_name)
 
+    @property
+    def is_transactional(self) -> bool:
+        """Whether some step writes in the journal's own transaction."""
+        steps = (step for found in self._by_name.values() for step in found.definition.steps)
+        return any(step.kind == "function" and step.transaction for step in steps)
+
     def of(self, target: type[Workflow] | Manual[Any] | str) -> RegisteredWorkflow:
         """The workflow that is meant by its class, its name, or one of its triggers; :class:`NotFound` otherwise."""
         found = self._by_name.get(target) if isinstance(target, str) else None
@@ -99,8 +105,8 @@ def _registered(source: type[Workflow], examined: Examination) -> RegisteredWork
         triggers=MappingProxyType(dict(examined.payloads)),
         steps=MappingProxyType(
             {
-                step.name: BoundStep(step, *examined.functions[step.name])
-                for step in definition.steps
+                name: BoundStep(step, *examined.functions[name])
+                for name, step in definition.steps_by_name.items()
                 if step.kind == "function"
             }
         ),

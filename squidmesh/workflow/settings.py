@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from keyword import iskeyword
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel, RootModel, TypeAdapter
 from pydantic.errors import PydanticUserError
@@ -20,13 +20,33 @@ from squidmesh.clock import seconds
 from squidmesh.config import CONCURRENCY_LIMITS, MAX_PAYLOAD_BYTES, PRIORITIES
 from squidmesh.errors import InvalidInput, Problem
 from squidmesh.ids import is_identifier
-from squidmesh.workflow.authoring import ApprovalDeclaration, FunctionDeclaration, WaitDeclaration
-from squidmesh.workflow.definition import ApprovalStep, FunctionStep, ManualTrigger, WaitStep
+from squidmesh.workflow.authoring import (
+    ApprovalDeclaration,
+    ChildrenDeclaration,
+    EventDeclaration,
+    FunctionDeclaration,
+    LogDeclaration,
+    WaitDeclaration,
+)
+from squidmesh.workflow.definition import (
+    ApprovalStep,
+    ChildrenStep,
+    Compensation,
+    EventStep,
+    FunctionStep,
+    Level,
+    LogStep,
+    ManualTrigger,
+    WaitStep,
+)
 from squidmesh.workflow.payload import require_json
 from squidmesh.workflow.retry import RetryPolicy
 from squidmesh.workflow.shape import UNKNOWN, QuietSchema, Shape, secrets_in
 from squidmesh.workflow.signature import Signature, read_signature
 from squidmesh.workflow.supply import REFUSED, Written
+
+LONGEST_MESSAGE = 1000
+"""Characters of what a log step says."""
 
 
 class Problems:
@@ -80,20 +100,104 @@ def read_payload(path: str, name: str, model: object, problems: Problems) -> tup
 # ---------------------------------------------------------------------------------------------------------- steps
 
 
+LONGEST_WAIT = timedelta(days=366)
+
+
 def read_wait(path: str, name: str, step: WaitDeclaration, problems: Problems) -> WaitStep:
-    given: object = step.duration
-    try:
-        if isinstance(given, bool) or not isinstance(given, timedelta | int | float):
-            raise TypeError
-        return WaitStep(name=name, duration=seconds(given))
-    except (TypeError, ValueError, OverflowError):
+    length = _length(step.duration)
+    if length is None:
         allowed = "allowed is a timedelta or a number of seconds, from 0 to 366 days"
-        problems.add(f"{path}.duration", "invalid_wait", f"{given!r} is refused; {allowed}")
-        return WaitStep(name=name, duration=timedelta(0))
+        problems.add(f"{path}.duration", "invalid_wait", f"{step.duration!r} is refused; {allowed}")
+    return WaitStep(name=name, duration=length or timedelta(0))
+
+
+def read_log(path: str, name: str, step: LogDeclaration, problems: Problems) -> LogStep:
+    message: object = step.message
+    if not isinstance(message, str) or not 1 <= len(message) <= LONGEST_MESSAGE or not _is_storable(message):
+        why = f"{message!r} is refused; allowed is a text of 1 to {LONGEST_MESSAGE} characters"
+        problems.add(f"{path}.message", "invalid_message", why)
+        message = "?"
+    level: Any = step.level
+    if level not in get_args(Level):
+        allowed = ", ".join(get_args(Level))
+        problems.add(f"{path}.level", "invalid_level", f"{level!r} is refused; allowed are {allowed}")
+        level = "info"
+    return LogStep(name=name, message=message, level=level)
 
 
 def read_approval(path: str, name: str, step: ApprovalDeclaration, problems: Problems) -> ApprovalStep:
-    return ApprovalStep(name=name, output=_output_key(path, step.output, problems))
+    return ApprovalStep(
+        name=name,
+        output=_output_key(path, step.output, problems),
+        timeout=read_timeout(f"{path}.timeout", step.timeout, problems),
+    )
+
+
+def read_event(path: str, name: str, step: EventDeclaration, problems: Problems) -> EventStep:
+    given: object = step.event
+    if not is_identifier(given):
+        why = f"{given!r} is refused; allowed are 1 to 128 of A-Z a-z 0-9 . _ -"
+        problems.add(f"{path}.event", "invalid_event", why)
+    return EventStep(
+        name=name,
+        event=given if isinstance(given, str) else REFUSED,
+        output=_output_key(path, step.output, problems),
+        timeout=read_timeout(f"{path}.timeout", step.timeout, problems),
+    )
+
+
+def read_children(path: str, name: str, step: ChildrenDeclaration, problems: Problems) -> ChildrenStep:
+    return ChildrenStep(name=name, output=_output_key(path, step.output, problems))
+
+
+def read_timeout(path: str, given: object, problems: Problems) -> timedelta | None:
+    """Of a step, a gate or a whole run. None is none."""
+    if given is None:
+        return None
+    length = _length(given)
+    if length is None or length <= timedelta(0):
+        allowed = "allowed is a timedelta or a number of seconds, above 0 and up to 366 days"
+        problems.add(path, "invalid_timeout", f"{given!r} is refused; {allowed}")
+        return None
+    return length
+
+
+def _length(given: object) -> timedelta | None:
+    """A duration that the definition can hold; None for anything else."""
+    if isinstance(given, bool) or not isinstance(given, timedelta | int | float):
+        return None
+    try:
+        length = seconds(given)
+    except (ValueError, OverflowError):
+        return None
+    return length if timedelta(0) <= length <= LONGEST_WAIT else None
+
+
+def _is_storable(text: str) -> bool:
+    try:
+        return b"\0" not in text.encode()
+    except UnicodeEncodeError:
+        return False
+
+
+def read_compensation(
+    path: str, step: FunctionDeclaration, problems: Problems
+) -> tuple[Compensation, Signature] | None:
+    """What undoes the step, and what it asks for; None where nothing does."""
+    if step.compensate is None:
+        for field, given in (("compensate_input", step.compensate_input), ("compensate_retry", step.compensate_retry)):
+            if given is not None:
+                message = f"there is no compensate= that {field}= could be about"
+                problems.add(f"{path}.{field}", "nothing_to_compensate", message)
+        return None
+    signature = read_signature(step.compensate)
+    problems.extend(replace(one, path=f"{path}.compensate.{one.path}") for one in signature.problems)
+    spec = Compensation(
+        description=_description(step.compensate),
+        input=_input(f"{path}.compensate_input", step.compensate_input, signature, problems),
+        retry=_retry(f"{path}.compensate_retry", step.compensate_retry, problems),
+    )
+    return spec, signature
 
 
 def read_function(
@@ -111,11 +215,16 @@ def read_function(
         retry=_retry(f"{path}.retry", step.retry, problems),
         queue=_queue(f"{path}.queue", step.queue, problems),
         priority=_priority(f"{path}.priority", step.priority, problems),
+        timeout=read_timeout(f"{path}.timeout", step.timeout, problems),
+        transaction=_flag(f"{path}.transaction", step.transaction, problems),
         concurrency_key=_concurrency_key(f"{path}.concurrency_key", step.concurrency_key, problems),
         concurrency_limit=_concurrency_limit(f"{path}.concurrency_limit", step, problems),
         irreversible=_flag(f"{path}.irreversible", step.irreversible, problems),
         compensatable=_flag(f"{path}.compensatable", step.compensatable, problems),
     )
+    if spec.transaction and signature.is_async:
+        message = "a transactional step is no coroutine: its connection belongs to one thread from begin to commit"
+        problems.add(f"{path}.transaction", "async_transaction", message)
     return spec, signature, _written(path, step, output, signature, problems)
 
 

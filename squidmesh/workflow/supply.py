@@ -10,8 +10,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from squidmesh.errors import Problem
+from squidmesh.ids import undo_of
 from squidmesh.workflow.definition import COMPLETE, FunctionStep, Outcome, Route
-from squidmesh.workflow.shape import Shape
+from squidmesh.workflow.shape import UNKNOWN, Shape
 from squidmesh.workflow.signature import Signature
 
 
@@ -55,6 +56,8 @@ class Written:
     open: bool = False
 
 
+UNDO_SEES = ("step_input", "step_output", "failure")
+"""What a compensation can ask for besides the context."""
 PAYLOAD = ""
 REFUSED = ""
 """The path of an input or a condition that is a problem already."""
@@ -62,7 +65,9 @@ REFUSED = ""
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What there is to be checked. ``order`` is topological, ``places`` says where each route was written."""
+    """What there is to be checked. ``order`` is topological, ``places`` says where each route was written, ``after``
+    what comes after what in a graph. ``functions`` holds compensations too, under the names of their runnables.
+    """
 
     order: tuple[str, ...]
     routes: tuple[Route, ...]
@@ -71,10 +76,50 @@ class Plan:
     written: Mapping[str, Written]
     functions: Mapping[str, tuple[FunctionStep, Signature]]
     approvals: frozenset[str]
+    after: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def check_supply(plan: Plan) -> Iterator[Problem]:
     """Every parameter, input path and condition that nothing can supply, and every key that is written twice."""
+    if plan.after:
+        yield from _check_graph(plan)
+    else:
+        yield from _check_path(plan)
+
+
+def _check_graph(plan: Plan) -> Iterator[Problem]:
+    leaving: dict[str, Supply] = {}
+    writers: dict[str, str] = {}
+    for name in plan.order:
+        supply, written = Supply(), plan.written[name]
+        supply.add(PAYLOAD, plan.payload)
+        for before in plan.after[name]:
+            supply.join(leaving[before])
+        yield from _check_step(plan, name, supply)
+        for key in written.keys:
+            writer = writers.setdefault(key, name)
+            if writer != name and writer not in supply.keys.get(key, {}):
+                message = f"{key!r} is written by {writer} too, which may run at the same time; use another output key"
+                yield Problem(path=f"steps.{name}.output", code="duplicate_output", message=message)
+        leaving[name] = supply.copy()
+        leaving[name].add(name, written)
+
+
+def _check_step(plan: Plan, name: str, supply: Supply) -> Iterator[Problem]:
+    """Its inputs, its output, and the inputs of what undoes it."""
+    written = plan.written[name]
+    if name in plan.functions:
+        yield from _check_inputs(*plan.functions[name], supply, f"steps.{name}")
+        yield from _check_concurrency(plan.functions[name][0], supply)
+    yield from _check_outputs(name, written, supply)
+    if undo_of(name) in plan.functions:
+        after = supply.copy()
+        after.add(name, written)
+        after.add(name, Written(dict.fromkeys(UNDO_SEES, UNKNOWN)))
+        yield from _check_inputs(*plan.functions[undo_of(name)], after, f"steps.{name}.compensate")
+
+
+def _check_path(plan: Plan) -> Iterator[Problem]:
     supplies = {name: Supply() for name in plan.order}
     supplies[plan.order[0]].add(PAYLOAD, plan.payload)
     leaving: dict[str, list[tuple[str, Route]]] = {name: [] for name in plan.order}
@@ -83,10 +128,7 @@ def check_supply(plan: Plan) -> Iterator[Problem]:
             leaving[route.source].append((place, route))
     for name in plan.order:
         supply, written = supplies[name], plan.written[name]
-        if name in plan.functions:
-            yield from _check_inputs(*plan.functions[name], supply)
-            yield from _check_concurrency(plan.functions[name][0], supply)
-        yield from _check_outputs(name, written, supply)
+        yield from _check_step(plan, name, supply)
         for place, route in leaving[name]:
             after = supply.copy()
             if _is_written(route.on, name in plan.approvals):
@@ -103,7 +145,7 @@ def _is_written(on: Outcome, is_approval: bool) -> bool:
     return on == "ok" or is_approval
 
 
-def _check_inputs(step: FunctionStep, signature: Signature, supply: Supply) -> Iterator[Problem]:
+def _check_inputs(step: FunctionStep, signature: Signature, supply: Supply, at: str) -> Iterator[Problem]:
     for parameter in signature.parameters:
         if parameter.is_context:
             continue
@@ -114,13 +156,13 @@ def _check_inputs(step: FunctionStep, signature: Signature, supply: Supply) -> I
             message = f"{parameter.name!r} has no default, and input= does not name it"
         elif path is not None and step.input is not None and not supply.may_have(path):
             message = f"nothing supplies {path!r}; there is {supply}"
-            yield Problem(path=f"steps.{step.name}.input.{parameter.name}", code="invalid_input_path", message=message)
+            yield Problem(path=f"{at}.input.{parameter.name}", code="invalid_input_path", message=message)
             continue
         elif path is not None and parameter.required and not supply.may_have(path):
             message = f"{parameter.name!r} has no default, and nothing supplies it; there is {supply}"
         else:
             continue
-        where = f"steps.{step.name}.parameters.{parameter.name}"
+        where = f"{at}.parameters.{parameter.name}"
         yield Problem(path=where, code="unsupplied_parameter", message=message)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, get_args
 
 from squidmesh.config import MAX_PAYLOAD_BYTES
@@ -13,11 +13,13 @@ from squidmesh.workflow.authoring import (
     ApprovalDeclaration,
     Arrow,
     Complete,
+    EventDeclaration,
     FunctionDeclaration,
     Routes,
     StepDeclaration,
 )
-from squidmesh.workflow.definition import COMPLETE, Condition, Recovery, Route
+from squidmesh.workflow.definition import COMPLETE, Condition, Recovery, Route, TopologyKind
+from squidmesh.workflow.dependencies import is_graph, read_dependencies
 from squidmesh.workflow.payload import require_json
 from squidmesh.workflow.supply import REFUSED
 
@@ -25,14 +27,29 @@ from squidmesh.workflow.supply import REFUSED
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Topology:
     """``places``: where each of ``routes`` was written (``flow[2]``). ``order``: every step after all that lead to it,
-    and ``entry`` first; both are None unless the routes make a path.
+    and on a path ``entry`` first; both are None unless there is such an order. ``after``: in a graph, by step, what it
+    comes after.
     """
 
-    routes: tuple[Route, ...]
-    places: tuple[str, ...]
-    entry: str | None
+    kind: TopologyKind = "path"
+    routes: tuple[Route, ...] = ()
+    places: tuple[str, ...] = ()
+    entry: str | None = None
     order: tuple[str, ...] | None
+    after: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     problems: tuple[Problem, ...]
+
+
+def read_topology(flow: object, steps: Mapping[str, AnyStep]) -> Topology:
+    """A graph where any step says what it comes after, else a path. Both at once is neither."""
+    if not is_graph(steps):
+        return read_flow(flow, steps)
+    found = read_dependencies(steps)
+    problems, order = found.problems, found.order
+    if flow != ():
+        message = "a workflow is a path (flow=) or a graph (after=), not both; say all of it in one of the two ways"
+        problems, order = (*problems, Problem(path="flow", code="mixed_topology", message=message)), None
+    return Topology(kind="graph", order=order, after=found.after, problems=problems)
 
 
 def read_flow(flow: object, steps: Mapping[str, AnyStep]) -> Topology:
@@ -143,6 +160,11 @@ class _Reader:
             self.problem(place, "on_error_not_allowed", f"{source} can not fail; only function steps have error routes")
         if arrow.on == "reject" and not isinstance(step, ApprovalDeclaration):
             self.problem(place, "on_reject_not_allowed", f"{source} can not be rejected; only approvals can")
+        if arrow.on == "timeout" and (
+            not isinstance(step, ApprovalDeclaration | EventDeclaration) or step.timeout is None
+        ):
+            message = f"{source} waits for ever; only approvals and events with a timeout= have such a route"
+            self.problem(place, "on_timeout_not_allowed", message)
 
     def _check_earlier(self, place: str, route: Route) -> None:
         for _, earlier in self.routes:

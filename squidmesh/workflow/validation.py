@@ -9,31 +9,57 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from datetime import timedelta
+from typing import Any, assert_never
 
 from pydantic import BaseModel
 
 from squidmesh.errors import Problem, WorkflowError
-from squidmesh.ids import is_identifier, is_step_name
+from squidmesh.ids import is_identifier, is_step_name, undo_of, undone_by
 from squidmesh.workflow.authoring import (
     AnyStep,
     ApprovalDeclaration,
+    ChildrenDeclaration,
+    EventDeclaration,
     FunctionDeclaration,
+    LogDeclaration,
     Manual,
+    PauseDeclaration,
     WaitDeclaration,
     Workflow,
     declarations_in,
     declared,
     name_of,
 )
-from squidmesh.workflow.definition import COMPLETE, Definition, FunctionStep, ManualTrigger
-from squidmesh.workflow.settings import Problems, read_approval, read_function, read_payload, read_wait
+from squidmesh.workflow.definition import (
+    COMPLETE,
+    AnyStepSpec,
+    ApprovalStep,
+    ChildrenStep,
+    Definition,
+    EventStep,
+    FunctionStep,
+    ManualTrigger,
+    PauseStep,
+)
+from squidmesh.workflow.settings import (
+    Problems,
+    read_approval,
+    read_children,
+    read_compensation,
+    read_event,
+    read_function,
+    read_log,
+    read_payload,
+    read_timeout,
+    read_wait,
+)
 from squidmesh.workflow.shape import UNKNOWN
 from squidmesh.workflow.signature import Signature
 from squidmesh.workflow.supply import Plan, Written, check_supply
-from squidmesh.workflow.topology import Topology, read_flow
+from squidmesh.workflow.topology import Topology, read_topology
 
-_RESERVED = (COMPLETE, "version", "name", "flow")
+_RESERVED = (COMPLETE, "version", "name", "flow", "timeout")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,16 +91,17 @@ def examine(workflow: type[Workflow]) -> Examination:
     problems = Problems()
     name = name_of(workflow)
     _check_header(workflow, problems)
+    timeout = read_timeout("timeout", _setting(workflow, "timeout"), problems)
     if _check_bases(workflow, problems):
         return Examination(name=name, problems=problems.found, definition=None)
     parts = _Parts(workflow, problems)
-    topology = read_flow(vars(workflow).get("flow", ()), parts.steps)
+    topology = read_topology(vars(workflow).get("flow", ()), parts.steps)
     problems.extend(topology.problems)
     _check_supply(parts, topology, problems)
     return Examination(
         name=name,
         problems=problems.found,
-        definition=None if problems.fatal else _definition(workflow, name, parts, topology),
+        definition=None if problems.fatal else _definition(workflow, name, timeout, parts, topology),
         payloads={name: trigger.payload for name, trigger in parts.triggers.items()},
         functions={name: (parts.fn(name), signature) for name, signature in parts.signatures.items()},
     )
@@ -95,6 +122,12 @@ def _check_header(workflow: type[Workflow], problems: Problems) -> None:
     name = getattr(workflow, "name", None) or workflow.__name__
     if not _is_declaration(name) and not (isinstance(name, str) and is_identifier(name)):
         problems.add("name", "invalid_name", f"{name!r} is refused; {allowed}")
+
+
+def _setting(workflow: type[Workflow], name: str) -> object:
+    """What the class says; not a step or trigger that has taken the name, which is a problem of its own."""
+    found = getattr(workflow, name, None)
+    return None if _is_declaration(found) else found
 
 
 def _is_declaration(value: object) -> bool:
@@ -123,7 +156,7 @@ class _Parts:
         self.triggers: dict[str, Manual[Any]] = {}
         self.steps: dict[str, AnyStep] = {}
         self.trigger_specs: list[ManualTrigger] = []
-        self.step_specs: list[Any] = []
+        self.step_specs: list[AnyStepSpec] = []
         self.signatures: dict[str, Signature] = {}
         self.payload = Written({}, open=False)
         self.written: dict[str, Written] = {}
@@ -140,9 +173,13 @@ class _Parts:
             problems.add("steps", "no_steps", "a workflow has at least one step")
 
     def fn(self, name: str) -> Callable[..., Any]:
-        step = self.steps[name]
+        """Of a step, or of a compensation."""
+        undone = undone_by(name)
+        step = self.steps[undone or name]
         assert isinstance(step, FunctionDeclaration)  # only those have a signature
-        return step.fn
+        fn = step.fn if undone is None else step.compensate
+        assert fn is not None
+        return fn
 
     def _read_trigger(self, name: str, trigger: Manual[Any]) -> None:
         path = f"triggers.{name}"
@@ -164,14 +201,31 @@ class _Parts:
             case FunctionDeclaration():
                 spec, signature, written = read_function(path, name, step, self.problems)
                 self.signatures[name], self.written[name] = signature, written
+                if (undo := read_compensation(path, step, self.problems)) is not None:
+                    compensation, self.signatures[undo_of(name)] = undo
+                    spec = spec.model_copy(update={"compensate": compensation})
                 self.step_specs.append(spec)
             case WaitDeclaration():
                 self.written[name] = Written({})
                 self.step_specs.append(read_wait(path, name, step, self.problems))
+            case LogDeclaration():
+                self.written[name] = Written({})
+                self.step_specs.append(read_log(path, name, step, self.problems))
+            case PauseDeclaration():
+                self.written[name] = Written({})
+                self.step_specs.append(PauseStep(name=name))
             case ApprovalDeclaration():
-                gate = read_approval(path, name, step, self.problems)
-                self.written[name] = Written({gate.output: UNKNOWN} if gate.output else {})
-                self.step_specs.append(gate)
+                self._add_gate(read_approval(path, name, step, self.problems))
+            case EventDeclaration():
+                self._add_gate(read_event(path, name, step, self.problems))
+            case ChildrenDeclaration():
+                self._add_gate(read_children(path, name, step, self.problems))
+            case _:
+                assert_never(step)
+
+    def _add_gate(self, gate: ApprovalStep | EventStep | ChildrenStep) -> None:
+        self.written[gate.name] = Written({gate.output: UNKNOWN} if gate.output else {})
+        self.step_specs.append(gate)
 
     def _check_name(self, path: str, name: str, what: str) -> None:
         if name in _RESERVED:
@@ -191,7 +245,8 @@ class _Parts:
 def _check_supply(parts: _Parts, topology: Topology, problems: Problems) -> None:
     if topology.order is None:
         return
-    functions = {spec.name: spec for spec in parts.step_specs if isinstance(spec, FunctionStep)}
+    specs = Definition(name="", version="", triggers=(), steps=tuple(parts.step_specs)).steps_by_name
+    functions = {name: spec for name, spec in specs.items() if isinstance(spec, FunctionStep)}
     plan = Plan(
         order=topology.order,
         routes=topology.routes,
@@ -200,18 +255,23 @@ def _check_supply(parts: _Parts, topology: Topology, problems: Problems) -> None
         written=parts.written,
         functions={name: (spec, parts.signatures[name]) for name, spec in functions.items()},
         approvals=frozenset(name for name, step in parts.steps.items() if isinstance(step, ApprovalDeclaration)),
+        after=topology.after,
     )
     problems.extend(check_supply(plan))
 
 
-def _definition(workflow: type[Workflow], name: str, parts: _Parts, topology: Topology) -> Definition:
-    assert topology.entry is not None  # or there would have been a problem
+def _definition(
+    workflow: type[Workflow], name: str, timeout: timedelta | None, parts: _Parts, topology: Topology
+) -> Definition:
+    steps = [spec.model_copy(update={"after": topology.after.get(spec.name, ())}) for spec in parts.step_specs]
     return Definition(
         name=name,
         version=workflow.version,
         description=inspect.cleandoc(vars(workflow).get("__doc__") or ""),
         triggers=tuple(parts.trigger_specs),
-        steps=tuple(parts.step_specs),
+        steps=tuple(steps),
         routes=topology.routes,
         entry=topology.entry,
+        topology=topology.kind,
+        timeout=timeout,
     )

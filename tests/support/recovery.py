@@ -91,7 +91,7 @@ def in_batches(mesh: Mesh) -> None:
     engine = mesh._engine()
     engine.reconciler.listen(["default"])
     engine.reconciler.look()
-    slots = InlineSlots(engine.loop)
+    slots = InlineSlots(engine.carry)
     slots.capacity = 4
     pump = engine.pump(
         slots, owner_id="pump", queues=["default"], pulse=None, patience=timedelta(seconds=5), continues=True

@@ -4,7 +4,7 @@
 -- name: newest
 SELECT run_id, workflow, version, trigger, key, queue, status, step, error, started_at, due_at, ended_at
 FROM runs
-WHERE (started_at, run_id) < (:started_at, :run_id)
+WHERE (started_at, run_id) < (:started_at, :run_id) AND started_at >= :since
     AND (:queue IS NULL OR queue = :queue)
     AND (:status IS NULL OR :status = iif(status IN ('waiting', 'retrying') AND due_at <= :now, 'running', status))
 ORDER BY started_at DESC, run_id DESC LIMIT :limit;
@@ -12,15 +12,26 @@ ORDER BY started_at DESC, run_id DESC LIMIT :limit;
 -- name: of_workflow
 SELECT run_id, workflow, version, trigger, key, queue, status, step, error, started_at, due_at, ended_at
 FROM runs
-WHERE workflow = :workflow AND (started_at, run_id) < (:started_at, :run_id)
+WHERE workflow = :workflow
+    AND (started_at, run_id) < (:started_at, :run_id) AND started_at >= :since
     AND (:queue IS NULL OR queue = :queue)
+    AND (:status IS NULL OR :status = iif(status IN ('waiting', 'retrying') AND due_at <= :now, 'running', status))
+ORDER BY started_at DESC, run_id DESC LIMIT :limit;
+
+-- name: of_queue
+SELECT run_id, workflow, version, trigger, key, queue, status, step, error, started_at, due_at, ended_at
+FROM runs
+WHERE queue = :queue
+    AND (started_at, run_id) < (:started_at, :run_id) AND started_at >= :since
+    AND (:workflow IS NULL OR workflow = :workflow)
     AND (:status IS NULL OR :status = iif(status IN ('waiting', 'retrying') AND due_at <= :now, 'running', status))
 ORDER BY started_at DESC, run_id DESC LIMIT :limit;
 
 -- name: of_status
 SELECT run_id, workflow, version, trigger, key, queue, status, step, error, started_at, due_at, ended_at
 FROM runs
-WHERE status = :status AND status <> 'completed' AND (started_at, run_id) < (:started_at, :run_id)
+WHERE status = :status AND status <> 'completed'
+    AND (started_at, run_id) < (:started_at, :run_id) AND started_at >= :since
     AND iif(status IN ('waiting', 'retrying') AND due_at <= :now, 0, 1)
     AND (:queue IS NULL OR queue = :queue)
     AND (:workflow IS NULL OR workflow = :workflow)
@@ -30,19 +41,22 @@ ORDER BY started_at DESC, run_id DESC LIMIT :limit;
 -- Each arm names the condition of the partial index as well, or SQLite would walk all runs from the newest.
 SELECT run_id, workflow, version, trigger, key, queue, status, step, error, started_at, due_at, ended_at
 FROM runs
-WHERE status = 'running' AND status <> 'completed' AND (started_at, run_id) < (:started_at, :run_id)
+WHERE status = 'running' AND status <> 'completed'
+    AND (started_at, run_id) < (:started_at, :run_id) AND started_at >= :since
     AND (:queue IS NULL OR queue = :queue)
     AND (:workflow IS NULL OR workflow = :workflow)
 UNION ALL
 SELECT run_id, workflow, version, trigger, key, queue, status, step, error, started_at, due_at, ended_at
 FROM runs
-WHERE status = 'waiting' AND status <> 'completed' AND due_at <= :now AND (started_at, run_id) < (:started_at, :run_id)
+WHERE status = 'waiting' AND status <> 'completed' AND due_at <= :now
+    AND (started_at, run_id) < (:started_at, :run_id) AND started_at >= :since
     AND (:queue IS NULL OR queue = :queue)
     AND (:workflow IS NULL OR workflow = :workflow)
 UNION ALL
 SELECT run_id, workflow, version, trigger, key, queue, status, step, error, started_at, due_at, ended_at
 FROM runs
-WHERE status = 'retrying' AND status <> 'completed' AND due_at <= :now AND (started_at, run_id) < (:started_at, :run_id)
+WHERE status = 'retrying' AND status <> 'completed' AND due_at <= :now
+    AND (started_at, run_id) < (:started_at, :run_id) AND started_at >= :since
     AND (:queue IS NULL OR queue = :queue)
     AND (:workflow IS NULL OR workflow = :workflow)
 ORDER BY started_at DESC, run_id DESC LIMIT :limit;
@@ -56,7 +70,8 @@ WHERE run_id IN (
         UNION
         SELECT run_id FROM runs WHERE key >= :text AND key < :text || char(1114111)
     )
-    AND (started_at, run_id) < (:started_at, :run_id)
+   
+    AND (started_at, run_id) < (:started_at, :run_id) AND started_at >= :since
     AND (:queue IS NULL OR queue = :queue)
     AND (:workflow IS NULL OR workflow = :workflow)
     AND (:status IS NULL OR :status = iif(status IN ('waiting', 'retrying') AND due_at <= :now, 'running', status))

@@ -13,6 +13,7 @@ from squidmesh.errors import UsageError
 from squidmesh.runtime.arguments import check_names
 from squidmesh.runtime.engine import Engine
 from squidmesh.runtime.inline import Inline
+from squidmesh.workflow.definition import Queued
 from squidmesh.workflow.registry import Registry
 
 PAGE = range(1, 1001)
@@ -76,6 +77,6 @@ class Opening:
             for name in self._registry.names
             if (workflow := self._registry.get(name)) is not None
             for step in workflow.definition.steps
-            if step.kind != "approval" and step.queue is not None
+            if isinstance(step, Queued) and step.queue is not None
         )
         return tuple(dict.fromkeys((self._config.queue, *named)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import get_args
 
 from squidmesh.config import check_integer
@@ -12,7 +13,7 @@ from squidmesh.reading.explain import Explanation, explain, explain_corrupt
 from squidmesh.reading.graph import RunGraph, run_graph
 from squidmesh.reading.inspect import Run, inspect
 from squidmesh.reading.listing import RunList, listing
-from squidmesh.runtime.arguments import LONGEST_KEY, check_name, check_one_of, check_run_id, check_text
+from squidmesh.runtime.arguments import LONGEST_KEY, check_moment, check_name, check_one_of, check_run_id, check_text
 from squidmesh.runtime.engine import Engine
 from squidmesh.runtime.looking import Look, look
 from squidmesh.runtime.verbs.opening import PAGE, Opening
@@ -28,17 +29,23 @@ class Reading(Opening):
         status: str | None = None,
         queue: str | None = None,
         text: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
         limit: int = 50,
         after: str | None = None,
     ) -> RunList:
         """Newest first, ``limit`` (1 to 1000) a page; ``after`` is the ``next`` of the page before. ``text`` is how the
-        run's id or its key begins. A status is running, retrying, paused, waiting, completed or failed.
+        run's id or its key begins. ``since`` and ``until`` (aware datetimes): started at or after the one, and before
+        the other. A status is running, retrying, paused, waiting, failing, compensating, completed, failed or
+        cancelled.
         """
         query = RunQuery(
             workflow=None if workflow is None else check_name(workflow, field="workflow"),
             status=None if status is None else check_one_of(status, STATUSES, field="status"),
             queue=None if queue is None else check_name(queue, field="queue"),
             text=None if text is None else check_text(text, field="text", most=LONGEST_KEY),
+            since=None if since is None else check_moment(since, field="since"),
+            until=None if until is None else check_moment(until, field="until"),
             limit=check_integer(limit, field="limit", allowed=PAGE),
             after=after,  # what a cursor holds is the store's own business
         )

@@ -28,6 +28,7 @@ class Starting(Opening):
         queue: str | None = None,
         priority: int | None = None,
         delay: timedelta | float | None = None,
+        metadata: Mapping[str, Any] | None = None,
     ) -> Run: ...
 
     @overload
@@ -40,6 +41,7 @@ class Starting(Opening):
         queue: str | None = None,
         priority: int | None = None,
         delay: timedelta | float | None = None,
+        metadata: Mapping[str, Any] | None = None,
     ) -> Run: ...
 
     def start_run(
@@ -51,16 +53,20 @@ class Starting(Opening):
         queue: str | None = None,
         priority: int | None = None,
         delay: timedelta | float | None = None,
+        metadata: Mapping[str, Any] | None = None,
     ) -> Run:
         """Starts a run, or finds the one that ``key`` started before: one key, one run of a workflow, for ever (I12).
 
         ``target``: a trigger, a workflow that has one, or a name (``"RingErrand"``, ``"RingErrand.leave_shire"``).
-        ``priority``: 0 (first) to 9. ``delay``: nothing of it becomes visible before. Raises ``NotFound``,
-        ``InvalidPayload``, ``InvalidInput``, or ``KeyReused`` where the key started another payload.
+        ``priority``: 0 (first) to 9. ``delay``: nothing of it becomes visible before. ``metadata``: JSON values of the
+        host's own, kept with the run. Raises ``NotFound``, ``InvalidPayload``, ``InvalidInput``, or ``KeyReused`` where
+        the key started another payload.
         """
         engine = self._engine()
         given = {} if payload is None else payload
-        asked = starting.check_start(engine, target, given, key=key, queue=queue, priority=priority, delay=delay)
+        asked = starting.check_start(
+            engine, target, given, key=key, queue=queue, priority=priority, delay=delay, metadata=metadata
+        )
         (state,) = starting.start_runs(engine, [asked])
         return inspect(state, now=engine.store.now())
 

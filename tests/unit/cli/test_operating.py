@@ -38,7 +38,7 @@ def letters(url: str) -> list[str]:
         runs = mesh.start_runs(Poison, [{}] * 3)
         engine = mesh._engine()
         pump = engine.pump(
-            Grave(engine.loop),
+            Grave(engine.carry),
             owner_id="gone",
             queues=["default"],
             pulse=None,

@@ -234,7 +234,7 @@ def lost_once(mesh: Mesh, clock: VirtualClock) -> None:
             """Nobody hears of it again."""
 
     pump = engine.pump(
-        Grave(engine.loop), owner_id="gone", queues=["default"], pulse=None, patience=LEASE, continues=False
+        Grave(engine.carry), owner_id="gone", queues=["default"], pulse=None, patience=LEASE, continues=False
     )
     pump.turn()
     pump.abandon()

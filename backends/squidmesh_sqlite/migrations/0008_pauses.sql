@@ -16,4 +16,4 @@ SELECT queue, paused_by(), paused_why(), paused_at() FROM paused_queues;
 
 DROP TABLE paused_queues;
 
-PRAGMA user_version = 6;
+PRAGMA user_version = 8;

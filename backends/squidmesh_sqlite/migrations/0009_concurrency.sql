@@ -49,4 +49,4 @@ BEGIN
     );
 END;
 
-PRAGMA user_version = 7;
+PRAGMA user_version = 9;

@@ -1,0 +1,14 @@
+-- name: tables
+SELECT name FROM sqlite_schema WHERE type = 'table' AND name IN (
+    'entries', 'checkpoints', 'definitions', 'runs', 'agenda', 'leases', 'store', 'paused_queues', 'plane', 'changes',
+    'tokens', 'dead_letters', 'timers'
+);
+
+-- name: save
+SAVEPOINT completion;
+
+-- name: undo
+ROLLBACK TO completion;
+
+-- name: release
+RELEASE completion;

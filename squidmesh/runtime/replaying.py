@@ -1,0 +1,68 @@
+"""Run replay: a new run from an old one's trigger and payload. The old run stays as it is."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from squidmesh.errors import InvalidInput, NotAllowed
+from squidmesh.ids import RunId, derived_id
+from squidmesh.journal.state import RunState
+from squidmesh.runtime import starting
+from squidmesh.runtime.deciding import Said
+from squidmesh.runtime.engine import Engine
+from squidmesh.runtime.looking import look
+from squidmesh.workflow.definition import Definition, FunctionStep
+
+
+def replay(
+    engine: Engine,
+    said: Said,
+    *,
+    allow_irreversible: object,
+    queue: str | None,
+    priority: int | None,
+) -> RunState:
+    """The new run; with a key, the one that this key started before. ``NotAllowed`` where the old run has not ended, or
+    has passed a step that can not be done twice; ``InvalidPayload`` where today's trigger does not take the payload.
+    """
+    if not isinstance(allow_irreversible, bool):
+        why = f"is a {type(allow_irreversible).__name__}; allowed are True and False"
+        raise InvalidInput(why, field="allow_irreversible")
+    seen = look(engine, said.run_id)
+    old = seen.state
+    if not old.ended:
+        raise NotAllowed(f"run {old.run_id} has not ended; allowed is the replay of a run that has")
+    final = _irreversible(seen.definition, old)
+    if final and not allow_irreversible:
+        why = (
+            f"run {old.run_id} has passed {', '.join(final)}, which can not be undone; allow_irreversible=True does it"
+        )
+        raise NotAllowed(why, field="allow_irreversible")
+    target = f"{old.workflow}.{old.trigger}"
+    asked = starting.check_start(engine, target, old.payload, key=None, queue=queue, priority=priority, delay=None)
+    if queue is None:
+        asked = replace(asked, queue=old.queue)
+    asked = replace(
+        asked,
+        run_id=None if said.key is None else RunId(derived_id("replay", old.run_id, said.key)),
+        replay_of=old.run_id,
+        metadata=_metadata(said),
+    )
+    (state,) = starting.start_runs(engine, [asked])
+    return state
+
+
+def _irreversible(definition: Definition, state: RunState) -> list[str]:
+    """Completed steps that the author marked as not to be repeated."""
+    return [
+        step.name
+        for step in definition.steps
+        if isinstance(step, FunctionStep)
+        and step.name in state.completed
+        and (step.irreversible or not step.compensatable)
+    ]
+
+
+def _metadata(said: Said) -> dict[str, Any]:
+    return {**said.metadata, "replayed_by": said.actor, **({"comment": said.comment} if said.comment else {})}
