@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
-from benchmarks.journals import Journal, Ledger, growing, linear, open_journal
+from benchmarks.journals import Journal, Ledger, growing, linear, open_journal, wide
 from benchmarks.report import Cell, Figure, Printer, Table
 from benchmarks.scale import Scale
 from squidmesh.runtime.pump import Pump
@@ -69,6 +69,7 @@ def measure(scale: Scale, folder: Path, printer: Printer) -> list[Table]:
         ("finished", "with more finished runs in the journal", finished_runs, scale.sizes),
         ("leased", "with more items ahead of it that others hold", leased_items, scale.leased),
         ("position", "further on in a long run", position, scale.positions),
+        ("roots", "of a run with more parallel roots", parallel_roots, scale.roots),
         ("snapshot", "further on in a long run, through execute_next", snapshot, scale.positions),
     ):
         with ExitStack() as stack:
@@ -151,6 +152,15 @@ def position(path: Path, size: int, scale: Scale) -> Iterator[Case]:
     ledger = Ledger(statements=False)
     with _long_runs(path, size, scale, ledger) as journal:
         yield Case(what=f"step {size:,}", ledger=ledger, act=_warm(journal, scale.samples // _AROUND))
+
+
+@contextmanager
+def parallel_roots(path: Path, size: int, scale: Scale) -> Iterator[Case]:
+    """As many runs as have enough roots between them."""
+    workflow, ledger = wide(size), Ledger(statements=False)
+    with open_journal(path, workflow, ledger=ledger) as journal:
+        journal.start(workflow, -(-_steps_to_measure(scale) // size))
+        yield Case(what=f"{size:,} roots", ledger=ledger, act=_warm(journal))
 
 
 @contextmanager

@@ -51,6 +51,13 @@ def growing(length: int) -> type[Workflow]:
     return _path(f"Growing{length}", [step(something, output=f"output_{place}") for place in range(length)])
 
 
+def wide(roots: int) -> type[Workflow]:
+    """A graph of so many roots, and one step after all of them."""
+    found = {f"root-{place}": step(nothing) for place in range(roots)}
+    body = {**found, "join": step(nothing, after=list(found.values()))}
+    return type(f"Wide{roots}", (Workflow,), {"version": "1", "begin": manual(Number), **body})
+
+
 def _path(name: str, steps: list[Any]) -> type[Workflow]:
     flow = steps[0]
     for following in (*steps[1:], complete):

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 class Scale:
     """``runs``: of a throughput measurement. ``singles``: runs one at a time, for a latency. ``counted``: runs whose
     statements are counted. ``sizes``: open runs, and finished ones; ``positions``: steps within one run; ``leased``:
-    items that others hold. ``samples``: steps measured of each of those. ``backlogs``: items that stand in a Redis
-    beside those that are claimed, ``pairs`` of claim and settle. ``disk``: seconds of bare commits.
+    items that others hold; ``roots``: steps of one run that may go on at the same time. ``samples``: steps measured of
+    each of those. ``backlogs``: items that stand in a Redis beside those that are claimed, ``pairs`` of claim and
+    settle. ``disk``: seconds of bare commits.
     """
 
     repeats: int = 5
@@ -20,6 +21,7 @@ class Scale:
     sizes: tuple[int, ...] = (1_000, 10_000, 100_000)
     positions: tuple[int, ...] = (10, 100, 1_000)
     leased: tuple[int, ...] = (10, 100, 1_000)
+    roots: tuple[int, ...] = (10, 100, 1_000)
     samples: int = 240
     backlogs: tuple[int, ...] = (1_000, 1_000_000)
     pairs: int = 20_000

@@ -29,6 +29,7 @@ from squidmesh.errors import (
     SquidMeshError,
     StaleClaim,
     StoreDamaged,
+    ToolError,
     UsageError,
     WorkflowError,
     WrongPlane,
@@ -36,9 +37,10 @@ from squidmesh.errors import (
 from squidmesh.reading.dead_letters import DeadLetter, DeadLetterList, DeadLettersMoved
 from squidmesh.reading.explain import Explanation
 from squidmesh.reading.graph import GraphEdge, GraphNode, RunGraph, preview_graph
-from squidmesh.reading.inspect import Run
+from squidmesh.reading.inspect import HistoryEvent, Run
 from squidmesh.reading.listing import RunList, RunSummary
 from squidmesh.reading.queues import Depth, Pause, Queue, QueueList
+from squidmesh.runtime.async_mesh import AsyncMesh
 from squidmesh.runtime.commands import Command
 from squidmesh.runtime.context import Context
 from squidmesh.runtime.mesh import Mesh
@@ -57,6 +59,7 @@ from squidmesh.workflow.authoring import (
     wait,
     wait_for_children,
 )
+from squidmesh.workflow.decision import Decision
 from squidmesh.workflow.definition import Definition
 from squidmesh.workflow.retry import RetryPolicy, exponential, fixed
 from squidmesh.workflow.validation import define, problems_of
@@ -64,6 +67,7 @@ from squidmesh.workflow.validation import define, problems_of
 __version__ = "0.1.0"
 
 __all__ = [
+    "AsyncMesh",
     "BackendError",
     "BackendUnavailable",
     "Command",
@@ -73,6 +77,7 @@ __all__ = [
     "DeadLetter",
     "DeadLetterList",
     "DeadLettersMoved",
+    "Decision",
     "Definition",
     "Depth",
     "Explanation",
@@ -80,6 +85,7 @@ __all__ = [
     "GiveUp",
     "GraphEdge",
     "GraphNode",
+    "HistoryEvent",
     "InvalidInput",
     "InvalidOutput",
     "InvalidPayload",
@@ -108,6 +114,7 @@ __all__ = [
     "SquidMeshError",
     "StaleClaim",
     "StoreDamaged",
+    "ToolError",
     "UsageError",
     "Worker",
     "Workflow",

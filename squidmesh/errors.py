@@ -14,7 +14,8 @@
     ├── StepFailure              the step: raised by user code to choose its outcome
     │   ├── RetryLater               try again after a time of the step's choosing
     │   ├── GiveUp                   fail now, whatever the retry policy says
-    │   └── Snooze                   not now; spends no attempt
+    │   ├── Snooze                   not now; spends no attempt
+    │   └── ToolError                a call to the outside failed, and says whether another attempt may help
     ├── StepRefused              the step's data: the runtime fails the attempt, without a retry
     │   ├── MissingInput             a path of the input mapping, or a parameter, has no value
     │   ├── InvalidStepInput         a value does not fit the parameter's type
@@ -42,8 +43,11 @@ is allowed. Usage errors carry the ``http_status`` that a web host would answer 
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 
 class SquidMeshError(Exception):
@@ -172,6 +176,37 @@ class Snooze(StepFailure):
     def __init__(self, message: str = "the step asked to be delivered later", *, after: timedelta | float) -> None:
         self.after = after
         super().__init__(message)
+
+
+class ToolError(StepFailure):
+    """A call to the outside failed. It stands beside the other ways in which a step chooses its outcome, because a step
+    that lets it out has chosen: the attempt fails with the code ``tool_{kind}``; ``retryable=False`` acts as
+    :class:`GiveUp`, and ``after`` as that of :class:`RetryLater`, where a retry is allowed.
+
+    ``tool``: its name. ``kind``: what went wrong, a word of a-z, 0-9 and ``_`` for programs and counts. ``details``:
+    JSON values that help whoever looks into it; they are recorded with the error, and no secret belongs there.
+    """
+
+    def __init__(
+        self,
+        *,
+        tool: str,
+        kind: str,
+        message: str,
+        details: Mapping[str, Any] | None = None,
+        retryable: bool,
+        after: timedelta | float | None = None,
+    ) -> None:
+        self.tool = tool
+        self.kind = kind
+        self.message = message
+        self.details: dict[str, Any] = dict(details or {})
+        self.retryable = retryable
+        self.after = after
+        self.code = f"tool_{kind}"
+        super().__init__(f"{tool}: {message}")
+        if self.details:  # a note stands at the end of a traceback, and so in what is recorded
+            self.add_note(f"details: {json.dumps(self.details, ensure_ascii=False, default=repr)}")
 
 
 class StepRefused(SquidMeshError):

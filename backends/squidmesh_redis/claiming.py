@@ -64,13 +64,16 @@ class Claiming:
     def _in_shares(
         self, queues: Sequence[str], available: dict[str, int], dues: dict[str, timedelta | None], limit: int
     ) -> Grants:
-        """A second round only where a queue gave less than it had seemed to have, and another one has more."""
+        """A second round only where a queue gave less than it had seemed to have, and another one has more. It goes on
+        after the places that were asked for, not those that were granted: a place is part of a claim's id.
+        """
         granted: list[Claim] = []
+        position = 0
         for _ in range(_ROUNDS):
             shares = in_turns([(queue, available[queue]) for queue in queues], limit - len(granted))
             if not shares:
                 break
-            calls, position = [], len(granted)
+            calls = []
             for queue, share in shares.items():
                 calls.append(self._claim(queue, position, share, goes_on=bool(granted)))
                 position += share

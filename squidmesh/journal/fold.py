@@ -170,8 +170,8 @@ def _begin(fact: AnyFact) -> RunState:
 
 def _end(state: RunState, fact: facts.RunCompleted | facts.RunFailed | facts.RunCancelled) -> None:
     """Nothing is left open behind the end: what was, is closed by facts of the same entry, before this one."""
-    if state.open_steps or state.open_gates:
-        raise IllegalFact(f"{type(fact).__name__} while {', '.join([*state.open_steps, *state.open_gates])} is open")
+    if left := [*state.open_steps, *state.open_gates, *state.dead_steps]:
+        raise IllegalFact(f"{type(fact).__name__} while {', '.join(left)} is open")
     state.ended_at = fact.at
     state.events.clear()
 
@@ -234,6 +234,7 @@ def _schedule(state: RunState, fact: facts.AttemptScheduled) -> None:
         generation=former.generation if former else 0,
         fence=former.fence if former else 0,
         error=former.error if former else None,
+        timed=former.timed if former else False,
         forgiven=former.forgiven if former else 0,
     )
     state.open_steps.append(fact.step)

@@ -49,11 +49,11 @@ class Death(msgspec.Struct, frozen=True, kw_only=True):
 
 class RunnableState(msgspec.Struct, kw_only=True):
     """One step of the run, or its compensation, at its newest attempt. ``generation`` and ``fence`` are the last
-    recorded ones, over all attempts. ``lost`` counts recorded claims of this attempt and generation that ended without
-    a word: superseded, or reported lost (``loss``: the last such report). ``snoozes`` counts those that were given back
-    by the step. ``death`` is set while the attempt is a dead letter. ``timed``: some claim of it had a deadline.
-    ``forgiven``: how many of its attempts were spent before an
-    operator retried it; the retry policy counts from there.
+    recorded ones, over all attempts, as is ``timed``: some claim had a deadline. ``lost`` counts recorded claims of
+    this attempt and generation that ended without a word: superseded, or reported lost (``loss``: the last such
+    report). ``snoozes`` counts those that were given back by the step. ``death`` is set while the attempt is a dead
+    letter, and stays if it is cancelled as one. ``forgiven``: how many of its attempts were spent before an operator
+    retried it; the retry policy counts from there.
     """
 
     step: str

@@ -43,9 +43,9 @@ def record_end(definition: Definition, state: RunState, command: RecordChildEnd)
     ended = ChildEnded(at=command.now, run_id=command.run_id, status=command.status, signal=command.signal)
     if state.phase != "open" or state.open_children != [command.run_id]:
         return [ended]
-    following = Following(definition, state, command.now)
+    following = Following(definition, state, command.now, ended=(command.run_id, command.status))
     for name in list(state.open_gates):
         step = definition.step(name)
         if isinstance(step, ChildrenStep):
-            following.end_children(step, ended=(command.run_id, command.status))
+            following.end_children(step)
     return [ended, *following.facts]

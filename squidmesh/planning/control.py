@@ -52,7 +52,15 @@ def decide_approval(definition: Definition, state: RunState, command: DecideAppr
         decided,
         *(
             routed
-            or fails(definition, state, now=command.now, code="rejected", step=step, message=message, closed=step)
+            or fails(
+                definition,
+                state,
+                now=command.now,
+                code="rejected",
+                step=step,
+                message=message,
+                closed=frozenset((step,)),
+            )
         ),
     ]
 
@@ -94,7 +102,7 @@ def cancel(state: RunState, command: CancelRun) -> list[AnyFact]:
         key=command.key,
         signal=command.signal,
     )
-    return [*close_all(state, now=command.now, closed=None, claimed_too=True), cancelled]
+    return [*close_all(state, now=command.now, claimed_too=True), cancelled]
 
 
 # --------------------------------------------------------------------------------------------------- compensations

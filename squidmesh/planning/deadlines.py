@@ -27,7 +27,6 @@ def pass_run(definition: Definition, state: RunState, command: PassRunDeadline) 
         code="deadline_exceeded",
         step="",
         message="the run had not ended at its deadline",
-        closed=None,
         at_once=True,
     )
 
@@ -51,7 +50,7 @@ def pass_gate(definition: Definition, state: RunState, command: PassGateDeadline
                 code="timed_out",
                 step=command.step,
                 message=message,
-                closed=command.step,
+                closed=frozenset((command.step,)),
             )
         ),
     ]

@@ -31,12 +31,12 @@ def fails(
     code: str,
     step: str,
     message: str,
-    closed: str | None,
+    closed: frozenset[str] = frozenset(),
     completed: Sequence[str] = (),
     at_once: bool = False,
 ) -> list[AnyFact]:
-    """What follows from a failure that nothing catches. ``closed``: the attempt or gate that ended with it, by a fact
-    of the same entry; ``completed``: steps that the entry has completed before. ``at_once``: also what is claimed is
+    """What follows from a failure that nothing catches. ``closed``: the attempts and gates that ended before it, by
+    facts of the same entry; ``completed``: steps that the entry has completed. ``at_once``: also what is claimed is
     closed, as by a deadline of the whole run.
     """
     facts = close_all(state, now=now, closed=closed, claimed_too=at_once)
@@ -50,14 +50,14 @@ def fails(
     return [*facts, failing, *_start(definition, state, to_undo, now)]
 
 
-def close_all(state: RunState, *, now: int, closed: str | None, claimed_too: bool) -> list[AnyFact]:
+def close_all(state: RunState, *, now: int, closed: frozenset[str] = frozenset(), claimed_too: bool) -> list[AnyFact]:
     """Of what is open: attempts, dead letters and gates."""
     facts: list[AnyFact] = [
         AttemptCancelled(at=now, step=runnable.step, attempt=runnable.attempt)
         for runnable in [*state.open_attempts(), *state.dead_letters()]
-        if runnable.step != closed and (claimed_too or runnable.status != "claimed")
+        if runnable.step not in closed and (claimed_too or runnable.status != "claimed")
     ]
-    facts += [GateClosed(at=now, step=step) for step in state.open_gates if step != closed]
+    facts += [GateClosed(at=now, step=step) for step in state.open_gates if step not in closed]
     return facts
 
 
@@ -77,7 +77,7 @@ def sibling_ended(
 
 def abandon_siblings(definition: Definition, state: RunState, *, now: int) -> list[AnyFact]:
     """Of a run that is failing, whose siblings are waited for no longer."""
-    facts = close_all(state, now=now, closed=None, claimed_too=True)
+    facts = close_all(state, now=now, claimed_too=True)
     to_undo = _to_undo(definition, state, ())
     return [*facts, *(_start(definition, state, to_undo, now) if to_undo else [_failed(state, now)])]
 
@@ -113,9 +113,8 @@ def _to_undo(definition: Definition, state: RunState, completed: Sequence[str]) 
     return [step for step in reversed(done) if undo_of(step) in definition.steps_by_name]
 
 
-def _claimed_besides(state: RunState, closed: str | None) -> int:
-    runnable = state.runnables.get(closed) if closed is not None else None
-    return state.claimed - (runnable is not None and runnable.status == "claimed")
+def _claimed_besides(state: RunState, closed: frozenset[str]) -> int:
+    return state.claimed - sum(step in state.runnables and state.runnables[step].status == "claimed" for step in closed)
 
 
 def _failed(state: RunState, now: int) -> RunFailed:

@@ -114,7 +114,8 @@ def failed_so(
         return sibling_ended(definition, state, step, now=now)
     routed = follow(definition, state, step, "error", output={}, now=now)
     message = f"{step} failed on attempt {runnable.attempt}: {error.code}"
-    return routed or fails(definition, state, now=now, code="step_failed", step=step, message=message, closed=step)
+    closed = frozenset((step,))
+    return routed or fails(definition, state, now=now, code="step_failed", step=step, message=message, closed=closed)
 
 
 def _policy(definition: Definition, step: str) -> RetryPolicy:

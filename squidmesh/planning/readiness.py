@@ -68,24 +68,30 @@ def follow(
 
 class Following:
     """The facts of one entry as they come one from the other. ``state`` is as of before the entry, and only read; what
-    the entry adds to it is noted here.
+    the entry adds to it is noted here. ``ended``: id and status of the child run whose end it records.
     """
 
-    def __init__(self, definition: Definition, state: RunState, now: int) -> None:
+    def __init__(
+        self, definition: Definition, state: RunState, now: int, *, ended: tuple[str, str] | None = None
+    ) -> None:
         self.facts: list[AnyFact] = []
         self._definition = definition
         self._state = state
         self._now = now
+        self._ended = ended
         self._outputs: dict[str, Any] = {}
-        self._done: set[str] = set()
+        self._entered: set[str] = set()
+        self._left: list[str] = []
+        self._done: list[str] = []
         self._taken: set[int] = set()
         """Places of kept events that this entry takes."""
 
     def leave(self, step: str, on: Outcome, output: dict[str, Any]) -> None:
         """``step`` has ended."""
         self._outputs.update(output)
+        self._left.append(step)
         if on == "ok":
-            self._done.add(step)
+            self._done.append(step)
         if self._definition.topology == "path":
             self._take_route(step, on)
         elif on == "ok":
@@ -93,6 +99,7 @@ class Following:
 
     def enter(self, name: str, *, delay: int = 0) -> None:
         """``name`` is reached. ``delay`` is added to a wait's own."""
+        self._entered.add(name)
         step = self._definition.step(name)
         now = self._now
         match step:
@@ -109,7 +116,7 @@ class Following:
                 self._take_kept_event(step)
             case ChildrenStep():
                 self.facts.append(ChildrenAwaited(at=now, step=name))
-                if not self._state.open_children:
+                if self._no_child_is_open():
                     self.end_children(step)
             case _:
                 assert_never(step)
@@ -133,8 +140,8 @@ class Following:
                 code="no_matching_transition",
                 step=step,
                 message=message,
-                closed=step,
-                completed=tuple(self._done),
+                closed=frozenset(self._left),
+                completed=self._done,
             )
 
     def _go(self, route: Route) -> None:
@@ -154,10 +161,12 @@ class Following:
             self.enter(route.target)
 
     def _join(self, step: str) -> None:
-        """Each that comes after ``step`` and now has all that it comes after."""
-        done = len(self._state.completed) + len(self._done)
+        """Each that comes after ``step`` and now has all that it comes after. One of them may end at once, and have
+        entered another of them already.
+        """
         for following in self._definition.dependents.get(step, ()):
-            if len(following.after) <= done and all(map(self._is_done, following.after)):
+            enough = len(following.after) <= len(self._state.completed) + len(self._done)
+            if enough and following.name not in self._entered and all(map(self._is_done, following.after)):
                 self.enter(following.name)
         self.complete_if_all_done()
 
@@ -203,9 +212,11 @@ class Following:
         self.facts.append(EventTaken(at=self._now, step=step.name, event=step.event, output=output))
         self.leave(step.name, "ok", output)
 
-    def end_children(self, step: ChildrenStep, *, ended: tuple[str, str] | None = None) -> None:
-        """``ended``: id and status of the child whose end this entry records."""
-        output = {step.output: _children(self._state, ended)} if step.output else {}
+    def _no_child_is_open(self) -> bool:
+        return self._state.open_children in ([], [self._ended[0]] if self._ended is not None else [])
+
+    def end_children(self, step: ChildrenStep) -> None:
+        output = {step.output: _children(self._state, self._ended)} if step.output else {}
         self.facts.append(ChildrenEnded(at=self._now, step=step.name, output=output))
         self.leave(step.name, "ok", output)
 

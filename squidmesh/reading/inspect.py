@@ -376,7 +376,7 @@ def _audit_of(history: Iterable[tuple[int, Sequence[AnyFact]]]) -> tuple[AuditEv
             step=str(getattr(fact, "step", None) or getattr(fact, "event", "")),
             actor=getattr(fact, "actor", ""),
             at=to_datetime(fact.at),
-            comment=getattr(fact, "comment", None) or getattr(fact, "reason", None),
+            comment=getattr(fact, "comment", getattr(fact, "reason", None)),
             metadata=deepcopy(getattr(fact, "metadata", None)),
         )
         for _, facts in history

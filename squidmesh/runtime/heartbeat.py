@@ -157,5 +157,7 @@ class Heartbeats:
             lost = [held for held in self._held.values() if held.ends_at <= now and not held.lost]
         for held in lost:
             held.lost.set(closed=held.closed)
+            if held.closed and held.waiting_since is not None:
+                continue  # closed by its own outcome, most likely: that is settled before it is let go
             event = "attempt_closed" if held.closed else "lease_lost"
             self._observer.notice(event, item=held.claim.item, fence=held.claim.fence)

@@ -15,7 +15,7 @@ from typing import Any
 
 from squidmesh.clock import seconds
 from squidmesh.config import MAX_ERROR_BYTES
-from squidmesh.errors import GiveUp, RetryLater, Snooze, StepRefused
+from squidmesh.errors import GiveUp, RetryLater, Snooze, StepRefused, ToolError
 from squidmesh.ids import RunId, attempt_key
 from squidmesh.journal.facts import StepError
 from squidmesh.ports.lease_backend import Claim
@@ -128,20 +128,22 @@ def invoke(
     except Snooze as snooze:
         return _timed(assignment, snooze, lambda after: Snoozed(assignment=assignment, after=after))
     except RetryLater as later:
-        described = describe(later)
-        return _timed(
-            assignment,
-            later,
-            lambda after: Failed(assignment=assignment, error=described, retryable=True, retry_after=after),
-        )
+        return _retried(assignment, later)
+    except ToolError as error:
+        if error.after is None or not error.retryable:
+            return failed(assignment, error)
+        return _retried(assignment, error)
     except (Exception, SystemExit, CancelledError) as error:
         return failed(assignment, error)
     return Completed(assignment=assignment, output=output)
 
 
 def failed(assignment: Assignment, error: BaseException) -> Failed:
-    """What an exception means: refused data and ``GiveUp`` are final, anything else may be retried by policy."""
-    return Failed(assignment=assignment, error=describe(error), retryable=not isinstance(error, GiveUp | StepRefused))
+    """What an exception means: refused data, ``GiveUp``, and a tool's error that says so, are final; anything else may
+    be retried by policy.
+    """
+    final = isinstance(error, GiveUp | StepRefused) or (isinstance(error, ToolError) and not error.retryable)
+    return Failed(assignment=assignment, error=describe(error), retryable=not final)
 
 
 def describe(error: BaseException) -> StepError:
@@ -179,10 +181,21 @@ def _storable(text: str, limit: int, *, keep_end: bool) -> str:
     return kept.decode("utf-8", "ignore")
 
 
-def _timed(assignment: Assignment, asked: RetryLater | Snooze, make: Callable[[timedelta], Result]) -> Result:
+def _retried(assignment: Assignment, asked: RetryLater | ToolError) -> Result:
+    described = describe(asked)
+    return _timed(
+        assignment,
+        asked,
+        lambda after: Failed(assignment=assignment, error=described, retryable=True, retry_after=after),
+    )
+
+
+def _timed(
+    assignment: Assignment, asked: RetryLater | Snooze | ToolError, make: Callable[[timedelta], Result]
+) -> Result:
     """``after`` comes from user code: a wrong one is that step's failure, not the pump's."""
     try:
-        after = seconds(asked.after)
+        after = seconds(asked.after)  # type: ignore[arg-type]
         if not timedelta(0) <= after <= _LONGEST_DELAY:
             raise ValueError(f"{after} is not between 0 and {_LONGEST_DELAY}")
     except (TypeError, ValueError, OverflowError) as wrong:

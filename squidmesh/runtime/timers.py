@@ -31,6 +31,8 @@ from squidmesh.runtime.recorder import Intent, Recorder, Verdict
 _PAGE = 100
 _MOST_PAGES = 10
 """A look fires no more than so many pages; the rest is for the next one, of this worker or another."""
+_MOST_ROUNDS = 10
+"""One word leads to another: a cancel to that of a child, its end to its parent. What goes on longer waits a look."""
 BUSY_LOOK = 0.25
 
 
@@ -73,8 +75,12 @@ class Timers:
         """The runs for which something was recorded. A store that is away is told to the observer, and asked again."""
         touched: list[HeldRun] = []
         try:
-            self._fire_due(touched)
-            self._next = self._store.next_timer()
+            for _ in range(_MOST_ROUNDS):
+                self._recorder.take_timer_set()
+                self._next = self._store.next_timer()
+                if self._next is None or self._next > self._store.now():
+                    break
+                self._fire_due(touched)
         except (BackendUnavailable, CommitUnknown) as error:
             self._observer.notice("journal_unavailable", error=str(error))
         self._look_at = self._monotonic() + self._every * (0.75 + chance.jitter() / 2)

@@ -102,7 +102,7 @@ def _record(engine: Engine, transaction: StepTransaction, outcome: Completed, ve
     """Decided on the run as the transaction sees it. Whatever is refused rolls the step's rows back."""
     assignment = outcome.assignment
     store = transaction.store
-    once = Patience(timedelta(0))
+    once = Patience(timedelta(0), give_up=lambda: True)  # what is lost is not repeated: see _give_back()
     runs = Runs(store, engine.definitions, once)
     recorder = Recorder(store, engine.leases, runs, Committer(store, once), engine.observer, engine.endings)
     intents = [child.intent for child in verbs.children.values()]

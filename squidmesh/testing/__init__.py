@@ -1,5 +1,6 @@
-"""For tests of Squid Mesh and of what is built on it: a virtual clock, and the suites that every backend runs."""
+"""For tests of what is built on Squid Mesh: a harness on a virtual clock. And the suites that every backend runs."""
 
 from squidmesh.testing.clock import VirtualClock
+from squidmesh.testing.harness import Harness, StillGoing
 
-__all__ = ["VirtualClock"]
+__all__ = ["Harness", "StillGoing", "VirtualClock"]

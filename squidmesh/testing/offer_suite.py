@@ -70,6 +70,33 @@ class OfferSuite:
 
         assert claimed(claim(plane)) == keys("ring", "lembas")
 
+    def test_an_item_that_comes_twice_in_one_offer_is_there_once(self, plane: OfferPlane) -> None:
+        plane.publish(item("ring"), item("lembas"), item("ring", floor=4), item("ring", floor=4, delay=9 * SECOND))
+
+        (ring, lembas) = sorted(claim(plane).claims, key=lambda one: one.fence, reverse=True)
+        assert (ring.item, ring.fence) == (key("ring"), 5), "the third stood above the first, the last above none"
+        assert lembas.item == key("lembas")
+        plane.leases.settle([Settlement(claim=ring), Settlement(claim=ring), Settlement(claim=lembas)])
+        plane.publish(item("ring", floor=5), item("lembas", floor=1))
+        assert claim(plane).claims == (), "nothing is left of either"
+
+    def test_a_crowd_is_claimed_and_settled_at_once(self, plane: OfferPlane) -> None:
+        plane.publish(*(item(f"orc-{n}", concurrency=("orc", 2) if n % 100 == 0 else None) for n in range(1200)))
+
+        granted = claim(plane, limit=900).claims
+        assert len({one.item for one in granted}) == 900
+        plane.leases.settle([Settlement(claim=one) for one in granted])
+        assert plane.leases.heartbeat(granted[:1]) == [Beat.GONE]
+        rest = [one for _ in range(8) for one in self._claimed_and_settled(plane)]
+        assert len({one.item for one in (*granted, *rest)}) == 1200, "each of them, once"
+        assert len(rest) == 300
+
+    @staticmethod
+    def _claimed_and_settled(plane: OfferPlane) -> tuple[Claim, ...]:
+        granted = claim(plane, limit=900).claims
+        plane.leases.settle([Settlement(claim=one) for one in granted])
+        return granted
+
     def test_a_repeated_offer_neither_ends_nor_extends_a_lease(self, plane: OfferPlane, clock: VirtualClock) -> None:
         plane.publish(item("ring"))
         held = claim_one(plane)
@@ -393,6 +420,19 @@ class OfferSuite:
         assert not leases.sweep_turn("default", owner="sam@1", period=10 * SECOND)
 
     # -------------------------------------------------------------------------------------- concurrency limits
+
+    def test_claims_of_one_call_have_ids_of_their_own(self, plane: OfferPlane) -> None:
+        """Also where a queue grants less than it seemed to have, and another one more for it."""
+        for east, west in (("gondor", "rohan"), ("mordor", "shire")):  # the queue that is served first changes
+            plane.publish(*(item(f"{east}-{n}", queue=east, concurrency=("frodo", 1)) for n in range(3)))
+            plane.publish(*(item(f"{west}-{n}", queue=west) for n in range(5)))
+
+            granted = claim(plane, east, west, limit=6, request=f"{east}-{west}").claims
+
+            assert sorted(one.queue for one in granted) == sorted([east, *[west] * 5])
+            assert len({one.claim_id for one in granted}) == 6
+            again = claim(plane, east, west, limit=6, request=f"{east}-{west}").claims
+            assert {one.claim_id: one.item for one in again} == {one.claim_id: one.item for one in granted}
 
     def test_what_is_held_back_can_be_dropped(self, plane: OfferPlane) -> None:
         plane.publish(*(item(f"frodo-{n}", concurrency=("frodo", 1)) for n in range(4)))

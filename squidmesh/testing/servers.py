@@ -13,7 +13,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
@@ -59,17 +59,27 @@ def available() -> list[str]:
 
 
 class Server:
-    """One server process. ``settings`` are lines of its configuration, as ``("maxmemory", "1mb")``. A context manager.
+    """One server process. ``settings`` are lines of its configuration, as ``("maxmemory", "1mb")``; ``environment`` is
+    added to ours. A context manager.
 
     It keeps its port and folder over :meth:`kill` and :meth:`start`; with ``aof``, its data too.
     """
 
-    def __init__(self, kind: str, folder: Path, *, aof: bool = False, settings: Sequence[tuple[str, str]] = ()) -> None:
+    def __init__(
+        self,
+        kind: str,
+        folder: Path,
+        *,
+        aof: bool = False,
+        settings: Sequence[tuple[str, str]] = (),
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self.kind = kind
         self.folder = folder
         self.port = _free_port()
         self._program = binary(kind)
         self._settings = [("appendonly", "yes" if aof else "no"), ("save", ""), *settings]
+        self._environment = os.environ | (environment or {})
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -131,7 +141,9 @@ class Server:
         options = [("port", str(self.port)), ("bind", "127.0.0.1"), ("dir", str(self.folder)), *self._settings]
         command = [str(self._program), *(part for name, value in options for part in (f"--{name}", value))]
         with (self.folder / "server.log").open("ab") as log:
-            self._process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+            self._process = subprocess.Popen(
+                command, env=self._environment, stdout=log, stderr=log, stdin=subprocess.DEVNULL
+            )
         ends = time.monotonic() + PATIENCE
         while time.monotonic() < ends:
             if self._process.poll() is not None:

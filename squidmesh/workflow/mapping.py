@@ -64,7 +64,7 @@ class BoundStep:
     """
 
     __slots__ = (
-        "_adapters", "_bindings", "_contexts", "_result", "_signature", "fn", "is_async", "step", "wants_context",
+        "_adapters", "_bindings", "_contexts", "_result", "fn", "is_async", "signature", "step", "wants_context",
     )  # fmt: skip
 
     def __init__(self, step: FunctionStep, fn: Callable[..., Any], signature: Signature) -> None:
@@ -72,7 +72,7 @@ class BoundStep:
         self.step: Final = step
         self.fn: Final = fn
         self.is_async: Final = signature.is_async
-        self._signature: Final = signature
+        self.signature: Final = signature
         self._contexts: Final = tuple(p.name for p in signature.parameters if p.is_context)
         self.wants_context: Final = bool(self._contexts)
         self._bindings: Final = tuple(
@@ -86,7 +86,11 @@ class BoundStep:
 
     def pinned_to(self, step: FunctionStep) -> BoundStep:
         """The same function, bound as the definition that a run started with says (protocol 3.10)."""
-        return self if step == self.step else BoundStep(step, self.fn, self._signature)
+        return self if step == self.step else BoundStep(step, self.fn, self.signature)
+
+    def calling(self, fn: Callable[..., Any]) -> BoundStep:
+        """The same step, with another function in its place that is given and gives back what this one would."""
+        return BoundStep(self.step, fn, self.signature)
 
     def pick(self, context: Mapping[str, Any]) -> dict[str, Any]:
         """The JSON value of each parameter that the context has one for; they still belong to the context.

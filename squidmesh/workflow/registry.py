@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
@@ -71,6 +71,23 @@ class Registry:
     def get(self, name: str) -> RegisteredWorkflow | None:
         """The workflow of that name, if it is registered."""
         return self._by_name.get(name)
+
+    def calling(self, substitute: Callable[[str, BoundStep], Callable[..., Any]]) -> Registry:
+        """The same workflows, calling what ``substitute`` gives for a workflow's name and step. What a run remembers of
+        its definition is the same too: a rehearsal, not another version.
+        """
+        found = Registry(())
+        found._classes = self._classes
+        found._by_name = {
+            name: replace(
+                known,
+                steps=MappingProxyType(
+                    {step: bound.calling(substitute(name, bound)) for step, bound in known.steps.items()}
+                ),
+            )
+            for name, known in self._by_name.items()
+        }
+        return found
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -141,8 +141,8 @@ def _check_path(plan: Plan) -> Iterator[Problem]:
 
 
 def _is_written(on: Outcome, is_approval: bool) -> bool:
-    """A step that has failed has no output; a rejection is a decision like any other."""
-    return on == "ok" or is_approval
+    """A step that has failed has no output, nor has a gate that nobody answered; a rejection is a decision like any."""
+    return on == "ok" or (on == "reject" and is_approval)
 
 
 def _check_inputs(step: FunctionStep, signature: Signature, supply: Supply, at: str) -> Iterator[Problem]:

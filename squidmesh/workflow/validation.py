@@ -177,9 +177,10 @@ class _Parts:
         undone = undone_by(name)
         step = self.steps[undone or name]
         assert isinstance(step, FunctionDeclaration)  # only those have a signature
-        fn = step.fn if undone is None else step.compensate
-        assert fn is not None
-        return fn
+        if undone is None:
+            return step.fn
+        assert step.compensate is not None  # as above
+        return step.compensate
 
     def _read_trigger(self, name: str, trigger: Manual[Any]) -> None:
         path = f"triggers.{name}"

@@ -4,7 +4,7 @@ import inspect
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -103,6 +103,9 @@ NOT_A_DURATION: list[Any] = [
     *(timedelta(seconds=-1), timedelta.max, timedelta.min),
 ]
 NOT_A_LIST: list[Any] = [5, True, "text", b"text", {"a": 1}, Unprintable(), Order(), Gated]
+NOT_AN_ACTOR: list[Any] = [*NOT_TEXT, "", "  ", NUL, SURROGATE, HUGE]
+NOT_A_STEP: list[Any] = [*NOT_TEXT, "", NUL, SURROGATE, HUGE]
+NOT_A_MOMENT: list[Any] = [*NOT_TEXT, "2026-11-22", datetime(2026, 11, 22), timedelta(1)]  # noqa: DTZ001 - that is it
 NO_SUCH_RUN: list[Any] = ["", "nothing", "a/b", NUL, SURROGATE, HUGE]
 
 PAYLOADS: list[Any] = [
@@ -137,16 +140,29 @@ def of_start(verb: str) -> list[Bad]:
     ]
 
 
-def of_decision(verb: str) -> list[Bad]:
+def of_word(verb: str) -> list[Bad]:
+    """Who says something about which run, and why."""
     return [
         Bad(verb, "run_id", [None, *NOT_TEXT]),
         Bad(verb, "run_id", NO_SUCH_RUN, NotFound),
-        Bad(verb, "actor", [None, *NOT_TEXT, "", "  ", NUL, SURROGATE, HUGE]),
+        Bad(verb, "actor", [None, *NOT_AN_ACTOR]),
         Bad(verb, "comment", [*NOT_TEXT, NUL, SURROGATE, HUGE, "ä" * 8000]),
+        Bad(verb, "key", NOT_A_KEY),
+    ]
+
+
+def of_metadata(verb: str) -> list[Bad]:
+    return [
         Bad(verb, "metadata", [5, "ab", [1], [("a", 1)], [], True, b"ab", Unprintable()]),
         Bad(verb, "metadata", [{"a": object()}, {1: 2}, {"a": float("nan")}, {"a": (1,)}, {"a": HUGE}, {"a": NUL}]),
-        Bad(verb, "key", NOT_A_KEY),
-        Bad(verb, "step", [*NOT_TEXT, "", NUL, SURROGATE, HUGE]),
+    ]
+
+
+def of_decision(verb: str) -> list[Bad]:
+    return [
+        *of_word(verb),
+        *of_metadata(verb),
+        Bad(verb, "step", NOT_A_STEP),
         Bad(verb, "step", ["nothing", "check"], NotFound),
     ]
 
@@ -164,6 +180,8 @@ def of_reading(verb: str) -> list[Bad]:
     return [Bad(verb, "run_id", [None, *NOT_TEXT]), Bad(verb, "run_id", NO_SUCH_RUN, NotFound)]
 
 
+ENDED: dict[str, Any] = {"run_id": "ended"}
+"""Asked of a run that has ended."""
 TABLE = [
     *of_start("start_run"),
     Bad("start_run", "payload", PAYLOADS, InvalidPayload),
@@ -177,6 +195,28 @@ TABLE = [
     *of_decision("reject_run"),
     *of_queue("pause_queue"),
     *of_queue("resume_queue"),
+    *of_decision("resume_run"),
+    *of_word("cancel_run"),
+    *of_metadata("cancel_run"),
+    Bad("cancel_run", "children", [None, *NOT_TEXT, "", "kill"]),
+    *of_word("retry_compensation"),
+    Bad("retry_compensation", "step", NOT_A_STEP),
+    *of_word("waive_compensation"),
+    Bad("waive_compensation", "step", NOT_A_STEP),
+    *of_word("replay_run"),
+    *of_metadata("replay_run"),
+    Bad("replay_run", "allow_irreversible", [None, 1, "yes", Unprintable()]),
+    Bad("replay_run", "queue", NOT_A_NAME, others=ENDED),
+    Bad("replay_run", "priority", [*NOT_AN_INTEGER, -1, 10], others=ENDED),
+    Bad("send_event", "run_id", [None, *NOT_TEXT]),
+    Bad("send_event", "run_id", NO_SUCH_RUN, NotFound),
+    Bad("send_event", "event", [None, *NOT_A_NAME]),
+    Bad("send_event", "data", [object(), {1: 2}, float("nan"), (1,), HUGE, {"a": NUL}, Unprintable()]),
+    Bad("send_event", "actor", NOT_AN_ACTOR),
+    Bad("send_event", "key", NOT_A_KEY),
+    *of_metadata("start_run"),
+    Bad("list_runs", "since", NOT_A_MOMENT),
+    Bad("list_runs", "until", NOT_A_MOMENT),
     *of_reading("inspect_run"),
     *of_reading("explain_run"),
     *of_reading("inspect_run_graph"),
@@ -206,6 +246,12 @@ FINE: dict[str, dict[str, Any]] = {
     "reject_run": {"actor": "ops"},
     "pause_queue": {"queue": "default", "actor": "ops"},
     "resume_queue": {"queue": "default", "actor": "ops"},
+    "resume_run": {"actor": "ops"},
+    "cancel_run": {"actor": "ops"},
+    "retry_compensation": {"actor": "ops"},
+    "waive_compensation": {"actor": "ops"},
+    "replay_run": {"actor": "ops"},
+    "send_event": {"event": "knock"},
 }
 """What a call of the verb needs besides; a run's id is that of a run that waits for a decision."""
 VERBS = sorted({row.verb for row in TABLE})
@@ -215,10 +261,13 @@ VERBS = sorted({row.verb for row in TABLE})
 class Place:
     mesh: Mesh
     run_id: str
+    ended: str
 
     def call(self, verb: str, **said: Any) -> Any:
         method = getattr(self.mesh, verb)
-        if "run_id" in inspect.signature(method).parameters:
+        if said.get("run_id") == "ended":
+            said = {**said, "run_id": self.ended}
+        elif "run_id" in inspect.signature(method).parameters:
             said = {"run_id": self.run_id, **said}
         return method(**{**FINE.get(verb, {}), **said})
 
@@ -238,7 +287,9 @@ def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         run = mesh.start_run(Gated, Order())
         mesh.execute_next()
         mesh.start_run(Gated, Order(), key="visible")
-        yield Place(mesh, run.run_id)
+        ended = mesh.start_run(Gated, Order())
+        mesh.cancel_run(ended.run_id, actor="ops")
+        yield Place(mesh, run.run_id, ended.run_id)
 
 
 def check_error(error: UsageError, kind: type[UsageError], named: str) -> None:
@@ -257,7 +308,7 @@ def test_a_bad_value_is_refused_by_name_and_nothing_is_written(place: Place, row
     before = place.written()
     for number, bad in enumerate(row.values):
         try:
-            place.call(row.verb, **{row.argument: bad})
+            place.call(row.verb, **{**row.others, row.argument: bad})
         except UsageError as error:
             check_error(error, row.error, row.named or row.argument)
         except Exception as error:
@@ -273,17 +324,17 @@ def test_no_argument_is_forgotten_here(verb: str) -> None:
     assert judged == set(inspect.signature(getattr(Mesh, verb)).parameters) - {"self", "history"}
 
 
-DEAD_LETTERS = {"list_dead_letters", "replay_dead_letters", "discard_dead_letters"}
-"""Judged in test_dead_letters.py."""
+ELSEWHERE = {"list_dead_letters", "replay_dead_letters", "discard_dead_letters", "apply"}
+"""Judged in test_dead_letters.py, and in tests/features/test_starting.py."""
 
 
 def test_no_verb_is_forgotten_here() -> None:
     public = {name for name in dir(Mesh) if not name.startswith("_")}
-    assert public - {"close", "connect", "migrate", "reconcile", "queues"} - DEAD_LETTERS == set(VERBS)
+    assert public - {"close", "connect", "migrate", "reconcile", "queues"} - ELSEWHERE == set(VERBS)
 
 
 def test_what_is_allowed_is_said(place: Place) -> None:
-    with pytest.raises(InvalidInput, match="allowed are running, retrying, paused, waiting, completed, failed"):
+    with pytest.raises(InvalidInput, match="allowed are running, retrying, paused, waiting, failing, compensating"):
         place.mesh.list_runs(status="done")
 
 

@@ -216,6 +216,8 @@ def test_the_same_word_again_changes_nothing(site: Site) -> None:
 
 def test_many_who_pause_at_once_are_one_pause(embedded: Site) -> None:
     meshes = [embedded.mesh() for _ in range(4)]
+    for mesh in meshes:
+        assert mesh.queues().trouble is None
     refused: list[str] = []
 
     def pause(number: int) -> None:

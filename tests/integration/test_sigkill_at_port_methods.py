@@ -26,6 +26,7 @@ PLACES = [
         "journal.run_row",
         "journal.plane",
         "journal.set_plane",
+        "journal.next_timer",
         "leases.claim",
         "leases.heartbeat",
     )

@@ -20,7 +20,7 @@ from squidmesh import Mesh, Run
 from squidmesh.ids import ThreadId, idempotency_key
 from squidmesh.journal import facts
 from squidmesh.journal.codec import decode_facts
-from squidmesh.ports.journal_store import ThreadRead
+from squidmesh.ports.journal_store import JournalStore, ThreadRead
 from squidmesh.runtime.chance import SystemClock
 from squidmesh.testing.servers import Server
 from tests.scenarios.sale import LEASE, Sale
@@ -39,6 +39,7 @@ class Fleet:
         self.url = f"sqlite:///{folder / 'journal.db'}"
         self.leases = f"redis://127.0.0.1:{port or server.port}/0"
         self.ledger = folder / "ledger"
+        self._hold = folder / "hold"
         self.workers: list[subprocess.Popen[bytes]] = []
         self.mesh = Mesh.connect(self.url, leases=self.leases, workflows=[Sale], lease=LEASE)
         self.runs: list[str] = []
@@ -52,6 +53,7 @@ class Fleet:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._hold.unlink(missing_ok=True)
         for worker in self.workers:
             if worker.poll() is None:
                 worker.send_signal(signal.SIGCONT)
@@ -73,6 +75,7 @@ class Fleet:
             "SCENARIO_URL": self.url,
             "SCENARIO_LEASES": self.leases,
             "SCENARIO_LEDGER": str(self.ledger),
+            "SCENARIO_HOLD": str(self._hold),
             "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "backends")]),
         }
         command = [sys.executable, "-m", "squidmesh", "--app", "tests.scenarios.app:mesh", "worker", "--concurrency=2"]
@@ -88,10 +91,32 @@ class Fleet:
         self.start(runs)
         until(lambda: self.calls().total() >= goal, f"{goal} calls")
 
-    def start(self, runs: int) -> None:
+    def start(self, runs: int, *, held: bool = False) -> list[str]:
         first = len(self.runs)
-        started = self.mesh.start_runs(Sale, [{"number": number} for number in range(first, first + runs)])
-        self.runs += [run.run_id for run in started]
+        orders = [{"number": number, "held": held} for number in range(first, first + runs)]
+        started = [run.run_id for run in self.mesh.start_runs(Sale, orders)]
+        self.runs += started
+        return started
+
+    def hold(self, runs: int) -> list[str]:
+        """Starts so many runs, and waits until each is in the middle of its first step, where it stays until
+        :meth:`let_go`. Heartbeats keep its lease.
+        """
+        self._hold.touch()
+        held = self.start(runs, held=True)
+        wanted = [idempotency_key(run_id, "picked") for run_id in held]
+        until(lambda: all(map(self.calls().__getitem__, wanted)), "the held runs", within=90)  # workers are starting
+        return held
+
+    def let_go(self) -> None:
+        self._hold.unlink()
+
+    def claims_of(self, run_id: str, step: str) -> int:
+        """Claims that the journal has recorded of it."""
+        backend = squidmesh_sqlite.backend(self.url, clock=SystemClock())
+        told = _facts_of(backend.journal(), run_id)
+        backend.close()
+        return sum(isinstance(fact, facts.AttemptClaimed) and fact.step == step for fact in told)
 
     def calls(self) -> Counter[str]:
         """How often each idempotency key was used."""
@@ -164,8 +189,7 @@ class Fleet:
             audit(journal, run_id, every_prefix=False)
             run: Run = self.mesh.inspect_run(run_id)
             assert run.status == "completed", run
-            (history,) = journal.read([ThreadRead(thread=ThreadId(run_id))], whole=True)
-            told = [f for e in history.tail for f in decode_facts(e.body, thread=run_id, revision=e.revision)]
+            told = _facts_of(journal, run_id)
             for name in ("picked", "charged", "shipped"):
                 claims = sum(isinstance(f, facts.AttemptClaimed) and f.step == name for f in told)
                 results = sum(isinstance(f, _RESULTS) and f.step == name for f in told)
@@ -185,6 +209,11 @@ class Verdict:
     def __init__(self, *, repeated: int, lost: int) -> None:
         self.repeated = repeated
         self.lost = lost
+
+
+def _facts_of(journal: JournalStore, run_id: str) -> list[facts.Fact]:
+    (history,) = journal.read([ThreadRead(thread=ThreadId(run_id))], whole=True)
+    return [f for e in history.tail for f in decode_facts(e.body, thread=run_id, revision=e.revision)]
 
 
 _RESULTS = (facts.AttemptCompleted, facts.AttemptFailed)

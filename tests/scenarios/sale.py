@@ -2,6 +2,7 @@
 
 import os
 import time
+from pathlib import Path
 
 from pydantic import BaseModel
 
@@ -13,6 +14,8 @@ LEASE = 4.0
 
 class Order(BaseModel):
     number: int
+    held: bool = False
+    """Its first step goes on for as long as the scenario holds it."""
 
 
 def note(context: Context) -> None:
@@ -25,9 +28,11 @@ def note(context: Context) -> None:
         os.close(ledger)
 
 
-def pick(number: int, context: Context) -> None:
+def pick(number: int, held: bool, context: Context) -> None:
     note(context)
     time.sleep(0.01)
+    while held and Path(os.environ["SCENARIO_HOLD"]).exists():
+        time.sleep(0.05)
 
 
 def charge(number: int, context: Context) -> None:

@@ -9,14 +9,16 @@ from squidmesh.journal import facts
 from squidmesh.journal.codec import decode_facts, decode_state, encode_state
 from squidmesh.journal.facts import AnyFact
 from squidmesh.journal.fold import fold
+from squidmesh.journal.rows import TimerRow
 from squidmesh.journal.state import RunState
 from squidmesh.planning.rows import rebuild
+from squidmesh.planning.timers import signals_of, timers_of
 from squidmesh.ports.journal_store import DeadLetterQuery, JournalStore, ThreadRead
 from squidmesh.workflow.definition import Definition, FunctionStep
 
 
 def audit(store: JournalStore, run_id: str, *, every_prefix: bool = True) -> RunState:
-    """Asserts I1 to I5, I7 to I9 and I13 of one run; returns its state, folded from the start.
+    """Asserts I1 to I5, I7 to I9 and I13 to I15 of one run; returns its state, folded from the start.
 
     ``every_prefix=False`` spares the part of I2 that costs the square of the thread's length.
     """
@@ -31,6 +33,8 @@ def audit(store: JournalStore, run_id: str, *, every_prefix: bool = True) -> Run
     assert state is not None
     history_of_facts = [fact for entry in entries for fact in entry]
     _judge(history_of_facts)
+    _compensations_in_order(state, history_of_facts)
+    _joins_complete(store, state, history_of_facts)
     _attempts_bounded(store, state, history_of_facts)
     _folds_alike(store, run_id, state, every_prefix)
     _rows_equal(store, state)
@@ -51,11 +55,13 @@ def _judge(history: list[AnyFact]) -> None:
             case facts.AttemptClaimed() | facts.AttemptDeadLettered():
                 claims.setdefault(fact.step, []).append(fact)
                 assert fact.at >= visible[fact.step, fact.attempt], "I7: nothing is claimed early"
-            case facts.AttemptCompleted() | facts.AttemptFailed():
+            case facts.AttemptCompleted() | facts.AttemptFailed() | facts.AttemptTimedOut():
                 results[fact.step, fact.attempt] += 1
                 successes[fact.step] += isinstance(fact, facts.AttemptCompleted)
                 last = claims[fact.step][-1]
                 assert (last.attempt, last.fence) == (fact.attempt, fact.fence), "I4: under the current claim only"
+            case facts.AttemptCancelled():
+                results[fact.step, fact.attempt] += 1
             case facts.DeadLetterDiscarded():
                 results[fact.step, fact.attempt] += 1
                 assert isinstance(claims[fact.step][-1], facts.AttemptDeadLettered), "I16: only what is dead"
@@ -68,6 +74,98 @@ def _judge(history: list[AnyFact]) -> None:
     assert set(successes.values()) <= {0, 1}, "I5: one accepted success a runnable"
 
 
+def _compensations_in_order(state: RunState, history: list[AnyFact]) -> None:
+    """I15: accepted once each, in reverse order of completion, of completed steps only, after no sibling is claimed."""
+    completed = [fact.step for fact in history if isinstance(fact, facts.AttemptCompleted) and "!" not in fact.step]
+    undone = [fact.step for fact in history if isinstance(fact, facts.AttemptCompleted) and "!" in fact.step]
+    begun = [fact.step.removesuffix("!undo") for fact in history if isinstance(fact, facts.AttemptScheduled)]
+    order = list(dict.fromkeys(step for step, fact in zip(begun, _scheduled(history), strict=True) if "!" in fact))
+    assert len(set(undone)) == len(undone), "I15: once each"
+    assert order == [step for step in reversed(completed) if step in order], "I15: in reverse order of completion"
+    claimed: set[str] = set()
+    for fact in history:
+        if isinstance(fact, facts.AttemptClaimed):
+            claimed.add(fact.step)
+        elif isinstance(fact, facts.CompensationStarted):
+            assert not claimed, f"I15: {claimed} is claimed as the compensation begins"
+        elif getattr(fact, "step", None) in claimed and isinstance(fact, _ENDS_A_CLAIM):
+            claimed.discard(fact.step)
+
+
+_ENDS_A_CLAIM = (
+    facts.AttemptCompleted,
+    facts.AttemptFailed,
+    facts.AttemptTimedOut,
+    facts.AttemptCancelled,
+    facts.AttemptDeadLettered,
+    facts.ClaimReleased,
+    facts.DeliveryLost,
+)
+
+
+def _scheduled(history: list[AnyFact]) -> list[str]:
+    return [fact.step for fact in history if isinstance(fact, facts.AttemptScheduled)]
+
+
+_SUCCEEDS = (facts.AttemptCompleted, facts.PauseResumed, facts.EventTaken, facts.ChildrenEnded)
+_BEGINS = (
+    facts.AttemptScheduled,
+    facts.ApprovalRequested,
+    facts.PauseReached,
+    facts.EventAwaited,
+    facts.ChildrenAwaited,
+)
+
+
+def _joins_complete(store: JournalStore, state: RunState, history: list[AnyFact]) -> None:
+    """I14: in a graph, a step begins after all that it comes after have succeeded, once."""
+    body = store.definition(Fingerprint(state.fingerprint))
+    assert body is not None
+    definition = _definition(body)
+    if definition.topology != "graph":
+        return
+    done: set[str] = set()
+    begun: Counter[str] = Counter()
+    for fact in history:
+        if isinstance(fact, _SUCCEEDS) or (isinstance(fact, facts.ApprovalDecided) and fact.decision == "approved"):
+            done.add(fact.step)
+        elif isinstance(fact, _BEGINS) and "!" not in fact.step and getattr(fact, "attempt", 1) == 1:
+            begun[fact.step] += 1
+            assert set(definition.step(fact.step).after) <= done, f"I14: {fact.step} begins too early"
+    assert set(begun.values()) <= {1}, "I14: once"
+
+
+def audit_timers(store: JournalStore, states: list[RunState]) -> None:
+    """I13 for timers and signals, of all runs of a store: a signal is open while its sender has said it, and the one
+    whom it is for has not heard it. One for a run that has ended is dropped when somebody has tried to tell it.
+    """
+    by_id = {state.run_id: state for state in states}
+    expected = {row.timer: row for state in states for row in timers_of(state)}
+    for state in states:
+        if not state.ended:
+            continue
+        cancels = state.phase == "cancelled" and _cancels_children(store, state)
+        for signal in signals_of(state, cancel=cancels):
+            hearer = by_id.get(signal.run_id)
+            heard = hearer is None or hearer.ended or _has_heard(hearer, signal)
+            if not heard:
+                expected[signal.timer] = signal
+    found = {row.timer: row for row in store.open_timers(limit=100_000)}
+    refusable = {name for name, row in found.items() if row.sender and by_id[row.run_id].ended}
+    assert {name: row for name, row in found.items() if name not in refusable} == expected, "I13: timers and signals"
+
+
+def _cancels_children(store: JournalStore, state: RunState) -> bool:
+    (history,) = store.read([ThreadRead(thread=ThreadId(state.run_id))], whole=True)
+    last = decode_facts(history.tail[-1].body, thread=state.run_id, revision=state.revision)
+    return any(isinstance(fact, facts.RunCancelled) and fact.children == "cancel" for fact in last)
+
+
+def _has_heard(hearer: RunState, signal: TimerRow) -> bool:
+    child = hearer.children.get(signal.sender or "")
+    return signal.kind == "child_ended" and child is not None and child.status is not None
+
+
 def _attempts_bounded(store: JournalStore, state: RunState, history: list[AnyFact]) -> None:
     """I8, as far as nobody intervenes: attempts are counted from 1 without a gap, up to what the policy allows."""
     body = store.definition(Fingerprint(state.fingerprint))
@@ -78,7 +176,8 @@ def _attempts_bounded(store: JournalStore, state: RunState, history: list[AnyFac
         spec = definition.step(step)
         policy = spec.retry if isinstance(spec, FunctionStep) else None
         assert scheduled[step] == runnable.attempt, "I8: each attempt is scheduled once"
-        assert runnable.attempt <= (policy.max_attempts if policy else 1), "I8: never more than max_attempts"
+        allowed = (policy.max_attempts if policy else 1) + runnable.forgiven
+        assert runnable.attempt <= allowed, "I8: never more than max_attempts"
 
 
 @lru_cache

@@ -1,7 +1,7 @@
 """Redis servers as the tests want them: with a clock that a test moves, and with an eye on what is left behind."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -24,10 +24,12 @@ STAYS = {"life"}
 
 
 @contextmanager
-def started(kind: str, folder: Path, *, aof: bool = False) -> Iterator[Server]:
+def started(
+    kind: str, folder: Path, *, aof: bool = False, environment: Mapping[str, str] | None = None
+) -> Iterator[Server]:
     """Fails in one line where there is no such server; Valkey stands for Redis where only Redis is missing."""
     try:
-        server = Server(kind, folder, aof=aof)
+        server = Server(kind, folder, aof=aof, environment=environment)
     except NoServer as missing:
         if kind == "redis":
             pytest.skip(f"{missing}; Valkey stands for it")

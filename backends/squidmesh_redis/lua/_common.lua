@@ -24,6 +24,20 @@ local ENDED_AT_ONCE, MOST_HINTS, HINT_LASTS, SPARE = 1000, 16, 60000, 60000
 local ARRIVALS = 2 ^ 28  -- then they begin again; only items of one and the same moment are told apart by them
 
 local call = redis.call
+local find, format, match, sub = string.find, string.format, string.match, string.sub
+
+-- What concerns many items is asked and told in few calls, of so many arguments each: a call costs more than an argument.
+local AT_ONCE = 500
+
+-- `command` for all values, which may be pairs. Answers the sum of what it answers.
+local function call_for_all(command, key, values)
+  if #values <= AT_ONCE then return call(command, key, unpack(values)) end
+  local sum = 0
+  for first = 1, #values, AT_ONCE do
+    sum = sum + call(command, key, unpack(values, first, math.min(first + AT_ONCE - 1, #values)))
+  end
+  return sum
+end
 
 -- ------------------------------------------------------------------------------------------------ what comes in
 
@@ -36,7 +50,7 @@ end
 local function word()
   at_argument = at_argument + 1
   local found = ARGV[at_argument]
-  if not found or found == '' or string.find(found, '%s') then refuse('word') end
+  if not found or not find(found, '^%S+$') then refuse('word') end
   return found
 end
 
@@ -44,7 +58,8 @@ end
 local function digits()
   at_argument = at_argument + 1
   local found = ARGV[at_argument]
-  if not found or not string.find(found, '^%d+$') or tonumber(found) >= 9007199254740992 then refuse('count') end
+  if not found or not find(found, '^%d+$') then refuse('count') end
+  if #found > 15 and tonumber(found) >= 9007199254740992 then refuse('count') end
   return found
 end
 
@@ -63,7 +78,7 @@ local function complete(keys)
 end
 
 local function int(number)
-  return string.format('%.0f', number)
+  return format('%.0f', number)
 end
 
 -- ------------------------------------------------------------------------------------------- an item's own state
@@ -87,7 +102,7 @@ local function unpacked(state)
   local item = {}
   item.arrival, item.priority, item.generation, item.fence, item.visible_at, item.group, item.limit,
     item.owner, item.hash, item.held_fence, item.length, item.request, item.position, item.lapsed =
-    string.match(state, STATE)
+    match(state, STATE)
   if item.group == '' then item.group, item.limit = nil, nil end
   if item.owner == '' then item.owner = nil end
   return item
@@ -96,6 +111,19 @@ end
 local function read(key)
   local state = call('HGET', ITEMS, key)
   if state then return unpacked(state) end
+end
+
+-- The items of these keys, each in its key's position; false where there is none.
+local function read_all(keys)
+  if #keys == 1 then return {read(keys[1]) or false} end
+  local found = {}
+  for first = 1, #keys, AT_ONCE do
+    local states = call('HMGET', ITEMS, unpack(keys, first, math.min(first + AT_ONCE - 1, #keys)))
+    for n = 1, math.min(AT_ONCE, #keys - first + 1) do
+      found[first + n - 1] = states[n] and unpacked(states[n]) or false
+    end
+  end
+  return found
 end
 
 local function write(key, item)
@@ -153,7 +181,7 @@ end
 -- Key and place of the first that waits for this concurrency key; nil where nobody does.
 local function first_waiting(group)
   local first = call('ZRANGEBYLEX', WAITING, '[' .. group .. ' ', '(' .. group .. '!', 'LIMIT', 0, 1)[1]
-  if first then return string.match(first, '%S+$'), first end
+  if first then return match(first, '%S+$'), first end
 end
 
 -- A place has become free, or someone who had one in view is gone: the first that waits for it may try again.
@@ -190,6 +218,14 @@ local function remove(key, item)
   if item.group then let_next_try(item.group) end
 end
 
+-- As remove(), for many items without a concurrency key.
+local function remove_all(keys, items)
+  if #keys == 0 then return end
+  call_for_all('HDEL', ITEMS, keys)
+  if call_for_all('ZREM', LEASED, keys) == #keys then return end
+  for n, key in ipairs(keys) do leave_places(key, items[n]) end
+end
+
 local function begin_lease(key, item, ends_at)
   if call('ZADD', LEASED, int(ends_at), key) == 1 and item.group then call('HINCRBY', BUSY, item.group, 1) end
 end
@@ -220,12 +256,13 @@ local function remember_length(length)
 end
 
 local has_stones
+local fresh, fresh_stones = {}, {}  -- by key; and as pairs, for buried() to write
 
 -- generation, fence and until; nothing where there is no tombstone.
 local function stone(key)
   if has_stones == nil then has_stones = call('EXISTS', BURIED, OLDER) > 0 end
-  local found = has_stones and (call('HGET', BURIED, key) or call('HGET', OLDER, key))
-  if found then return string.match(found, '(%d+) (%d+) (%d+)') end
+  local found = fresh[key] or has_stones and (call('HGET', BURIED, key) or call('HGET', OLDER, key))
+  if found then return match(found, '(%d+) (%d+) (%d+)') end
 end
 
 local function is_buried(key, generation, fence, at)
@@ -248,7 +285,7 @@ end
 
 local turned_over = false
 
--- The order is above every tombstone that the item may have: else it would not have been held.
+-- The order is above every tombstone that the item may have: else it would not have been held. Written by buried().
 local function bury(key, generation, fence, at)
   remember_length('0')
   if not turned_over then
@@ -256,8 +293,9 @@ local function bury(key, generation, fence, at)
     turned_over = true
   end
   local lasts_until = int(at + 2 * longest)
-  call('HSET', BURIED, key, generation .. ' ' .. fence .. ' ' .. lasts_until)
-  has_stones = true
+  fresh[key] = generation .. ' ' .. fence .. ' ' .. lasts_until
+  fresh_stones[#fresh_stones + 1] = key
+  fresh_stones[#fresh_stones + 1] = fresh[key]
   return lasts_until
 end
 
@@ -271,6 +309,8 @@ end
 
 local function buried(lasts_until)
   if lasts_until then
+    call_for_all('HSET', BURIED, fresh_stones)
+    has_stones = true
     call('HSET', LIFE, 'buried_until', lasts_until)
     call('PEXPIRE', BURIED, int(2 * longest / 1000 + SPARE))
   end
@@ -298,10 +338,9 @@ local function arrivals(count)
   end
 end
 
--- Replaces the item's whole state, unless something newer or equal is known (protocol 3.5.6). True if it may be claimed
--- by somebody, now or later; nil if it is gone.
-local function put(given, at, arrival)
-  local known = read(given.key)
+-- Replaces the item's whole state, unless something newer or equal is `known` (protocol 3.5.6). True if it may be claimed
+-- by somebody, now or later; nil if it is gone. What is to be written then is added to `new`, see put_all().
+local function put(given, known, at, arrival, new)
   if known and at_or_below(given.generation, given.fence, known.generation, known.fence) then return false end
   if is_buried(given.key, given.generation, given.fence, at) then return nil end
   local item = {
@@ -316,10 +355,24 @@ local function put(given, at, arrival)
     item.fence = greater(item.fence, given.held_fence)
     begin_lease(given.key, item, at + given.length)
   else
-    make_ready(given.key, item)
+    local ready = new.ready[item.priority] or {}
+    new.ready[item.priority] = ready
+    ready[#ready + 1] = item.visible_at
+    ready[#ready + 1] = place(given.key, item)
   end
-  write(given.key, item)
+  new.states[#new.states + 1] = given.key
+  new.states[#new.states + 1] = pack(item)
   return not given.owner
+end
+
+local function nothing_new()
+  return {states = {}, ready = {}}
+end
+
+local function write_new(new)
+  if #new.states == 0 then return end
+  for priority, members in pairs(new.ready) do call_for_all('ZADD', KEYS[READY + priority], members) end
+  call_for_all('HSET', ITEMS, new.states)
 end
 
 -- Answers the positions of those that are gone.
@@ -327,11 +380,21 @@ local function put_all(items, at)
   local gone = {}
   if #items == 0 then return gone end
   local claimable, arrival = 0, arrivals(#items)
+  local keys, new, brought = {}, nothing_new(), {}
+  for n, given in ipairs(items) do keys[n] = given.key end
+  local known = read_all(keys)
   for n, given in ipairs(items) do
-    local may_be_claimed = put(given, at, arrival)
+    local key = given.key
+    if brought[key] then  -- once more in the same call: as if it had come in the next one
+      write_new(new)
+      new, known[n] = nothing_new(), read(key)
+    end
+    brought[key] = true
+    local may_be_claimed = put(given, known[n], at, arrival, new)
     if may_be_claimed then claimable = claimable + 1 end
     if may_be_claimed == nil then gone[#gone + 1] = n end
   end
+  write_new(new)
   hint(claimable)
   return gone
 end

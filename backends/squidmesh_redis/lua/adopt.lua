@@ -28,12 +28,14 @@ for n, claim in ipairs(claims) do
   elseif item and (ends_at > at or at_or_below(claim.generation, claim.fence, item.generation, item.fence)) then
     answer[n] = 'lost'
   else
+    local new = nothing_new()
     put({
       key = claim.key, priority = item and item.priority or priority, generation = claim.generation,
       fence = claim.fence, delay = 0, group = item and item.group, limit = item and item.limit,
       owner = claim.owner, hash = claim.hash, held_generation = claim.generation, held_fence = claim.fence,
       length = claim.length,
-    }, at, arrivals(1))
+    }, item, at, arrivals(1), new)
+    write_new(new)
     answer[n] = 'extended'
   end
 end

@@ -17,7 +17,9 @@ local MOST_LOOKS, PAGE = limit + 1000, 100
 
 local at = now()
 may_grow()
-local answer = {incarnation(candidate), '', '0'}
+local life = call('HMGET', LIFE, 'incarnation', 'paused', 'longest')
+longest = tonumber(life[3] or 0)
+local answer = {life[1] or incarnation(candidate), '', '0'}
 
 if not goes_on then
   local before = granted_before(RECORD, owner, request, at)
@@ -26,24 +28,26 @@ if not goes_on then
     return answer
   end
 end
-if call('HEXISTS', LIFE, 'paused') == 1 then return answer end
+if life[2] then return answer end
 
 remember_length(length)
 take_back_ended(at)
-local granted = {}
-local ends_at = at + length
+local granted, states, leases = {}, {}, {}
+local ends_at = int(at + length)
 
 local function grant(key, item)
   item.fence = int(item.fence + 1)
   item.lapsed = item.owner and int(item.lapsed + 1) or '0'
   item.owner, item.hash, item.held_fence = owner, hashes[#granted + 1], item.fence
   item.length, item.request, item.position = length, request, int(position + #granted)
-  begin_lease(key, item, ends_at)
-  write(key, item)
+  if item.group then call('HINCRBY', BUSY, item.group, 1) end  -- what is granted here is not leased
   granted[#granted + 1] = key
-  for _, told in ipairs({key, item.generation, item.fence, length, item.position, item.lapsed}) do
-    answer[#answer + 1] = told
-  end
+  local n = 2 * #granted
+  leases[n - 1], leases[n] = ends_at, key
+  states[n - 1], states[n] = key, pack(item)
+  n = #answer
+  answer[n + 1], answer[n + 2], answer[n + 3] = key, item.generation, item.fence
+  answer[n + 4], answer[n + 5], answer[n + 6] = length, item.position, item.lapsed
 end
 
 local function at_its_limit(item)
@@ -61,18 +65,21 @@ end
 local looks, first_later = 0, nil
 
 -- What its concurrency key holds back is put aside, so that a crowd of such items is walked past once, not each time.
-local function take(ready, member)
-  looks = looks + 1
-  call('ZREM', ready, member)
-  local key = string.sub(member, 8)
-  local item = read(key)
-  if not item or place(key, item) ~= member then
-    return
-  elseif at_its_limit(item) then
-    call('ZADD', WAITING, 0, waiting_place(key, item))
-  else
-    grant(key, item)
-    if item.group then fill_places(item.group) end
+local function take_all(ready, members)
+  if #members == 0 then return end
+  call_for_all('ZREM', ready, members)
+  local keys = {}
+  for n, member in ipairs(members) do keys[n] = sub(member, 8) end
+  for n, item in ipairs(read_all(keys)) do
+    local key = keys[n]
+    if item and place(key, item) == members[n] then
+      if at_its_limit(item) then
+        call('ZADD', WAITING, 0, waiting_place(key, item))
+      else
+        grant(key, item)
+        if item.group then fill_places(item.group) end
+      end
+    end
   end
 end
 
@@ -85,20 +92,26 @@ local function look(ready, from)
   while #granted < limit and looks < MOST_LOOKS do
     local wanted = steps > 0 and PAGE or limit - #granted
     local found = call('ZRANGE', ready, int(from), int(from + wanted - 1), 'WITHSCORES')
+    local members, goes_on_behind = {}, #found == 2 * wanted
     for n = 1, #found, 2 do
       local visible_at = tonumber(found[n + 1])
       if visible_at > at then
         if not first_later or visible_at < first_later then first_later = visible_at end
-        return from
-      elseif #granted == limit or looks == MOST_LOOKS then
-        return from
-      elseif is_passed_over(found[n]) then
-        looks, from = looks + 1, from + 1
+        goes_on_behind = false
+        break
+      elseif #granted + #members == limit or looks == MOST_LOOKS then
+        goes_on_behind = true  -- with those that are not granted after all
+        break
+      end
+      looks = looks + 1
+      if is_passed_over(found[n]) then
+        from = from + 1
       else
-        take(ready, found[n])
+        members[#members + 1] = found[n]
       end
     end
-    if #found < 2 * wanted then return from end
+    take_all(ready, members)
+    if not goes_on_behind then return from end
   end
   return from
 end
@@ -135,6 +148,8 @@ else
 end
 
 if #granted > 0 then
+  call_for_all('ZADD', LEASED, leases)
+  call_for_all('HSET', ITEMS, states)
   local keys = table.concat(granted, ' ')
   if goes_on then keys = (call('GET', RECORD) or '') .. ' ' .. keys end
   call('SET', RECORD, keys, 'PX', int(math.ceil(length / 1000)))

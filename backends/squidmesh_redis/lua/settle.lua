@@ -11,11 +11,17 @@ complete()
 
 local at = now()
 may_grow()
+local keys, ended, ended_items = {}, {}, {}
+for n, claim in ipairs(claims) do keys[n] = claim.key end
 local lasts_until
-for _, claim in ipairs(claims) do
-  local item = read(claim.key)
+for n, item in ipairs(read_all(keys)) do
+  local claim = claims[n]
   if holds(item, claim) then
-    remove(claim.key, item)
+    if item.group then
+      remove(claim.key, item)
+    else
+      ended[#ended + 1], ended_items[#ended_items + 1] = claim.key, item
+    end
     lasts_until = bury(claim.key, item.generation, item.fence, at)
   elseif not item then
     -- Forgotten: the holder still knows that no offer at or under its own fence is news.
@@ -23,5 +29,6 @@ for _, claim in ipairs(claims) do
     lasts_until = bury_unknown(claim.key, claim.generation, claim.fence, at)
   end
 end
+remove_all(ended, ended_items)
 buried(lasts_until)
 put_all(items, at)

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import os
 import socket
-import time
 from collections.abc import Sequence
 from datetime import timedelta
+from functools import partial
 
-from squidmesh.clock import check_duration
 from squidmesh.config import check_integer
 from squidmesh.ids import is_identifier
 from squidmesh.reading.inspect import Run, inspect
-from squidmesh.runtime.arguments import check_name, check_run_id
+from squidmesh.runtime.arguments import check_name
+from squidmesh.runtime.awaiting import Awaited
 from squidmesh.runtime.verbs.reading import Reading
 from squidmesh.runtime.worker import DEFAULT_GRACE, Worker, check_grace
 
 _CONCURRENCY = range(1, 1025)
-_LONGEST_WAIT = timedelta(days=366)
 
 
 class Executing(Reading):
@@ -53,21 +52,14 @@ class Executing(Reading):
 
     def wait_for(self, run_id: str, timeout: timedelta | float | None = None) -> Run:
         """The ended run, with its output. ``TimeoutError`` if it has not ended by then; the run goes on."""
-        wanted = check_run_id(run_id)
-        allowed = None if timeout is None else _timeout(timeout).total_seconds()
-        engine = self._engine()
-        until = None if allowed is None else time.monotonic() + allowed
-        for _ in engine.endings.looks():
-            row = engine.store.run_row(wanted)
-            if row is None or row.ended_at is not None:
-                return self._inspect(engine, wanted, with_output=True)
-            if until is not None and time.monotonic() >= until:
-                raise TimeoutError(f"run {wanted} has not ended after {allowed:g} s; it is {row.status}")
+        awaited = self._await(run_id, timeout)
+        for _ in awaited.engine.endings.looks():
+            if (ended := awaited.look()) is not None:
+                return ended
         raise AssertionError("looks() never ends")
 
-
-def _timeout(given: object) -> timedelta:
-    return check_duration(given, field="timeout", least=timedelta(0), most=_LONGEST_WAIT)
+    def _await(self, run_id: str, timeout: timedelta | float | None) -> Awaited:
+        return Awaited(run_id, timeout, inspect=partial(self._inspect, with_output=True), open_engine=self._engine)
 
 
 def _owner(given: object) -> str:

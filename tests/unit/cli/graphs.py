@@ -15,15 +15,20 @@ NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 
 def graph(*edges: str, nodes: Mapping[str, Mapping[str, Any]] | None = None, entry: str = "", **run: Any) -> RunGraph:
-    """``a:ok:b`` is a pending edge, ``a:ok:b:selected`` one with that status; more fields of nodes are in ``nodes``."""
+    """``a:ok:b`` is a pending edge, ``a:ok:b:selected`` one with that status; more fields of nodes are in ``nodes``.
+    Edges ``a:dependency:b`` make a graph, which begins wherever none of them leads.
+    """
     drawn = [_edge(text) for text in edges]
     names = dict.fromkeys(name for edge in drawn for name in (edge.source, edge.target)) or {entry: None}
     names |= {"complete": names.pop("complete")} if "complete" in names else {}
     given = nodes or {}
+    is_graph = any(edge.on == "dependency" for edge in drawn)
+    roots = tuple(name for name in names if not any(edge.target == name for edge in drawn))
     return RunGraph(
         workflow="Errand",
         version="1",
-        entry=entry or next(iter(names)),
+        topology="graph" if is_graph else "path",
+        roots=roots if is_graph else (entry or next(iter(names)),),
         nodes=tuple(_node(name, given.get(name, {})) for name in names),
         edges=tuple(drawn),
         as_of=NOW,

@@ -6,18 +6,38 @@ from squidmesh.journal.facts import (
     AnyFact,
     ApprovalDecided,
     ApprovalRequested,
+    AttemptCancelled,
     AttemptClaimed,
     AttemptCompleted,
     AttemptDeadLettered,
     AttemptFailed,
     AttemptScheduled,
+    AttemptTimedOut,
+    ChildEnded,
+    ChildrenAwaited,
+    ChildrenEnded,
+    ChildStarted,
     ClaimReleased,
+    CommandRepeated,
+    CompensationRetried,
+    CompensationStarted,
+    CompensationWaived,
     DeadLetterDiscarded,
     DeadLetterReplayed,
     DeliveryLost,
+    EventAwaited,
+    EventReceived,
+    EventTaken,
+    GateClosed,
+    GateTimedOut,
+    ParentRun,
+    PauseReached,
+    PauseResumed,
     RouteTaken,
+    RunCancelled,
     RunCompleted,
     RunFailed,
+    RunFailing,
     RunStarted,
     StepError,
 )
@@ -26,6 +46,8 @@ from squidmesh.journal.state import RunState
 
 RUN = "9a1e"
 STEP = "pack"
+UNDO = "pack!undo"
+CHILD = "c41d"
 ERROR = StepError(code="step_raised", type="Balrog", message="you shall not pass")
 
 
@@ -51,7 +73,7 @@ def scheduled(
     *,
     at: int = 0,
     visible_at: int = 0,
-    cause: Literal["route", "wait", "retry"] = "route",
+    cause: Literal["route", "wait", "retry", "undo"] = "route",
 ) -> AttemptScheduled:
     return AttemptScheduled(
         at=at, step=step, attempt=attempt, queue="default", priority=5, visible_at=visible_at, cause=cause
@@ -59,7 +81,14 @@ def scheduled(
 
 
 def claimed(
-    step: str = STEP, attempt: int = 1, *, at: int = 0, fence: int = 1, generation: int = 0, claim_hash: str = "h1"
+    step: str = STEP,
+    attempt: int = 1,
+    *,
+    at: int = 0,
+    fence: int = 1,
+    generation: int = 0,
+    claim_hash: str = "h1",
+    deadline: int | None = None,
 ) -> AttemptClaimed:
     return AttemptClaimed(
         at=at,
@@ -70,6 +99,7 @@ def claimed(
         owner="sam@1",
         claim_hash=claim_hash,
         lease=60_000_000,
+        deadline=deadline,
     )
 
 
@@ -93,6 +123,16 @@ def completed(
 
 def failed(step: str = STEP, attempt: int = 1, *, at: int = 0, fence: int = 1, final: bool = False) -> AttemptFailed:
     return AttemptFailed(at=at, step=step, attempt=attempt, fence=fence, error=ERROR, final=final)
+
+
+def timed_out(
+    step: str = STEP, attempt: int = 1, *, at: int = 0, fence: int = 1, final: bool = False
+) -> AttemptTimedOut:
+    return AttemptTimedOut(at=at, step=step, attempt=attempt, fence=fence, error=ERROR, final=final)
+
+
+def cancelled(step: str = STEP, attempt: int = 1) -> AttemptCancelled:
+    return AttemptCancelled(at=0, step=step, attempt=attempt)
 
 
 def lost(step: str = STEP, attempt: int = 1, *, at: int = 0, fence: int = 1, visible_at: int = 0) -> DeliveryLost:
@@ -129,8 +169,8 @@ def routed(source: str = STEP, target: str = "council", *, on: Literal["ok", "er
     return RouteTaken(at=0, source=source, on=on, target=target, edge=f"{source}:{on}:{target}")
 
 
-def requested(step: str = "council", *, at: int = 0) -> ApprovalRequested:
-    return ApprovalRequested(at=at, step=step)
+def requested(step: str = "council", *, at: int = 0, deadline: int | None = None) -> ApprovalRequested:
+    return ApprovalRequested(at=at, step=step, deadline=deadline)
 
 
 def decided(
@@ -142,8 +182,78 @@ def decided(
     )
 
 
+def paused(step: str = "council", *, at: int = 0) -> PauseReached:
+    return PauseReached(at=at, step=step)
+
+
+def resumed(step: str = "council", *, key: str | None = None) -> PauseResumed:
+    return PauseResumed(at=0, step=step, actor="elrond", comment="", metadata={}, key=key)
+
+
+def awaited(step: str = "council", event: str = "eagle", *, deadline: int | None = None) -> EventAwaited:
+    return EventAwaited(at=0, step=step, event=event, deadline=deadline)
+
+
+def received(event: str = "eagle", data: Any = None, *, key: str | None = None) -> EventReceived:
+    return EventReceived(at=0, event=event, data=data, actor="gwaihir", key=key)
+
+
+def taken(step: str = "council", event: str = "eagle", *, output: dict[str, Any] | None = None) -> EventTaken:
+    return EventTaken(at=0, step=step, event=event, output=output or {})
+
+
+def children_awaited(step: str = "council") -> ChildrenAwaited:
+    return ChildrenAwaited(at=0, step=step)
+
+
+def children_ended(step: str = "council", *, output: dict[str, Any] | None = None) -> ChildrenEnded:
+    return ChildrenEnded(at=0, step=step, output=output or {})
+
+
+def passed(step: str = "council") -> GateTimedOut:
+    return GateTimedOut(at=0, step=step)
+
+
+def gate_closed(step: str = "council") -> GateClosed:
+    return GateClosed(at=0, step=step)
+
+
+def child_started(step: str = STEP, attempt: int = 1, *, fence: int = 1, run_id: str = CHILD) -> ChildStarted:
+    return ChildStarted(at=0, step=step, attempt=attempt, fence=fence, key="k", run_id=run_id, workflow="Scouting")
+
+
+def child_ended(
+    status: Literal["completed", "failed", "cancelled"] = "completed", *, run_id: str = CHILD
+) -> ChildEnded:
+    return ChildEnded(at=0, run_id=run_id, status=status, signal=f"{run_id}!ended")
+
+
+def repeated(key: str = "word") -> CommandRepeated:
+    return CommandRepeated(at=0, key=key)
+
+
+def fails(*, step: str = STEP) -> RunFailing:
+    return RunFailing(at=0, code="step_failed", step=step, message="no")
+
+
+def undoing(*steps: str) -> CompensationStarted:
+    return CompensationStarted(at=0, steps=list(steps or (STEP,)))
+
+
+def undo_retried(step: str = UNDO, *, key: str | None = None) -> CompensationRetried:
+    return CompensationRetried(at=0, step=step, actor="elrond", comment="", key=key)
+
+
+def undo_waived(step: str = UNDO, *, key: str | None = None) -> CompensationWaived:
+    return CompensationWaived(at=0, step=step, actor="elrond", comment="", key=key)
+
+
 def ended(*, well: bool = True) -> RunCompleted | RunFailed:
     return RunCompleted(at=0) if well else RunFailed(at=0, code="step_failed", step=STEP, message="no")
+
+
+def run_cancelled(*, key: str | None = None) -> RunCancelled:
+    return RunCancelled(at=0, actor="elrond", comment="", metadata={}, children="cancel", key=key)
 
 
 ALL: list[list[AnyFact]] = [
@@ -157,7 +267,28 @@ ALL: list[list[AnyFact]] = [
     [completed(attempt=2, fence=5, output={"pack": {"weight": 1}}), routed(), requested()],
     [decided(key="word"), routed("council", "complete"), ended()],
 ]
-"""One run, entry by entry, with most kinds of fact."""
+"""One run, entry by entry, that ends well."""
+UNDONE: list[list[AnyFact]] = [
+    [started(parent=ParentRun(run_id="1a", step="send", key="k"), deadline=99), scheduled(), awaited(deadline=50)],
+    [claimed(deadline=7), child_started()],
+    [received("eagle", {"wind": "west"}, key="word"), taken(output={"council": {"wind": "west"}})],
+    [repeated(), paused("rest")],
+    [received("moth")],
+    [child_ended("failed"), children_awaited("home"), children_ended("home", output={"home": {"failed": 1}})],
+    [timed_out(), scheduled(attempt=2, cause="retry")],
+    [claimed(attempt=2, fence=2, deadline=9)],
+    [completed(attempt=2, fence=2, output={"pack": 1}), scheduled("moria"), scheduled("lorien")],
+    [claimed("moria"), resumed("rest"), requested("rohan", deadline=60)],
+    [claimed("lorien"), passed("rohan")],
+    [failed("moria", final=True), fails(step="moria")],
+    [lost("lorien"), cancelled("lorien"), undoing(), scheduled(UNDO, cause="undo")],
+    [claimed(UNDO)],
+    [failed(UNDO, final=True)],
+    [undo_retried(key="again"), scheduled(UNDO, 2, cause="undo")],
+    [claimed(UNDO, 2, fence=2)],
+    [completed(UNDO, 2, fence=2, output={"result": "unpacked"}), ended(well=False)],
+]
+"""Another, with all else that can become of one."""
 
 
 def told(*facts: AnyFact) -> RunState:

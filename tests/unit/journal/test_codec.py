@@ -2,6 +2,7 @@
 
 import re
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, get_args
 
@@ -11,7 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from squidmesh.errors import CorruptHistory
-from squidmesh.journal.codec import decode_facts, decode_state, encode_facts, encode_state
+from squidmesh.journal.codec import (
+    FACTS_VERSION,
+    STATE_VERSION,
+    decode_facts,
+    decode_state,
+    encode_facts,
+    encode_state,
+)
 from squidmesh.journal.facts import AnyFact
 from squidmesh.journal.fold import fold
 from squidmesh.journal.state import RunState
@@ -37,7 +45,7 @@ def decode(body: bytes) -> list[AnyFact]:
     return decode_facts(body, thread=story.RUN, revision=7)
 
 
-def sealed(json: bytes, *, version: int = 1) -> bytes:
+def sealed(json: bytes, *, version: int = FACTS_VERSION) -> bytes:
     """A body whose checksum is right."""
     return b"%d:%08x:%b" % (version, zlib.crc32(json), json)
 
@@ -162,36 +170,54 @@ def test_the_refusal_repeats_no_payload() -> None:
 # -------------------------------------------------------------------------------------------------- checkpoints
 
 
-def states() -> list[RunState]:
+every_story = pytest.mark.parametrize("told", [story.ALL, story.UNDONE], ids=["well", "undone"])
+
+
+def states(told: Sequence[Sequence[AnyFact]] = story.ALL) -> list[RunState]:
     """The run of the story, as it stood after each entry."""
     found: list[RunState] = []
-    for length in range(1, len(story.ALL) + 1):
+    for length in range(1, len(told) + 1):
         state = None
-        for entry in story.ALL[:length]:
+        for entry in told[:length]:
             state = fold(state, entry)
         assert state is not None
         found.append(state)
     return found
 
 
-def test_a_checkpoint_comes_back_as_it_was() -> None:
-    for state in states():
+@every_story
+def test_a_checkpoint_comes_back_as_it_was(told: Sequence[Sequence[AnyFact]]) -> None:
+    for state in states(told):
         assert decode_state(encode_state(state)) == state
 
 
-def test_folding_from_any_checkpoint_gives_the_same_state() -> None:
-    whole = states()[-1]
-    for cut, before in enumerate(states(), start=1):
+@every_story
+def test_folding_from_any_checkpoint_gives_the_same_state(told: Sequence[Sequence[AnyFact]]) -> None:
+    whole = states(told)[-1]
+    for cut, before in enumerate(states(told), start=1):
         state = decode_state(encode_state(before))
-        for entry in story.ALL[cut:]:
+        for entry in told[cut:]:
             state = fold(state, entry)
         assert state == whole, f"I2: from a checkpoint at {cut}"
 
 
-@pytest.mark.parametrize("version", [0, 2])
+def test_the_stories_hold_most_kinds_of_fact() -> None:
+    """So that a checkpoint of each kind of state is tried."""
+    told = {type(fact) for entries in (story.ALL, story.UNDONE) for entry in entries for fact in entry}
+    assert {kind.__name__ for kind in set(get_args(AnyFact)) - told} == {
+        "AttemptDeadLettered",
+        "CompensationWaived",
+        "DeadLetterDiscarded",
+        "DeadLetterReplayed",
+        "GateClosed",
+        "RunCancelled",
+    }
+
+
+@pytest.mark.parametrize("version", [0, STATE_VERSION - 1, STATE_VERSION + 1])
 def test_a_checkpoint_of_another_version_is_passed_over(version: int) -> None:
     json = encode_state(states()[3]).split(b":", 2)[2]
-    assert decode_state(sealed(json)) is not None
+    assert decode_state(sealed(json, version=STATE_VERSION)) is not None
     assert decode_state(sealed(json, version=version)) is None
 
 

@@ -15,6 +15,13 @@ from squidmesh.journal.transitions import ATTEMPT, GATE, RUN
 from tests.unit.journal.story import (
     ALL,
     STEP,
+    UNDO,
+    awaited,
+    cancelled,
+    child_ended,
+    child_started,
+    children_awaited,
+    children_ended,
     claimed,
     completed,
     dead,
@@ -22,14 +29,27 @@ from tests.unit.journal.story import (
     discarded,
     ended,
     failed,
+    fails,
+    gate_closed,
     lost,
+    passed,
+    paused,
+    received,
     released,
+    repeated,
     replayed,
     requested,
+    resumed,
     routed,
+    run_cancelled,
     scheduled,
     started,
+    taken,
+    timed_out,
     told,
+    undo_retried,
+    undo_waived,
+    undoing,
 )
 from tests.unit.journal.story import (
     RUN as RUN_ID,
@@ -47,30 +67,60 @@ A_FACT_OF_EACH: dict[type[facts.Fact], AnyFact] = {
     facts.ClaimReleased: released(),
     facts.AttemptCompleted: completed(),
     facts.AttemptFailed: failed(),
+    facts.AttemptTimedOut: timed_out(),
+    facts.AttemptCancelled: cancelled(),
     facts.DeliveryLost: lost(),
     facts.AttemptDeadLettered: dead(),
     facts.DeadLetterReplayed: replayed(),
     facts.DeadLetterDiscarded: discarded(),
     facts.ApprovalRequested: requested(),
     facts.ApprovalDecided: decided(),
+    facts.PauseReached: paused(),
+    facts.PauseResumed: resumed(),
+    facts.EventAwaited: awaited(),
+    facts.EventReceived: received(),
+    facts.EventTaken: taken(),
+    facts.ChildrenAwaited: children_awaited(),
+    facts.ChildrenEnded: children_ended(),
+    facts.GateTimedOut: passed(),
+    facts.GateClosed: gate_closed(),
+    facts.ChildStarted: child_started(),
+    facts.ChildEnded: child_ended(),
+    facts.RunFailing: fails(),
+    facts.CompensationStarted: undoing(),
+    facts.CompensationRetried: undo_retried(),
+    facts.CompensationWaived: undo_waived(),
+    facts.RunCancelled: run_cancelled(),
+    facts.CommandRepeated: repeated(),
 }
+DONE = (scheduled(), claimed(), completed())
 RUNS_IN: dict[str, tuple[AnyFact, ...]] = {
     "open": (started(), scheduled(), claimed(), requested()),
+    "failing": (started(), *DONE, scheduled("moria"), claimed("moria"), fails()),
+    "compensating": (started(), *DONE, fails(), undoing(), scheduled(UNDO, cause="undo")),
     "completed": (started(), ended()),
-    "failed": (started(), scheduled(), claimed(), requested(), ended(well=False)),
+    "failed": (started(), *DONE, ended(well=False)),
+    "cancelled": (started(), *DONE, run_cancelled()),
 }
 ATTEMPTS_IN: dict[str | None, tuple[AnyFact, ...]] = {
     None: (started(),),
     "scheduled": (started(), scheduled(), claimed(), released()),
     "claimed": (started(), scheduled(), claimed()),
-    "completed": (started(), scheduled(), claimed(), completed()),
+    "completed": (started(), *DONE),
     "failed": (started(), scheduled(), claimed(), failed()),
     "dead": (started(), scheduled(), claimed(), dead(fence=2)),
+    "cancelled": (started(), scheduled(), claimed(), cancelled()),
 }
 GATES_IN: dict[str | None, tuple[AnyFact, ...]] = {
     None: (started(),),
-    "open": (started(), requested()),
-    "decided": (started(), requested(), decided()),
+    "open": (started(), received(), awaited()),
+    "approved": (started(), requested(), decided()),
+    "rejected": (started(), requested(), decided(decision="rejected")),
+    "resumed": (started(), paused(), resumed()),
+    "taken": (started(), received(), awaited(), taken()),
+    "ended": (started(), children_awaited(), children_ended()),
+    "timed_out": (started(), requested(), passed()),
+    "closed": (started(), requested(), gate_closed()),
 }
 OF_AN_ATTEMPT = dict.fromkeys(fact for _, fact in ATTEMPT)
 OF_A_GATE = dict.fromkeys(fact for _, fact in GATE)
@@ -90,12 +140,15 @@ def test_the_samples_cover_the_tables() -> None:
     assert set(A_FACT_OF_EACH) == set(get_args(AnyFact))
     assert {phase for phase, _ in RUN} | set(RUN.values()) == {None, *RUNS_IN}
     assert {status for status, _ in ATTEMPT} | set(ATTEMPT.values()) == set(ATTEMPTS_IN)
-    assert {status for status, _ in GATE} | set(GATE.values()) == set(GATES_IN)
+    assert {status for status, _ in GATE} | set(GATE.values()) == set(GATES_IN) - {"rejected"}, "as the decision says"
     for phase, before in RUNS_IN.items():
         assert told(*before).phase == phase
     for status, before in ATTEMPTS_IN.items():
         runnable = told(*before).runnables.get(STEP)
         assert (runnable.status if runnable else None) == status
+    for status, before in GATES_IN.items():
+        gate = told(*before).gates.get("council")
+        assert (gate.status if gate else None) == status
 
 
 @pytest.mark.parametrize(("phase", "kind"), illegal(RUN, RUNS_IN, A_FACT_OF_EACH))
@@ -122,8 +175,36 @@ def test_what_an_attempt_can_do_leads_where_the_table_says(status: str | None, k
     assert state.runnables[STEP].status == ATTEMPT[status, kind]  # type: ignore[index]
     assert state.open_steps == ([STEP] if state.runnables[STEP].status in ("scheduled", "claimed") else [])
     assert state.dead_steps == ([STEP] if state.runnables[STEP].status == "dead" else [])
-    assert (state.runnables[STEP].death is not None) == (state.runnables[STEP].status == "dead")
+    assert (state.runnables[STEP].death is not None) == (
+        state.runnables[STEP].status == "dead" or (status == "dead" and kind is facts.AttemptCancelled)
+    ), "what a cancelled attempt had died of stays known"
     assert (state.runnables[STEP].claim is not None) == (state.runnables[STEP].status == "claimed")
+
+
+@pytest.mark.parametrize(("status", "kind"), GATE, ids=lambda part: getattr(part, "__name__", str(part)))
+def test_what_a_gate_can_do_leads_where_the_table_says(status: str | None, kind: type[facts.Fact]) -> None:
+    state = evolve(told(*GATES_IN[status]), A_FACT_OF_EACH[kind])
+    assert state.gates["council"].status == GATE[status, kind]  # type: ignore[index]
+    assert state.open_gates == (["council"] if status is None else [])
+
+
+@pytest.mark.parametrize(
+    ("before", "fact"),
+    [
+        ((started(),), ended()),
+        ((started(),), ended(well=False)),
+        ((started(),), run_cancelled()),
+        ((started(),), fails()),
+        (RUNS_IN["failing"], cancelled("moria")),
+        ((started(), fails()), undoing()),
+        ((started(), fails()), ended(well=False)),
+        ((started(), fails(), undoing()), ended(well=False)),
+    ],
+)
+def test_what_moves_a_run_leads_where_the_table_says(before: tuple[AnyFact, ...], fact: AnyFact) -> None:
+    state = told(*before)
+    expected = RUN[state.phase, type(fact)]
+    assert evolve(state, fact).phase == expected
 
 
 # ------------------------------------------------------------------------------------- what no table can say
@@ -158,7 +239,7 @@ def test_fences_go_on_growing_through_the_attempts_of_a_step() -> None:
         evolve(state, claimed(attempt=2, fence=4))
 
 
-@pytest.mark.parametrize("make", [completed, failed, released])
+@pytest.mark.parametrize("make", [completed, failed, timed_out, released, lost, child_started])
 @pytest.mark.parametrize(("attempt", "fence"), [(1, 1), (1, 3), (2, 2)])
 def test_a_result_stands_under_the_current_claim(make: Callable[..., AnyFact], attempt: int, fence: int) -> None:
     state = told(started(), scheduled(), claimed(fence=1), claimed(fence=2))
@@ -183,6 +264,69 @@ def test_a_step_that_has_succeeded_is_not_scheduled_again() -> None:
     state = told(started(), scheduled(), claimed(), completed())
     with pytest.raises(IllegalFact):
         evolve(state, scheduled(attempt=2))
+
+
+@pytest.mark.parametrize("end", [ended(), ended(well=False), run_cancelled()])
+@pytest.mark.parametrize(
+    "left", [(scheduled(),), (scheduled(), claimed()), (scheduled(), claimed(), dead()), (requested(),), (paused(),)]
+)
+def test_nothing_is_left_open_behind_the_end_of_a_run(end: AnyFact, left: tuple[AnyFact, ...]) -> None:
+    with pytest.raises(IllegalFact, match="is open"):
+        evolve(told(started(), *left), end)
+
+
+@pytest.mark.parametrize("fact", [repeated("never"), repeated("word")])
+def test_a_command_comes_again_only_after_it_has_come(fact: AnyFact) -> None:
+    with pytest.raises(IllegalFact, match="never there"):
+        evolve(told(started(), requested(), decided()), fact)
+
+
+def test_a_step_takes_an_event_of_its_name_only() -> None:
+    with pytest.raises(IllegalFact, match="there is none"):
+        evolve(told(started(), received("moth"), awaited(event="eagle")), taken())
+
+
+def test_a_child_is_started_once() -> None:
+    """I12."""
+    with pytest.raises(IllegalFact, match="twice"):
+        evolve(told(started(), scheduled(), claimed(), child_started()), child_started())
+
+
+def test_a_child_is_started_under_a_claim() -> None:
+    with pytest.raises(IllegalFact):
+        evolve(told(started(), scheduled(), claimed(), released()), child_started())
+
+
+@pytest.mark.parametrize("heard", [(), (child_started(), child_ended())])
+def test_the_end_of_a_child_is_heard_once(heard: tuple[AnyFact, ...]) -> None:
+    with pytest.raises(IllegalFact, match="not open"):
+        evolve(told(started(), scheduled(), claimed(), *heard), child_ended())
+
+
+def compensating(*steps: str) -> tuple[AnyFact, ...]:
+    """``pack`` and ``moria`` are done, and the run has failed."""
+    moria = (scheduled("moria"), claimed("moria"), completed("moria"))
+    return (started(), *DONE, *moria, fails(), undoing(*steps))
+
+
+def test_steps_are_undone_in_the_order_that_was_decided() -> None:
+    """I15."""
+    with pytest.raises(IllegalFact, match="moria, pack"):
+        evolve(told(*compensating("moria", "pack")), scheduled(UNDO, cause="undo"))
+
+
+def test_a_step_is_undone_once() -> None:
+    """I15."""
+    undone = (scheduled(UNDO, cause="undo"), claimed(UNDO), completed(UNDO))
+    with pytest.raises(IllegalFact):
+        evolve(told(*compensating("pack"), *undone), scheduled(UNDO, 2, cause="undo"))
+
+
+@pytest.mark.parametrize("word", [undo_retried(), undo_waived()])
+@pytest.mark.parametrize("done", [(), (scheduled(UNDO),), (scheduled(UNDO), claimed(UNDO))])
+def test_only_a_compensation_that_has_failed_waits_for_an_operator(word: AnyFact, done: tuple[AnyFact, ...]) -> None:
+    with pytest.raises(IllegalFact, match="does not wait"):
+        evolve(told(*compensating("pack"), *done), word)
 
 
 # ------------------------------------------------------------------------------------- what facts add up to
@@ -234,7 +378,10 @@ def test_a_new_attempt_starts_its_counts_anew_and_keeps_fence_and_error() -> Non
 def test_outputs_and_decisions_become_the_context() -> None:
     state = told(started(), scheduled(), claimed(), completed(output={"pack": 1}), requested(), decided(key="word"))
     assert dict(state.context()) == {"miles": 7, "pack": 1, "council": {"decision": "approved"}}
-    assert state.keys == {"word": "approved council"}
+    assert state.writers == {"pack": "pack", "council": "council"}
+    (command,) = state.commands
+    assert (command.verb, command.subject, command.actor) == ("approve", "council", "elrond")
+    assert state.keys == {"word": 0}
     assert (state.open_steps, state.open_gates) == ([], [])
 
 
@@ -250,3 +397,54 @@ def test_the_end_is_remembered_with_its_reason() -> None:
     assert (state.phase, state.ended_at, state.updated_at, state.ended) == ("failed", 8, 8, True)
     assert (state.failure_code, state.failure_step, state.failure_message) == ("rejected", "council", "no")
     assert state.run_id == RUN_ID
+
+
+def test_what_a_compensation_gives_is_no_part_of_the_context() -> None:
+    before = told(*compensating("moria", "pack"), scheduled("moria!undo", cause="undo"), claimed("moria!undo"))
+    state = evolve(before, completed("moria!undo", output={"result": "closed"}))
+    assert dict(state.context()) == {"miles": 7}
+    assert (state.undone, state.to_undo) == ({"moria": {"result": "closed"}}, ["pack"])
+    assert list(state.completed) == ["pack", "moria"], "what was done stays known"
+
+
+def test_a_waived_compensation_makes_room_for_the_next() -> None:
+    failed_undo = (scheduled("moria!undo", cause="undo"), claimed("moria!undo"), failed("moria!undo", final=True))
+    state = told(*compensating("moria", "pack"), *failed_undo, undo_waived("moria!undo", key="enough"))
+    assert (state.to_undo, state.undone) == (["pack"], {})
+    assert [(it.verb, it.subject, it.key) for it in state.commands] == [("waive_compensation", "moria!undo", "enough")]
+
+
+def test_a_retried_compensation_counts_its_attempts_from_there() -> None:
+    failed_undo = (scheduled(UNDO, cause="undo"), claimed(UNDO), failed(UNDO, final=True))
+    state = told(*compensating("pack"), *failed_undo, undo_retried(), scheduled(UNDO, 2, cause="undo"))
+    assert (state.runnables[UNDO].attempt, state.runnables[UNDO].forgiven) == (2, 1)
+
+
+def test_claimed_attempts_are_counted() -> None:
+    state = told(started(), scheduled(), scheduled("moria"), scheduled("lorien"), scheduled("home"))
+    counts = []
+    for fact in (
+        claimed(),
+        claimed("moria"),
+        claimed("moria", fence=2),
+        claimed("lorien"),
+        claimed("home"),
+        completed(),
+        dead("moria"),
+        lost("lorien"),
+        cancelled("home"),
+    ):
+        counts.append(evolve(state, fact).claimed)
+    assert counts == [1, 2, 2, 3, 4, 3, 2, 1, 0]
+
+
+def test_events_are_kept_in_the_order_in_which_they_came() -> None:
+    kept = (received("moth", 1), received("eagle", 2), received("eagle", 3))
+    state = told(started(), *kept, awaited(event="eagle"), taken(output={"eagles": 2}))
+    assert [(it.event, it.data) for it in state.events] == [("moth", 1), ("eagle", 3)]
+    assert evolve(state, ended()).events == []
+
+
+def test_a_repeated_command_is_counted() -> None:
+    state = told(started(), received(key="word"), received(key="other"), repeated("word"), repeated("word"))
+    assert [(it.key, it.repeats) for it in state.commands] == [("word", 2), ("other", 0)]

@@ -3,7 +3,7 @@
 import pytest
 
 from squidmesh.errors import KeyReused, NotFound, NotWaiting
-from squidmesh.journal.facts import ApprovalDecided, AttemptScheduled, RouteTaken, RunFailed
+from squidmesh.journal.facts import ApprovalDecided, AttemptScheduled, CommandRepeated, RouteTaken, RunFailed
 from tests.unit.planning.errand import Errander, at, kinds
 
 DAY = "2026-01-01T00:00:00+00:00"
@@ -65,13 +65,16 @@ def test_a_gate_is_decided_once(first: str, second: str) -> None:
         run.decide(second)
 
 
-def test_the_same_key_again_is_the_same_command_and_changes_nothing() -> None:
+def test_the_same_key_again_is_the_same_command_and_changes_nothing_but_a_count() -> None:
     run = at("council")
     run.decide("approved", key="word")
-    before = run.state.revision
-    assert run.decide("approved", key="word") == []
-    assert run.decide("approved", key="word", step="council") == []
-    assert run.state.revision == before
+    before = run.agenda.copy()
+    run.now = MIDNIGHT
+    assert run.decide("approved", key="word") == [CommandRepeated(at=MIDNIGHT, key="word")]
+    assert run.decide("approved", key="word", step="council") == [CommandRepeated(at=MIDNIGHT, key="word")]
+    assert run.agenda == before
+    assert run.state.open_steps == ["moria"]
+    assert [(it.verb, it.subject, it.repeats) for it in run.state.commands] == [("approve", "council", 2)]
 
 
 def test_the_same_key_still_changes_nothing_when_the_run_has_ended() -> None:

@@ -6,7 +6,6 @@ import pytest
 
 from squidmesh.ids import RunId, attempt_key
 from squidmesh.journal.rows import AttemptRow, RowChanges, RunRow
-from squidmesh.planning.rows import rebuild, run_row
 from tests.unit.planning.errand import RUN, SECOND, Errander, at
 
 
@@ -129,10 +128,10 @@ def test_a_command_that_was_carried_out_before_changes_no_row() -> None:
 def test_the_changes_add_up_to_what_a_rebuild_gives(step: str) -> None:
     """I13, along the road to each step, and then through all that can become of an attempt."""
     run = at(step)
-    assert_rows_are_rebuilt(run)
+    run.assert_rows_are_rebuilt()
     if step in run.state.gates:
         run.decide()
-        assert_rows_are_rebuilt(run)
+        run.assert_rows_are_rebuilt()
         return
     for act in (run.claim, run.claim, run.release, run.claim, run.fail):
         runnable = run.state.runnables[step]
@@ -140,11 +139,4 @@ def test_the_changes_add_up_to_what_a_rebuild_gives(step: str) -> None:
             break  # a wait, which ends with its claim
         run.now = max(run.now, runnable.visible_at)
         act(step)
-        assert_rows_are_rebuilt(run)
-
-
-def assert_rows_are_rebuilt(run: Errander) -> None:
-    rebuilt = rebuild(run.state)
-    assert rebuilt.run == run.row == run_row(run.state)
-    assert rebuilt.put == tuple(run.agenda.values())
-    assert rebuilt.remove == ()
+        run.assert_rows_are_rebuilt()

@@ -16,6 +16,7 @@ from squidmesh.journal.rows import PausedQueueRow, RowChanges
 from squidmesh.memory import MemoryJournal, MemoryLeases
 from squidmesh.planning.commands import (
     AnyCommand,
+    CancelRun,
     DecideApproval,
     RecordClaim,
     RecordCompletion,
@@ -270,6 +271,10 @@ def approve(run_id: str, *, key: str | None = None) -> Intent:
         return DecideApproval(now=now, decision="approved", actor="elrond", key=key)
 
     return Intent(run_id=run_id, command=command)
+
+
+def cancel(run_id: str, *, key: str | None = None) -> Intent:
+    return Intent(run_id=run_id, command=lambda now: CancelRun(now=now, actor="elrond", key=key))
 
 
 def kinds(verdict: Verdict) -> list[str]:

@@ -109,7 +109,7 @@ def test_a_definition_is_read_once_and_shared(rig: Rig) -> None:
 
 def test_a_run_that_has_ended_is_given_but_not_held(rig: Rig) -> None:
     rig.start("a")
-    rig.add("a", entry(story.ended()))
+    rig.add("a", entry(story.cancelled(), story.ended(well=False)))
     writer = rig.writer()
     assert load(writer, "a")["a"].state.ended
     assert writer.runs.get("a") is None

@@ -13,9 +13,10 @@ from pydantic import BaseModel
 from squidmesh import Mesh, Workflow, manual, step
 from squidmesh.ids import AttemptKey, ClaimId, RunId, idempotency_key
 from squidmesh.ports.lease_backend import Claim
+from squidmesh.runtime import quarantine
 from squidmesh.runtime.context import LeaseFlag
 from squidmesh.runtime.invoke import Assignment, Completed, Died, Failed, Snoozed, Unstarted
-from squidmesh.runtime.quarantine import carry_out, home_of
+from squidmesh.runtime.quarantine import home_of
 from squidmesh.testing.clock import VirtualClock
 from squidmesh.workflow.registry import Registry
 from tests.support.suspects import Suspect
@@ -59,6 +60,15 @@ def assignment(deed: str, file: str = "", *, home: str = HOME) -> Assignment:
 
 def never(coroutine: Any) -> Any:
     raise AssertionError("no coroutine here")
+
+
+class NoVerbs:
+    def start_child_run(self, *args: Any, **given: Any) -> str:
+        raise AssertionError("this step starts no child runs")
+
+
+def carry_out(work: Assignment, run_here: Any) -> Any:
+    return quarantine.run(work, work.home or "", run_here, NoVerbs())
 
 
 def run(deed: str, file: str = "", **given: Any) -> Any:

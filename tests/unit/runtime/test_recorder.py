@@ -28,6 +28,7 @@ from tests.unit.runtime.rig import (
     Rig,
     Writer,
     approve,
+    cancel,
     claim,
     complete,
     fail,
@@ -102,11 +103,23 @@ def test_what_is_all_refused_is_not_committed(rig: Rig) -> None:
     assert rig.store.calls["commit"] == []
 
 
-def test_a_repeated_command_is_accepted_without_an_entry(rig: Rig) -> None:
+def test_a_repeated_command_is_accepted_and_counted(rig: Rig) -> None:
     writer = waiting_for_council(rig)
     assert writer.one(approve("a", key="word")).error is None
     before = rig.revision("a")
     again = rig.writer().one(approve("a", key="word"))
+    assert (again.error, kinds(again)) == (None, ["CommandRepeated"])
+    assert again.run is not None
+    assert [it.repeats for it in again.run.state.commands] == [1]
+    assert rig.revision("a") == before + 1
+
+
+def test_a_repeated_command_is_accepted_without_an_entry_once_its_run_has_ended(rig: Rig) -> None:
+    """I9."""
+    writer = waiting_for_council(rig)
+    assert kinds(writer.one(cancel("a", key="word")))[-1] == "RunCancelled"
+    before = rig.revision("a")
+    again = rig.writer().one(cancel("a", key="word"))
     assert (again.error, again.facts) == (None, [])
     assert again.run is not None
     assert rig.revision("a") == before

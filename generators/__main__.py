@@ -1,0 +1,53 @@
+"""`./dev generate`: writes every generated file anew. `--check` only says which are stale."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def writers() -> dict[str, Callable[[], str]]:
+    """Which file is written by what."""
+    from generators import async_verbs, state_machines
+
+    return {"squidmesh/runtime/async_verbs.py": async_verbs.write, "docs/state-machines.md": state_machines.write}
+
+
+def stale() -> list[str]:
+    """The files that are not what their program would write."""
+    return [name for name, write in writers().items() if _read(ROOT / name) != write()]
+
+
+def _read(path: Path) -> str:
+    return path.read_text() if path.exists() else ""
+
+
+def main(arguments: list[str]) -> int:
+    if arguments not in ([], ["--check"]):
+        print("generate: takes --check only", file=sys.stderr)
+        return 2
+    found = stale()
+    for name in found:
+        if arguments:
+            print(f"{name} is stale: run ./dev generate")
+        else:
+            (ROOT / name).write_text(writers()[name]())
+            print(f"{name} is written")
+    return 1 if arguments and found else 0
+
+
+def _pass_over_what_is_there() -> None:
+    """The file may be broken, by half a merge, say; the package that imports it is to be read all the same."""
+    stands_in: Any = ModuleType("squidmesh.runtime.async_verbs")
+    stands_in.AsyncVerbs = object
+    sys.modules[stands_in.__name__] = stands_in
+
+
+if __name__ == "__main__":
+    _pass_over_what_is_there()
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,153 @@
+"""Starting, replaying, listing; and every verb as data."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from pydantic import BaseModel, Field
+
+from squidmesh import Command, InvalidInput, KeyReused, NotAllowed, Workflow, approval, manual, step
+from tests.features.world import World, seen, work
+
+counter: list[int] = []
+
+
+def tick() -> int:
+    counter.append(1)
+    return len(counter)
+
+
+class Order(BaseModel):
+    name: str = "ring"
+    number: int = Field(default_factory=tick)
+
+
+class Sale(Workflow):
+    version = "1"
+    placed = manual(Order)
+    look = step(lambda name: {"seen": name}, input=["name"])
+    charge = step(lambda: {"charged": True}, irreversible=True)
+    flow = look >> charge
+
+
+class Other(Workflow):
+    version = "1"
+    placed = manual(Order)
+    gate = approval()
+    end = step(lambda: None)
+    flow = gate >> end
+
+
+def test_a_key_starts_once_for_ever(world: World) -> None:
+    mesh = world.process(Sale)
+    first = mesh.start_run(Sale.placed, Order(name="one", number=1), key="k")
+    again = world.process(Sale).start_run(Sale.placed, Order(name="one", number=1), key="k")
+    assert again.run_id == first.run_id
+    work(mesh)
+    with pytest.raises(KeyReused):
+        mesh.start_run(Sale.placed, Order(name="other", number=1), key="k")
+    assert mesh.count_runs() == {"completed": 1}
+
+
+def test_queue_priority_delay_and_metadata_are_the_runs_own(world: World) -> None:
+    mesh = world.process(Sale)
+    run = mesh.start_run(Sale, {"name": "x"}, queue="slow", priority=1, delay=10, metadata={"tenant": "bree"})
+    assert (run.queue, run.priority, run.status) == ("slow", 1, "waiting")
+    assert seen(mesh, run).metadata == {"tenant": "bree"}
+    assert mesh.inspect_run(run.run_id).metadata is None
+    world.pass_time(11)
+    assert mesh.execute_next(queues=["slow"]) is not None
+    while mesh.execute_next(queues=["slow"]):
+        pass
+
+
+def test_a_replay_is_a_new_run_with_the_recorded_payload(world: World) -> None:
+    mesh = world.process(Other)
+    run = mesh.start_run(Other, {"name": "x"})
+    mesh.reject_run(run.run_id, actor="sam")
+    before = seen(mesh, run)
+    again = mesh.replay_run(run.run_id, actor="sam", comment="anew", key="r")
+    found = seen(mesh, again)
+    assert again.run_id != run.run_id
+    assert (found.payload, found.replay_of, found.trigger) == (before.payload, run.run_id, "placed")
+    assert found.metadata == {"replayed_by": "sam", "comment": "anew"}
+    assert mesh.replay_run(run.run_id, actor="sam", key="r").run_id == again.run_id
+    assert mesh.replay_run(run.run_id, actor="sam").run_id != again.run_id
+    assert seen(mesh, run) == before
+
+
+def test_a_replay_past_an_irreversible_step_must_be_allowed(world: World) -> None:
+    mesh = world.process(Sale)
+    run = mesh.start_run(Sale, {"name": "x"})
+    with pytest.raises(NotAllowed, match="has not ended"):
+        mesh.replay_run(run.run_id, actor="sam")
+    work(mesh)
+    with pytest.raises(NotAllowed, match="has passed charge"):
+        mesh.replay_run(run.run_id, actor="sam")
+    again = mesh.replay_run(run.run_id, actor="sam", allow_irreversible=True)
+    work(mesh)
+    assert seen(mesh, again).status == "completed"
+
+
+def test_lists_are_filtered_by_workflow_status_queue_text_and_time(world: World) -> None:
+    mesh = world.process(Sale, Other)
+    early = mesh.start_run(Sale, {"name": "x"}, key="early-1")
+    world.pass_time(100)
+    late = mesh.start_run(Other, {"name": "x"}, queue="slow")
+    gone = mesh.start_run(Other, {"name": "x"})
+    mesh.cancel_run(gone.run_id, actor="sam")
+    work(mesh)
+
+    def ids(**filters: Any) -> set[str]:
+        return {run.run_id for run in mesh.list_runs(**filters).runs}
+
+    middle = early.started_at + timedelta(seconds=50)
+    assert ids(workflow="Sale") == {early.run_id}
+    assert ids(status="cancelled") == {gone.run_id}
+    assert ids(queue="slow") == {late.run_id}
+    assert ids(text="early") == {early.run_id}
+    assert ids(since=middle) == {late.run_id, gone.run_id}
+    assert ids(until=middle) == {early.run_id}
+    assert ids(since=late.started_at, until=late.started_at) == set()
+    assert ids(since=middle, workflow="Other", status="paused", queue="slow") == {late.run_id}
+
+
+def test_pages_are_stable_while_runs_are_added(world: World) -> None:
+    mesh = world.process(Sale)
+    first = [mesh.start_run(Sale, {"name": str(number)}).run_id for number in range(7)]
+    page = mesh.list_runs(limit=3)
+    found = [run.run_id for run in page.runs]
+    while page.next is not None:
+        world.pass_time(1)
+        mesh.start_run(Sale, {"name": "new"})
+        page = mesh.list_runs(limit=3, after=page.next)
+        found += [run.run_id for run in page.runs]
+    assert sorted(found) == sorted(first)
+
+
+def test_a_verb_is_data_too(world: World) -> None:
+    mesh = world.process(Other)
+    command = Command("start_run", {"target": "Other.placed", "payload": {"name": "x"}, "key": "k"})
+    run = mesh.apply(Command.from_json(command.to_json()))
+    done = mesh.apply({"verb": "approve_run", "arguments": {"run_id": run.run_id, "actor": "sam"}})
+    assert done.audit[0].actor == "sam"
+    work(mesh)
+    assert seen(mesh, run).status == "completed"
+
+
+@pytest.mark.parametrize(
+    ("command", "field"),
+    [
+        ({"verb": "drop_tables"}, "verb"),
+        ({"verb": "close"}, "verb"),
+        ({"verb": "approve_run", "arguments": {"run_id": "x"}}, "arguments"),
+        ({"verb": "approve_run", "arguments": {"run_id": "x", "actor": "a", "force": True}}, "arguments"),
+        ({"verb": "approve_run", "arguments": []}, "arguments"),
+        ({"word": 1}, "command"),
+        (7, "command"),
+    ],
+)
+def test_data_that_is_no_verb_is_refused_and_says_what_is_allowed(world: World, command: Any, field: str) -> None:
+    with pytest.raises(InvalidInput, match=r"allowed|needs") as refused:
+        world.process(Other).apply(command)
+    assert refused.value.field == field

@@ -1,0 +1,47 @@
+"""What the pages show is run as it stands there."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+def modules_of(page: str) -> dict[str, str]:
+    """The Python blocks of a page that begin with the name of a file."""
+    blocks = re.findall(r"^```python\n(.*?)^```$", (DOCS / page).read_text(), flags=re.MULTILINE | re.DOTALL)
+    found = {block.partition("\n")[0].removeprefix("# ").removesuffix(".py"): block for block in blocks}
+    assert all(name.isidentifier() for name in found), f"a block of {page} does not say which file it is"
+    assert len(found) == len(blocks)
+    return found
+
+
+def test_the_tests_of_the_page_on_testing_pass(pytester: pytest.Pytester):
+    pytester.makepyfile(**modules_of("testing.md"))
+    pytester.runpytest_subprocess("-q", "-W", "error").assert_outcomes(passed=2)
+
+
+def test_the_program_of_the_page_on_event_loops_runs(tmp_path: Path):
+    (tmp_path / "errand.py").write_text(modules_of("async.md")["errand"])
+    command = [sys.executable, "-W", "error", "errand.py"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.stderr) == ("completed {'arrived': 'one-ring'}\n", "")
+
+
+def test_the_tests_of_the_page_on_tools_pass(pytester: pytest.Pytester):
+    pytester.makepyfile(**modules_of("tools.md"))
+    pytester.runpytest_subprocess("-q", "-W", "error").assert_outcomes(passed=2)
+
+
+def test_the_programs_of_the_page_on_authoring_run(tmp_path: Path):
+    told = {"errand": "completed one-ring is gone\n", "feast": "288 cakes, 36 barrels\n"}
+    found = modules_of("authoring.md")
+    assert set(found) == set(told)
+    for name, block in found.items():
+        (tmp_path / f"{name}.py").write_text(block)
+        command = [sys.executable, "-W", "error", f"{name}.py"]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+        assert (done.stdout, done.stderr) == (told[name], "")

@@ -1,0 +1,58 @@
+"""Each example runs, and does what it says."""
+
+from examples import (
+    cancellable_wait,
+    dependency_recovery,
+    invite_delivery,
+    ledger_checkout,
+    manual_approval,
+    saga_checkout,
+)
+
+
+def test_manual_approval() -> None:
+    ended = manual_approval.main()
+    assert {said: run.status for said, run in ended.items()} == dict.fromkeys(("yes", "no", "nothing"), "completed")
+    told = {key for run in ended.values() for key in run.output or {}}
+    assert {"paid", "declined", "escalated"} <= told
+    assert ended["yes"].command_history[0].repeats == 1
+
+
+def test_dependency_recovery() -> None:
+    run = dependency_recovery.main()
+    assert run.status == "completed"
+    assert run.output is not None
+    assert run.output["label"] == "by hand: P-9 at 7"
+    assert {attempt.step: attempt.attempt for attempt in run.attempts} == {
+        "rates": 3,
+        "book": 2,
+        "label": 2,
+        "by_hand": 1,
+    }
+
+
+def test_saga_checkout() -> None:
+    run, outside = saga_checkout.main()
+    assert run.status == "failed"
+    assert sorted(outside[:2]) == ["card charged", "stock reserved"]
+    assert {told.partition(" ")[0] for told in outside[2:]} == {"refunded", "given"}
+    done = ["charged", "reserved"] if outside[0] == "card charged" else ["reserved", "charged"]
+    undone = ["refunded" if what == "charged" else "given" for what in reversed(done)]
+    assert [told.partition(" ")[0] for told in outside[2:]] == undone
+
+
+def test_ledger_checkout() -> None:
+    assert ledger_checkout.main() == {"frodo": -250, "sam": -250, "inn": 500}
+
+
+def test_invite_delivery() -> None:
+    run, letters = invite_delivery.main()
+    assert run.output is not None
+    assert run.output["invited"] == 3
+    assert letters == {"completed": 4, "failed": 2}
+
+
+def test_cancellable_wait() -> None:
+    offer, work = cancellable_wait.main()
+    assert (offer.status, work.status) == ("cancelled", "cancelled")
+    assert cancellable_wait.heard.is_set()
