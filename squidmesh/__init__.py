@@ -40,6 +40,7 @@ from squidmesh.reading.explain import Explanation
 from squidmesh.reading.graph import GraphEdge, GraphNode, RunGraph, preview_graph
 from squidmesh.reading.inspect import HistoryEvent, Run
 from squidmesh.reading.listing import RunList, RunSummary
+from squidmesh.reading.queues import Depth, Pause, Queue, QueueList
 from squidmesh.reading.schedule import Schedule
 from squidmesh.runtime.async_mesh import AsyncMesh
 from squidmesh.runtime.commands import Command
@@ -86,6 +87,7 @@ __all__ = [
     "DeadLettersMoved",
     "Decision",
     "Definition",
+    "Depth",
     "Explanation",
     "Fired",
     "ForeignStore",
@@ -103,8 +105,11 @@ __all__ = [
     "NotAllowed",
     "NotFound",
     "NotWaiting",
+    "Pause",
     "PlaneMoved",
     "Problem",
+    "Queue",
+    "QueueList",
     "Reconciled",
     "RetryLater",
     "RetryPolicy",

@@ -13,6 +13,7 @@ HEARTBEATS_PER_LEASE = 4
 MAX_ATTEMPTS_CAP = 100
 PRIORITIES = range(10)
 """Lower goes first. A small range, so that a claim may look at each priority's head by itself."""
+CONCURRENCY_LIMITS = range(1, 100_001)
 DEFAULT_PRIORITY = 5
 
 KIB = 1024

@@ -30,6 +30,7 @@ Fingerprint = NewType("Fingerprint", str)
 _UNDO = "!undo"
 _NAMESPACE = UUID("6d7a4f0e-52a5-5b9c-9a43-2b1d3f1f6c55")
 _IDENTIFIER = re.compile(r"[A-Za-z0-9._-]{1,128}")
+_UNREADABLE = re.compile(r"[^A-Za-z0-9._-]")
 _STEP_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
@@ -93,6 +94,15 @@ def child_run_id(parent_run: str, step: str, key: str) -> RunId:
 def idempotency_key(run_id: str, step: str) -> str:
     """What a step gives to the outside world: the same for every attempt of one runnable, and safe in any header."""
     return derived_id("effect", run_id, step)
+
+
+def concurrency_key(path: str, value: str | int | bool) -> str:
+    """What attempts share that may not all run at once: the path that names it, readable, and a hash of path and value.
+    Never the value itself, which is payload (I19). An identifier; the same for equal values of one JSON type only.
+    """
+    named = json.dumps(["concurrency", path, value], ensure_ascii=False, separators=(",", ":"))
+    digest = hashlib.blake2b(named.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+    return f"{_UNREADABLE.sub('-', path)[:64]}-{digest}"
 
 
 def claim_hash(claim_id: str) -> ClaimHash:

@@ -17,6 +17,8 @@ from redis.exceptions import RedisError
 
 BLOCK = 2.0
 """Seconds that one request for a hint may wait. Well below the time after which the driver gives an answer up."""
+HINT_LASTS = timedelta(minutes=1)
+"""As for those that scripts leave (lua/_common.lua)."""
 _SHORTEST, _LONGEST = 0.1, 5.0
 """Seconds between two attempts at a server that can not be reached: double each time."""
 
@@ -94,7 +96,7 @@ class RedisWakeup:
             try:
                 hinted = self._client.blpop(self._hints, timeout=BLOCK)
                 if hinted is not None and not self._hand_over():
-                    self._client.lpush(hinted[0], hinted[1])
+                    self._put_back(hinted[0], hinted[1])
                 pause = _SHORTEST
             except (RedisError, OSError):
                 self._rest(pause)
@@ -108,6 +110,13 @@ class RedisWakeup:
         with self._bell.changed:
             self._bell.changed.wait_for(lambda: self._closed or self._sleeping)
             return not self._closed
+
+    def _put_back(self, hints: bytes | str, word: bytes | str) -> None:
+        """For another one. The list may have been emptied, and gone, meanwhile: a new one must end by itself too."""
+        pipeline = self._client.pipeline()
+        pipeline.lpush(hints, word)
+        pipeline.pexpire(hints, HINT_LASTS)
+        pipeline.execute()
 
     def _hand_over(self) -> bool:
         with self._bell.changed:

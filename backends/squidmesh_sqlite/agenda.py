@@ -15,7 +15,10 @@ from squidmesh.ports.journal_store import TOKENS_KEPT, AgendaPage
 from squidmesh_sqlite.statements import load
 
 _SQL = load("agenda")
-_PRIORITIES = load("leases")["priorities"]
+_ASIDE_FIRST = (1, 0)
+"""What waits for its concurrency key comes back in order at any moment, and nothing goes the other way while somebody
+reads: claims on journal leases alone put aside, and where those deliver, nobody asks.
+"""
 _ROW = AttemptRow.__struct_fields__
 _FIRST, _LAST = -(2**63), 2**63 - 1
 
@@ -27,28 +30,38 @@ def queues(connection: sqlite3.Connection) -> list[str]:
 def of_queue(
     connection: sqlite3.Connection, queue: str, since: int | None, until: int | None, after: str | None, limit: int
 ) -> AgendaPage:
-    """Priority by priority; a cursor names the last row's place in the index."""
+    """What is aside, then what is in order, priority by priority; a cursor names the last row's place in the index."""
     begin = _FIRST if since is None else since
-    last_priority, last_visible, last_arrival = _place(after, 3) or (_FIRST, begin, _FIRST)
+    last_aside, last_priority, last_visible, last_arrival = _place(after, 4) or (1, _FIRST, begin, _FIRST)
     rows: list[tuple[Any, ...]] = []
-    for (priority,) in connection.execute(_PRIORITIES, {"queue": queue}).fetchall():
-        if priority < last_priority or len(rows) > limit:
+    for aside, priority in _parts(connection, queue):
+        if (-aside, priority) < (-last_aside, last_priority) or len(rows) > limit:
             continue
-        goes_on = priority == last_priority
+        goes_on = (aside, priority) == (last_aside, last_priority)
         asked = {
             "queue": queue,
+            "aside": aside,
             "priority": priority,
             "since": last_visible if goes_on else begin,
             "arrival": last_arrival if goes_on else _FIRST,
             "until": _LAST if until is None else until,
             "limit": limit + 1 - len(rows),
         }
-        rows += connection.execute(_SQL["of_queue"], asked)
+        rows += ((*row, aside) for row in connection.execute(_SQL["of_queue"], asked))
     page = rows[:limit]
     more = len(rows) > limit
-    # queue, priority and visible_at stand where AttemptRow has them; the arrival comes last
-    next_ = ":".join(map(str, (page[-1][5], page[-1][6], page[-1][-1]))) if more else None
-    return AgendaPage(rows=tuple(_attempt(row[:-1]) for row in page), next=next_)
+    # priority and visible_at stand where AttemptRow has them; the arrival comes behind them, and what was added here
+    next_ = ":".join(map(str, (page[-1][-1], page[-1][5], page[-1][6], page[-1][-2]))) if more else None
+    return AgendaPage(rows=tuple(_attempt(row[:-2]) for row in page), next=next_)
+
+
+def _parts(connection: sqlite3.Connection, queue: str) -> list[tuple[int, int]]:
+    """Of the queue's order: aside or not, and priority."""
+    return [
+        (aside, priority)
+        for aside in _ASIDE_FIRST
+        for (priority,) in connection.execute(_SQL["priorities"], {"queue": queue, "aside": aside}).fetchall()
+    ]
 
 
 def of_items(connection: sqlite3.Connection, items: Sequence[AttemptKey]) -> list[AttemptRow]:

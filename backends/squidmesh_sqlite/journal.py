@@ -14,7 +14,7 @@ import msgspec
 from squidmesh.clock import Clock, Instant
 from squidmesh.errors import DataRefused
 from squidmesh.ids import AttemptKey, EntryId, Fingerprint, ThreadId
-from squidmesh.journal.rows import AttemptRow, DeadLetterRow, RunRow, TimerRow
+from squidmesh.journal.rows import AttemptRow, DeadLetterRow, PausedQueueRow, RunRow, TimerRow
 from squidmesh.ports.journal_store import (
     AgendaPage,
     Answer,
@@ -176,6 +176,10 @@ class SqliteJournal:
         with self._pool.write() as connection:
             timers.drop_signals(connection, signals)
 
+    def paused_queues(self) -> list[PausedQueueRow]:
+        with self._pool.read() as connection:
+            return lists.paused_queues(connection)
+
     # --------------------------------------------------------------------------------------------- reconciling
 
     def agenda_queues(self) -> list[str]:
@@ -225,6 +229,7 @@ class SqliteJournal:
             if _plane(connection) != expected:
                 return False
             connection.execute(_SQL["put_plane"], msgspec.structs.astuple(new))
+            connection.execute(_SQL["nothing_aside"])
         return True
 
     # ----------------------------------------------------------------------------------- transactional steps
@@ -303,6 +308,8 @@ class _Writes:
         self._unbury: list[tuple[str]] = []
         self._set_timers: list[TimerRow] = []
         self._drop_timers: list[str] = []
+        self._pause: list[PausedQueueRow] = []
+        self._resume: list[tuple[str]] = []
         self._leases: list[LeaseChange] = []
         for group in groups:
             for append in group.appends:
@@ -322,6 +329,8 @@ class _Writes:
         self._unbury += [(item,) for item in append.rows.unbury]
         self._set_timers += append.rows.set_timers
         self._drop_timers += append.rows.drop_timers
+        self._pause += append.rows.pause
+        self._resume += [(queue,) for queue in append.rows.resume]
         self._put += [(len(self._entries) - 1, place, row) for place, row in enumerate(append.rows.put)]
 
     def apply(self, connection: sqlite3.Connection, clock: Clock) -> None:
@@ -337,6 +346,10 @@ class _Writes:
             many(_SQL["bury"], [msgspec.structs.astuple(row) for row in self._bury])
         if self._set_timers or self._drop_timers:
             timers.write(connection, self._set_timers, self._drop_timers)
+        if self._resume:
+            many(_SQL["resume_queue"], self._resume)
+        if self._pause:
+            many(_SQL["pause_queue"], [msgspec.structs.astuple(row) for row in self._pause])
         if self._checkpoints:
             many(_SQL["save_checkpoint"], self._checkpoints)
         if self._definitions:

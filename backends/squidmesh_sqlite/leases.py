@@ -1,7 +1,10 @@
 """Journal leases: what may be claimed is what the agenda says, less what a live lease holds (protocol 3.9).
 
 Nothing is offered, so nothing can be missing, and there is neither cursor nor tombstone: what a reconciler would ask of
-another backend has its empty answer here. Agenda rows carry no concurrency key yet, so none is limited.
+another backend has its empty answer here.
+
+An item whose concurrency key is at its limit is put aside by the claim that meets it, and comes back in order, the
+longest-waiting first, when a lease of the key ends (its migration says how): a crowd of them is walked past once.
 
 Lease rows stand beside the agenda in the same file. A claim, a heartbeat and a release commit without waiting for the
 disk: what a power cut takes of them was held by processes of the machine that lost its power, and a *recorded* claim
@@ -105,13 +108,14 @@ class SqliteLeases:
                 if claims := request.repeated(look):
                     return Grants(claims=claims)
                 running = look.running(queues)
-                if not look.free(running, 1, item, passed_over):
+                if not look.may_have_work(running, item, passed_over):
                     return Grants(claims=(), next_due=look.next_due(running))
         with self._pool.write() as connection:
             look = _Look(connection, self._clock.now())
             if claims := request.repeated(look):
                 return Grants(claims=claims)
             running = look.running(queues)
+            look.free_places(running)
             claims = request.grant(look, look.free(running, limit, item, passed_over))
             self._busy = bool(claims)
             return Grants(claims=claims, next_due=None if len(claims) >= limit else look.next_due(running))
@@ -184,12 +188,10 @@ class SqliteLeases:
     # ----------------------------------------------------------------------------------------------- operators
 
     def pause(self, queue: str) -> None:
-        with self._pool.write() as connection:
-            connection.execute(_SQL["pause"], (queue,))
+        """Nothing to do: the journal's row is what a claim reads."""
 
     def resume(self, queue: str) -> None:
-        with self._pool.write() as connection:
-            connection.execute(_SQL["resume"], (queue,))
+        """Nothing to do."""
 
     def paused(self, queues: Sequence[str]) -> frozenset[str]:
         with self._pool.read() as connection:
@@ -211,17 +213,48 @@ class _Look:
         self.connection = connection
         self.now = now
         self._priorities: dict[str, list[int]] = {}
+        self._places: dict[tuple[str, str], int] = {}
+        """By queue and concurrency key: how many are taken, those chosen here included, as far as it was asked."""
+        self._looks = 0
+        self._more_at_once = False
+        """There may be something that this call has not looked at: the next one should follow at once."""
 
     def running(self, queues: Sequence[str]) -> list[str]:
         """Those that are not paused."""
         paused = {queue for (queue,) in self.connection.execute(_SQL["paused"])}
         return [queue for queue in queues if queue not in paused]
 
-    def free(self, queues: Sequence[str], limit: int, item: AttemptKey | None, skip: str | None) -> list[_Free]:
-        """Claimable items, in order within a queue, in turns across queues. ``skip``: steps, as a JSON array."""
+    def may_have_work(self, queues: Sequence[str], item: AttemptKey | None, skip: str | None) -> bool:
+        """Writes nothing, and looks at no concurrency key: whether it is worth it to claim."""
         if item is not None:
-            row = self.connection.execute(_SQL["head_item"], {"item": item, "now": self.now}).fetchone()
-            return [row][:limit] if row is not None and row[1] in queues else []
+            return self._item(item, queues) is not None
+        return any(self._has_work(queue, skip) for queue in queues)
+
+    def _has_work(self, queue: str, skip: str | None) -> bool:
+        if any(self._page(queue, priority, 1, 0, skip) for priority in self.priorities(queue)):
+            return True
+        (ended,) = self.connection.execute(_SQL["has_ended"], {"queue": queue, "now": self.now}).fetchone()
+        return bool(ended)
+
+    def free_places(self, queues: Sequence[str]) -> None:
+        """Those of leases that ended without a word: someone else may try for them."""
+        for queue in queues:
+            self.connection.execute(_SQL["count_no_more"], {"queue": queue, "now": self.now})
+
+    def _item(self, item: AttemptKey, queues: Sequence[str]) -> _Free | None:
+        found: _Free | None = self.connection.execute(_SQL["head_item"], {"item": item, "now": self.now}).fetchone()
+        return found if found is not None and found[1] in queues else None
+
+    def free(self, queues: Sequence[str], limit: int, item: AttemptKey | None, skip: str | None) -> list[_Free]:
+        """Claimable items, in order within a queue, in turns across queues. ``skip``: steps, as a JSON array. Puts
+        aside what its concurrency key holds back.
+        """
+        if item is not None:
+            found = self._item(item, queues)
+            if found is None or not self._take_place(found):
+                return []
+            self.connection.execute(_SQL["take_back"], (item,))
+            return [found]
         if len(queues) == 1:
             return self._head(queues[0], limit, skip)
         waiting = [iter(self._head(queue, limit, skip)) for queue in queues]
@@ -229,13 +262,61 @@ class _Look:
 
     def _head(self, queue: str, limit: int, skip: str | None) -> list[_Free]:
         found: list[_Free] = []
-        statement = _SQL["head"] if skip is None else _SQL["head_without"]
         for priority in self.priorities(queue):
             if len(found) >= limit:
                 break
-            at = {"queue": queue, "priority": priority, "now": self.now, "limit": limit - len(found), "skip": skip}
-            found += self.connection.execute(statement, at)
+            found += self._of_priority(queue, priority, limit - len(found), skip)
         return found
+
+    def _of_priority(self, queue: str, priority: int, limit: int, skip: str | None) -> list[_Free]:
+        chosen: list[_Free] = []
+        wanted = limit
+        while len(chosen) < limit:
+            held_back: list[tuple[AttemptKey]] = []
+            for free in self._page(queue, priority, wanted, len(chosen), skip):
+                if len(chosen) == limit:
+                    break
+                if self._take_place(free):
+                    chosen.append(free)
+                else:
+                    held_back.append((free[0],))
+            if not held_back:
+                break
+            self.connection.executemany(_SQL["put_aside"], held_back)
+            self._looks += len(held_back)
+            if self._looks >= MOST_LOOKS:
+                self._more_at_once = True
+                break
+            wanted = max(limit - len(chosen), _PAGE)  # a crowd is there, it seems
+        return chosen
+
+    def _page(self, queue: str, priority: int, limit: int, chosen: int, skip: str | None) -> list[_Free]:
+        statement = _SQL["head"] if skip is None else _SQL["head_without"]
+        at = {"queue": queue, "priority": priority, "now": self.now, "skip": skip, "limit": limit, "chosen": chosen}
+        return self.connection.execute(statement, at).fetchall()
+
+    def _take_place(self, free: _Free) -> bool:
+        """Whether its concurrency key has one; it is taken then."""
+        _, queue, *_, key, limit = free
+        if key is None or limit is None:
+            return True
+        taken = self._places.get((queue, key))
+        if taken is None:
+            at = {"queue": queue, "concurrency_key": key, "now": self.now, "limit": limit}
+            (taken,) = self.connection.execute(_SQL["count_places"], at).fetchone()
+        if taken < limit:
+            self._places[queue, key] = taken + 1
+            return True
+        return False
+
+    def fill_places(self, granted: _Free) -> None:
+        """Lets the next of its key try, where that one has room: limits of one key may differ, and who ran alone may
+        leave room for several.
+        """
+        _, queue, *_, key, limit = granted
+        if key is not None and limit is not None:
+            at = {"queue": queue, "concurrency_key": key, "taken": self._places[queue, key]}
+            self._more_at_once |= self.connection.execute(_SQL["fill_places"], at).rowcount > 0
 
     def priorities(self, queue: str) -> list[int]:
         if queue not in self._priorities:
@@ -244,6 +325,8 @@ class _Look:
         return self._priorities[queue]
 
     def next_due(self, queues: Sequence[str]) -> timedelta | None:
+        if self._more_at_once:
+            return timedelta(0)
         moments = []
         for queue in queues:
             moments += self.connection.execute(_SQL["next_end"], {"queue": queue, "now": self.now}).fetchone()
@@ -259,8 +342,10 @@ class _Look:
         leased, kept = self.connection.execute(_SQL["count_leased"], at).fetchone()
         heads: list[_Free] = []
         for priority in self.priorities(queue):
-            heads += self.connection.execute(_SQL["head"], {**at, "priority": priority, "limit": 1})
-        oldest = min((visible_at for *_, visible_at, _ in heads), default=None)
+            heads += self._page(queue, priority, 1, 0, None)
+        (aside,) = self.connection.execute(_SQL["oldest_aside"], at).fetchone()
+        moments = [free[4] for free in heads] + ([] if aside is None else [aside])
+        oldest = min(moments, default=None)
         return QueueStats(
             queue=queue,
             ready=visible - kept,
@@ -270,8 +355,14 @@ class _Look:
         )
 
 
-_Free = tuple[AttemptKey, str, int, int, int, int]
-"""Item, queue, generation, the greatest fence so far, visible_at, leases that lapsed in a row."""
+MOST_LOOKS = 1000
+"""Items that one claim puts aside, about; the next one follows at once and goes on behind them."""
+_PAGE = 100
+
+_Free = tuple[AttemptKey, str, int, int, int, int, str | None, int | None]
+"""Item, queue, generation, the greatest fence so far, visible_at, how many leases lapsed in a row; concurrency key and
+limit.
+"""
 
 
 def _in_turns(waiting: list[Iterator[_Free]], limit: int) -> Iterator[_Free]:
@@ -300,15 +391,17 @@ class _Request:
     def grant(self, look: _Look, free: list[_Free]) -> tuple[Claim, ...]:
         length = micros(self._lease)
         rows, claims = [], []
-        for position, (item, queue, generation, granted, _, lapsed) in enumerate(free):
+        for position, (item, queue, generation, granted, _, lapsed, key, _) in enumerate(free):
             fence = granted + 1
             claim = self._claim(item, queue, generation, fence, position, length, lapsed)
             claims.append(claim)
             # fmt: off
             rows.append((item, queue, generation, fence, fence, self._owner, claim.hash, self._hash, position,
-                         length, look.now + length, lapsed))
+                         length, look.now + length, lapsed, key))
             # fmt: on
         look.connection.executemany(_SQL["grant"], rows)
+        for one in free:
+            look.fill_places(one)
         return tuple(claims)
 
     def _claim(
@@ -390,7 +483,7 @@ def _held_as(release: Release, recorded: RecordedClaim, now: Instant) -> dict[st
 
 
 def _item(row: tuple[Any, ...], now: Instant) -> Item:
-    key, queue, priority, generation, fence, visible_at, owner, hashed, lease = row
+    key, queue, priority, generation, fence, visible_at, owner, hashed, lease, shared, limit = row
     recorded = None
     if owner is not None:
         recorded = RecordedClaim(
@@ -403,5 +496,7 @@ def _item(row: tuple[Any, ...], now: Instant) -> Item:
         generation=generation,
         floor=fence,
         delay=duration(max(0, visible_at - now)),
+        concurrency_key=shared,
+        concurrency_limit=limit,
         recorded=recorded,
     )

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from squidmesh.clock import Instant
-from squidmesh.journal.rows import AttemptRow, DeadLetterRow, RunRow
+from squidmesh.journal.rows import AttemptRow, DeadLetterRow, PausedQueueRow, RunRow
 from squidmesh.ports.journal_store import DeadLetterPage, DeadLetterQuery, RunPage, RunQuery
 from squidmesh.ports.pages import Place, dead_page, page
 from squidmesh_sqlite.statements import load
@@ -17,6 +17,7 @@ _SQL = load("lists")
 _RUN = RunRow.__struct_fields__
 _ATTEMPT = AttemptRow.__struct_fields__
 _DEAD = DeadLetterRow.__struct_fields__
+_PAUSED = PausedQueueRow.__struct_fields__
 """The columns of the statements stand in the order of these fields."""
 _FIRST = -(2**63)
 _LAST_CHARACTER = chr(0x10FFFF)
@@ -87,6 +88,11 @@ def dead_letter(connection: sqlite3.Connection, item: str) -> DeadLetterRow | No
 def count_dead_letters(connection: sqlite3.Connection) -> int:
     (found,) = connection.execute(_SQL["count_dead_letters"]).fetchone()
     return int(found)
+
+
+def paused_queues(connection: sqlite3.Connection) -> list[PausedQueueRow]:
+    rows = connection.execute(_SQL["paused_queues"])
+    return [PausedQueueRow(**dict(zip(_PAUSED, row, strict=True))) for row in rows]
 
 
 def _dead_letter(row: tuple[Any, ...]) -> DeadLetterRow:

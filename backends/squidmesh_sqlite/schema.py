@@ -21,6 +21,7 @@ from squidmesh.errors import (
 )
 from squidmesh_sqlite.faults import is_busy, translated
 from squidmesh_sqlite.forks import FORKS
+from squidmesh_sqlite.migrating import add_functions
 from squidmesh_sqlite.pool import BUSY_TIMEOUT, connect
 from squidmesh_sqlite.statements import load, migrations
 
@@ -169,6 +170,7 @@ class Schema:
         """Each migration is one transaction, and looks at the version in it: two processes may both try."""
         applied = []
         with translated(self.path), closing(connect(self.path, "rwc", self._factory)) as connection:
+            add_functions(connection)
             for migration in migrations():
                 connection.execute(_BEGIN)
                 if self._version(connection) < migration.number:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import click
 
-from squidmesh import Mesh
 from squidmesh.cli import target
 from squidmesh.cli.output import json_option, show, show_json
 
@@ -20,14 +19,7 @@ def reconcile(context: click.Context, leases: str | None, rewound: bool, as_json
 
     Workers do that by themselves. By hand it is for the time without workers, and after a restore.
     """
-    app, url = target.chosen(context)
-    if leases is None:
-        mesh = target.connect(context)
-    elif app is not None or url is None:
-        raise target.no_mesh("--leases goes with --url: an app has a lease backend of its own")
-    else:
-        mesh = Mesh.connect(url, leases=leases)
-    with mesh:
+    with target.connect(context, leases=leases) as mesh:
         done = mesh.reconcile(rewound=rewound)
     if as_json:
         show_json(done.to_json())

@@ -11,6 +11,7 @@ from squidmesh.cli.dead_letters import dead_letters
 from squidmesh.cli.demo import demo
 from squidmesh.cli.failures import Commands
 from squidmesh.cli.migrate import migrate
+from squidmesh.cli.queues import queues
 from squidmesh.cli.reconcile import reconcile
 from squidmesh.cli.runs import runs
 from squidmesh.cli.start import start
@@ -32,5 +33,5 @@ def squidmesh(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-for command in (demo, migrate, start, worker, cron, reconcile, runs, dead_letters):
+for command in (demo, migrate, start, worker, cron, reconcile, runs, dead_letters, queues):
     squidmesh.add_command(command)

@@ -83,9 +83,15 @@ def chosen(context: click.Context) -> tuple[str | None, str | None]:
     return _target(context).chosen()
 
 
-def connect(context: click.Context) -> Mesh:
-    """For commands that need no functions: any mesh over the store will do."""
+def connect(context: click.Context, *, leases: str | None = None) -> Mesh:
+    """For commands that need no functions: any mesh over the store will do. ``leases``: its lease backend, for those
+    that speak to it.
+    """
     app, url = chosen(context)
+    if leases is not None:
+        if app is not None or url is None:
+            raise no_mesh("--leases goes with --url: an app has a lease backend of its own")
+        return Mesh.connect(url, leases=leases)
     if app is not None:
         return load_app(app)
     if url is not None:

@@ -150,7 +150,9 @@ class CommandRepeated(Fact, frozen=True, kw_only=True):
 
 
 class AttemptScheduled(Fact, frozen=True, kw_only=True):
-    """Attempt ``attempt`` (1, 2, …) of ``step`` may be claimed from ``visible_at`` on."""
+    """Attempt ``attempt`` (1, 2, …) of ``step`` may be claimed from ``visible_at`` on, while fewer than
+    ``concurrency_limit`` leases of its queue and ``concurrency_key`` live.
+    """
 
     step: str
     attempt: int
@@ -158,6 +160,8 @@ class AttemptScheduled(Fact, frozen=True, kw_only=True):
     priority: int
     visible_at: int
     cause: Literal["route", "wait", "retry", "undo"]
+    concurrency_key: str | None = None
+    concurrency_limit: int | None = None
 
 
 class AttemptClaimed(Fact, frozen=True, kw_only=True):

@@ -232,6 +232,8 @@ def _schedule(state: RunState, fact: facts.AttemptScheduled) -> None:
         priority=fact.priority,
         visible_at=fact.visible_at,
         cause=fact.cause,
+        concurrency_key=fact.concurrency_key,
+        concurrency_limit=fact.concurrency_limit,
         generation=former.generation if former else 0,
         fence=former.fence if former else 0,
         error=former.error if former else None,

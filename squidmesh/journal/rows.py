@@ -48,6 +48,8 @@ class AttemptRow(msgspec.Struct, frozen=True, kw_only=True):
     owner: str | None = None
     claim_hash: str | None = None
     lease: int | None = None
+    concurrency_key: str | None = None
+    concurrency_limit: int | None = None
 
 
 class DeadLetterRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,9 +90,18 @@ class TimerRow(msgspec.Struct, frozen=True, kw_only=True):
     detail: str = ""
 
 
+class PausedQueueRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One queue of which nothing is claimed: since when, and in whose words."""
+
+    queue: str
+    actor: str
+    comment: str
+    paused_at: int
+
+
 class RowChanges(msgspec.Struct, frozen=True, kw_only=True):
     """What one entry changes: the run row if it differs, attempts to put (insert or replace), attempts to remove; and
-    of dead letters and timers the same.
+    of dead letters, timers and paused queues the same.
     """
 
     run: RunRow | None = None
@@ -100,3 +111,5 @@ class RowChanges(msgspec.Struct, frozen=True, kw_only=True):
     unbury: tuple[AttemptKey, ...] = ()
     set_timers: tuple[TimerRow, ...] = ()
     drop_timers: tuple[str, ...] = ()
+    pause: tuple[PausedQueueRow, ...] = ()
+    resume: tuple[str, ...] = ()

@@ -74,6 +74,8 @@ class RunnableState(msgspec.Struct, kw_only=True):
     death: Death | None = None
     timed: bool = False
     forgiven: int = 0
+    concurrency_key: str | None = None
+    concurrency_limit: int | None = None
 
 
 class GateState(msgspec.Struct, kw_only=True):

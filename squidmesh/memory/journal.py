@@ -10,7 +10,7 @@ from datetime import timedelta
 from squidmesh.clock import Clock, Instant
 from squidmesh.errors import DataRefused, UsageError
 from squidmesh.ids import AttemptKey, Fingerprint, ThreadId
-from squidmesh.journal.rows import AttemptRow, DeadLetterRow, RunRow, TimerRow
+from squidmesh.journal.rows import AttemptRow, DeadLetterRow, PausedQueueRow, RunRow, TimerRow
 from squidmesh.memory.door import Door
 from squidmesh.ports.journal_store import (
     TOKENS_KEPT,
@@ -48,6 +48,7 @@ class MemoryJournal:
         self._agenda: dict[str, AttemptRow] = {}
         self._dead_letters: dict[str, DeadLetterRow] = {}
         self._timers: dict[str, TimerRow] = {}
+        self._paused: dict[str, PausedQueueRow] = {}
         self._plane: Plane | None = None
         self._position = 0
         self._writer: dict[str, int] = {}
@@ -98,6 +99,10 @@ class MemoryJournal:
             self._timers.pop(timer, None)
         for set_ in append.rows.set_timers:
             self._timers[set_.timer] = set_
+        for queue in append.rows.resume:
+            self._paused.pop(queue, None)
+        for paused in append.rows.pause:
+            self._paused[paused.queue] = paused
         for row in append.rows.put:
             self._agenda[row.item] = row
             if self._position:
@@ -185,6 +190,10 @@ class MemoryJournal:
             for timer in signals:
                 if timer in self._timers and self._timers[timer].sender is not None:
                     del self._timers[timer]
+
+    def paused_queues(self) -> list[PausedQueueRow]:
+        with self._door:
+            return [self._paused[queue] for queue in sorted(self._paused)]
 
     # --------------------------------------------------------------------------------------------- reconciling
 

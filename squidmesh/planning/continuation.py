@@ -19,7 +19,8 @@ def claim_next(
     definition: Definition, state: RunState, ended: RunnableState, facts: Iterable[AnyFact], wish: NextClaim, now: int
 ) -> list[AnyFact]:
     """The claim on what ``facts`` schedule, if that is one step that the worker has, visible at once, and no further
-    back in line than the step that ``ended``: on its queue, at its priority.
+    back in line than the step that ``ended``: on its queue, at its priority, and where it shares a concurrency key, in
+    the place that the ended one leaves.
     """
     scheduled = [fact for fact in facts if isinstance(fact, AttemptScheduled)]
     if len(scheduled) != 1:
@@ -28,6 +29,7 @@ def claim_next(
     if (
         following.visible_at > now
         or (following.queue, following.priority) != (ended.queue, ended.priority)
+        or not _has_place(following, ended)
         or following.step not in wish.steps
         or not isinstance(definition.step(following.step), FunctionStep)
     ):
@@ -52,3 +54,12 @@ def deadline_of(step: AnyStepSpec, now: int) -> int | None:
     if isinstance(step, FunctionStep) and step.timeout is not None:
         return now + micros(step.timeout)
     return None
+
+
+def _has_place(following: AttemptScheduled, ended: RunnableState) -> bool:
+    """Nobody has counted for any other key; nor for this one, whether a smaller limit is kept."""
+    if following.concurrency_key is None or following.concurrency_limit is None:
+        return True
+    if following.concurrency_key != ended.concurrency_key or ended.concurrency_limit is None:
+        return False
+    return following.concurrency_limit >= ended.concurrency_limit

@@ -104,6 +104,8 @@ def failed_so(
                 priority=runnable.priority,
                 visible_at=retry,
                 cause="retry",
+                concurrency_key=runnable.concurrency_key,
+                concurrency_limit=runnable.concurrency_limit,
             )
         ]
     if state.phase == "compensating":

@@ -25,6 +25,7 @@ from squidmesh.journal.facts import (
     RunCompleted,
 )
 from squidmesh.journal.state import RunState
+from squidmesh.planning.concurrency import UNLIMITED, concurrency_of
 from squidmesh.planning.failure import fails
 from squidmesh.workflow.condition import holds
 from squidmesh.workflow.definition import (
@@ -192,6 +193,9 @@ class Following:
 
     def _scheduled(self, step: Queued, delay: int) -> AttemptScheduled:
         state = self._state
+        shared = UNLIMITED
+        if isinstance(step, FunctionStep):
+            shared = concurrency_of(step, ChainMap(self._outputs, state.outputs, state.payload))
         pause = delay + (micros(step.duration) if isinstance(step, WaitStep) else 0)
         return AttemptScheduled(
             at=self._now,
@@ -201,6 +205,8 @@ class Following:
             priority=state.priority if step.priority is None else step.priority,
             visible_at=self._now + pause,
             cause="wait" if pause else "route",
+            concurrency_key=shared.key,
+            concurrency_limit=shared.limit,
         )
 
     def _take_kept_event(self, step: EventStep) -> None:

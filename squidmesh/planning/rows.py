@@ -129,4 +129,6 @@ def attempt_row(state: RunState, runnable: RunnableState) -> AttemptRow:
         owner=claim.owner if claim else None,
         claim_hash=claim.claim_hash if claim else None,
         lease=claim.lease if claim else None,
+        concurrency_key=runnable.concurrency_key,
+        concurrency_limit=runnable.concurrency_limit,
     )

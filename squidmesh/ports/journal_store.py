@@ -15,7 +15,7 @@ import msgspec
 
 from squidmesh.clock import Instant
 from squidmesh.ids import AttemptKey, EntryId, Fingerprint, ThreadId
-from squidmesh.journal.rows import AttemptRow, DeadLetterRow, RowChanges, RunRow, TimerRow
+from squidmesh.journal.rows import AttemptRow, DeadLetterRow, PausedQueueRow, RowChanges, RunRow, TimerRow
 from squidmesh.ports.lease_backend import LeaseChange
 
 
@@ -220,6 +220,10 @@ class JournalStore(Protocol):
 
     def attempts(self, items: Sequence[AttemptKey]) -> list[AttemptRow]:
         """Those of them that are open, in no order."""
+        ...
+
+    def paused_queues(self) -> list[PausedQueueRow]:
+        """In order of name. Costs as many rows as there are paused queues."""
         ...
 
     # -- timers and signals (protocol 3.3) -------------------------------------------------------------------------

@@ -282,7 +282,9 @@ class LeaseBackend(Protocol):
     # -- for operators -----------------------------------------------------------------------------------------
 
     def pause(self, queue: str) -> None:
-        """Nothing of that queue is granted until :meth:`resume`. What is leased goes on."""
+        """Nothing of that queue is granted until :meth:`resume`. What is leased goes on. The journal decides what is
+        paused; this is how a backend with a memory of its own is told. Journal leases read the row themselves.
+        """
         ...
 
     def resume(self, queue: str) -> None: ...

@@ -5,7 +5,7 @@ Where several things are open at once, the reason is the one that the run's stat
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Literal
@@ -14,6 +14,7 @@ from squidmesh.clock import Instant, duration, to_datetime
 from squidmesh.errors import CorruptHistory
 from squidmesh.ids import undo_of
 from squidmesh.journal.facts import StepError
+from squidmesh.journal.rows import PausedQueueRow
 from squidmesh.journal.state import MANUAL_GATE, ClaimState, GateState, RunnableState, RunState
 from squidmesh.reading.plain import to_plain
 from squidmesh.workflow.definition import Definition, FunctionStep, WaitStep
@@ -23,6 +24,7 @@ _MOST_NAMED = 20
 
 Reason = Literal[
     "waiting_for_worker",
+    "queue_paused",
     "missing_step",
     "running",
     "retry",
@@ -47,6 +49,9 @@ Reason = Literal[
 ]
 
 
+NOTHING_PAUSED: Mapping[str, PausedQueueRow] = {}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation:
     """``reason`` is for programs, ``summary`` one sentence for people. ``evidence`` holds what it rests on: names,
@@ -68,10 +73,15 @@ class Explanation:
 
 
 def explain(
-    definition: Definition, state: RunState, *, now: Instant, known_steps: Container[str] | None
+    definition: Definition,
+    state: RunState,
+    *,
+    now: Instant,
+    known_steps: Container[str] | None,
+    paused: Mapping[str, PausedQueueRow] = NOTHING_PAUSED,
 ) -> Explanation:
-    """``known_steps``: the steps of this workflow whose function is registered with the mesh that asks; None where it
-    has no workflows at all, so that nothing can be said about functions.
+    """``paused``: the paused queues, by name. ``known_steps``: the steps of this workflow whose function is registered
+    with the mesh that asks; None where it has no workflows at all, so that nothing can be said about functions.
     """
     if state.ended:
         return _ended(state, now)
@@ -80,6 +90,8 @@ def explain(
     if claimed is not None and claimed.claim is not None:
         return _running(definition, state, claimed, claimed.claim, now)
     visible = next((runnable for runnable in attempts if runnable.visible_at <= now), None)
+    if visible is not None and visible.queue in paused:
+        return _queue_paused(definition, state, visible, paused[visible.queue], now)
     if visible is not None:
         return _visible(definition, state, visible, now, known_steps)
     scheduled = sorted(attempts, key=lambda runnable: (runnable.cause != "retry", runnable.visible_at))
@@ -134,6 +146,23 @@ def _running(
     )
 
 
+def _queue_paused(
+    definition: Definition, state: RunState, runnable: RunnableState, pause: PausedQueueRow, now: Instant
+) -> Explanation:
+    return Explanation(
+        run_id=state.run_id,
+        reason="queue_paused",
+        summary=(
+            f"{_attempt(definition, runnable)} of {runnable.step} is ready, but {pause.actor} paused queue "
+            f"{pause.queue!r} {_length(now - pause.paused_at)} ago; nothing of it is claimed until it is resumed."
+        ),
+        evidence=_evidence(definition, runnable)
+        | {"paused_by": pause.actor, "paused_at": to_datetime(pause.paused_at)},
+        next_actions=(f"squidmesh queues resume {pause.queue} --actor NAME",),
+        as_of=to_datetime(now),
+    )
+
+
 def _visible(
     definition: Definition,
     state: RunState,
@@ -160,10 +189,13 @@ def _visible(
             as_of=to_datetime(now),
         )
     lost = f", after {_lost(runnable)}" if runnable.lost else ""
+    place = ""
+    if runnable.concurrency_key is not None:
+        place = f", and for a place: at most {runnable.concurrency_limit} of {runnable.concurrency_key} run at once"
     return Explanation(
         run_id=state.run_id,
         reason="waiting_for_worker",
-        summary=f"{ready}{lost}; it waits for a worker on queue {runnable.queue!r}.",
+        summary=f"{ready}{lost}; it waits for a worker on queue {runnable.queue!r}{place}.",
         evidence=evidence,
         next_actions=(start_worker, f"mesh.execute_next(queues=[{runnable.queue!r}])"),
         as_of=to_datetime(now),
@@ -463,6 +495,8 @@ def _evidence(definition: Definition, runnable: RunnableState) -> dict[str, Any]
         evidence["lost_deliveries"] = runnable.lost
     if runnable.snoozes:
         evidence["snoozes"] = runnable.snoozes
+    if runnable.concurrency_key is not None:
+        evidence |= {"concurrency_key": runnable.concurrency_key, "concurrency_limit": runnable.concurrency_limit}
     return evidence
 
 

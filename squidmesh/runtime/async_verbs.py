@@ -18,6 +18,7 @@ from squidmesh.reading.explain import Explanation
 from squidmesh.reading.graph import RunGraph
 from squidmesh.reading.inspect import Run
 from squidmesh.reading.listing import RunList
+from squidmesh.reading.queues import Queue, QueueList
 from squidmesh.runtime import activating, starting
 from squidmesh.runtime.async_calls import AsyncCalls, AsyncWorker
 from squidmesh.runtime.commands import Command
@@ -515,6 +516,23 @@ class AsyncVerbs(AsyncCalls):
             older_than=older_than,
             tell=tell,
         )
+
+    async def queues(self) -> QueueList:
+        """Every queue that is known, with how much is ready, delayed and leased, and who paused it, if anybody did."""
+        return await self._call(self.mesh.queues)
+
+    async def pause_queue(self, queue: str, *, actor: str, comment: str | None = None, key: str | None = None) -> Queue:
+        """Nothing of the queue is claimed any more until :meth:`resume_queue`; what is claimed goes on to its end. It
+        holds in this process at once, and in every other one a second later. The same ``key`` again changes nothing.
+        ``NotWaiting`` where it is paused already, by a name that the error tells. ``actor`` and ``comment`` are kept.
+        """
+        return await self._call(self.mesh.pause_queue, queue, actor=actor, comment=comment, key=key)
+
+    async def resume_queue(
+        self, queue: str, *, actor: str, comment: str | None = None, key: str | None = None
+    ) -> Queue:
+        """Hands the queue out again. ``NotWaiting`` where it is not paused; otherwise as :meth:`pause_queue`."""
+        return await self._call(self.mesh.resume_queue, queue, actor=actor, comment=comment, key=key)
 
     async def apply(self, command: Command | Mapping[str, Any]) -> Any:
         """Carries out a verb that is said as data, and gives what that verb gives. ``InvalidInput`` where the verb is

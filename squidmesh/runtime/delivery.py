@@ -133,6 +133,8 @@ def item(state: RunState, runnable: RunnableState, now: Instant) -> Item:
         generation=runnable.generation,
         floor=runnable.fence,
         delay=duration(max(0, runnable.visible_at - now)),
+        concurrency_key=runnable.concurrency_key,
+        concurrency_limit=runnable.concurrency_limit,
     )
 
 
@@ -154,5 +156,7 @@ def item_of_row(row: AttemptRow, now: Instant) -> Item:
         generation=row.generation,
         floor=row.fence,
         delay=duration(max(0, row.visible_at - now)),
+        concurrency_key=row.concurrency_key,
+        concurrency_limit=row.concurrency_limit,
         recorded=recorded,
     )

@@ -24,6 +24,7 @@ from squidmesh.runtime.endings import Endings
 from squidmesh.runtime.heartbeat import Heartbeats, Pulse
 from squidmesh.runtime.held import Definitions, Runs
 from squidmesh.runtime.intake import Intake
+from squidmesh.runtime.pauses import Pauses
 from squidmesh.runtime.plane import Membership
 from squidmesh.runtime.pump import Pump
 from squidmesh.runtime.reconcile import Reconciler, Reconciling
@@ -54,7 +55,7 @@ class Engine:
     """Opens the stores when it is made. Thread-safe, except that each pump and writer belongs to one thread.
 
     ``heartbeat_thread=False`` leaves it to the caller to call ``heartbeats.beat()`` and ``reconciler.look()``, as a
-    virtual clock needs it; ``monotonic`` tells the reconciler when it is time.
+    virtual clock needs it; ``monotonic`` tells the reconciler when it is time, and how old a known pause is.
     """
 
     def __init__(
@@ -78,6 +79,7 @@ class Engine:
         if registry.is_transactional:
             self.store.transaction(config.lease)  # refuses where it can not; nothing begins before it is entered
         self.membership = Membership(self.store, self.leases, observer)
+        self.pauses = Pauses(self.store, monotonic=monotonic)
         self.definitions = Definitions(self.store)
         self.heartbeats = Heartbeats(
             self.leases,
@@ -133,6 +135,7 @@ class Engine:
             runs=writer.runs,
             leases=self.leases,
             membership=self.membership,
+            pauses=self.pauses,
             registry=self.registry,
             config=self.config,
             observer=self.observer,

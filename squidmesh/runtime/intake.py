@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -30,6 +30,7 @@ from squidmesh.runtime.absent import FIRST_DELAY, LONGEST_DELAY, AbsentSteps
 from squidmesh.runtime.context import LeaseFlag
 from squidmesh.runtime.held import HeldRun, Runs
 from squidmesh.runtime.invoke import Assignment, Failed, failed
+from squidmesh.runtime.pauses import AGE, Pauses
 from squidmesh.runtime.plane import Membership
 from squidmesh.runtime.quarantine import home_of
 from squidmesh.runtime.recorder import Intent, Verdict
@@ -62,6 +63,7 @@ class Intake:
         runs: Runs,
         leases: LeaseBackend,
         membership: Membership,
+        pauses: Pauses,
         registry: Registry,
         config: MeshConfig,
         observer: Observer,
@@ -72,6 +74,7 @@ class Intake:
         self._runs = runs
         self._leases = leases
         self._membership = membership
+        self._pauses = pauses
         self._registry = registry
         self._config = config
         self._observer = observer
@@ -95,8 +98,11 @@ class Intake:
         request_id, asked_at = self._request
         try:
             self.epoch = self._membership.epoch()
+            queues = self._running()
+            if not queues:
+                return [], min(self.longest_rest, AGE)
             grants = self._leases.claim(
-                self._queues,
+                queues,
                 owner=self._owner,
                 limit=limit,
                 lease=self._config.lease,
@@ -108,7 +114,25 @@ class Intake:
             return [], self.longest_rest
         self._request = None
         idle = self.longest_rest if grants.next_due is None else min(self.longest_rest, grants.next_due)
+        if queues != self._queues:
+            idle = min(idle, AGE)  # by then it may have been resumed
         return self._readable(grants.claims, asked_at), idle
+
+    def _running(self) -> tuple[str, ...]:
+        """The queues to claim from. Leases in the journal read its pauses themselves; any other backend may have lost
+        what it was told of them, so its word alone would not do.
+        """
+        if self._leases.in_journal:
+            return self._queues
+        paused = self._pauses.queues()
+        return tuple(queue for queue in self._queues if queue not in paused) if paused else self._queues
+
+    def held_up(self) -> Collection[str] | None:
+        """The queues that no run may go on into; None where that can not be known now, so that none may."""
+        try:
+            return self._pauses.queues()
+        except (BackendUnavailable, CommitUnknown):
+            return None
 
     @property
     def longest_rest(self) -> timedelta:

@@ -20,6 +20,7 @@ from squidmesh.runtime.verbs.cron import Crons
 from squidmesh.runtime.verbs.dead_letters import DeadLetters
 from squidmesh.runtime.verbs.executing import Executing
 from squidmesh.runtime.verbs.operating import Operating
+from squidmesh.runtime.verbs.queues import Queues
 from squidmesh.runtime.verbs.starting import Starting
 from squidmesh.runtime.watch import LogObserver
 from squidmesh.workflow.authoring import Workflow
@@ -28,7 +29,7 @@ from squidmesh.workflow.registry import Registry
 _OWN_LEASES = "journal"
 
 
-class Mesh(Starting, Executing, Control, Crons, DeadLetters, Operating):
+class Mesh(Starting, Executing, Control, Crons, DeadLetters, Queues, Operating):
     """One journal, one lease backend, and the workflows that this process knows. Thread-safe; a context manager.
 
     Made by :meth:`connect`. Stores are opened by the first verb, once a process: a mesh that was made before a process

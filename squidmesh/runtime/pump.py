@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TypedDict
@@ -120,7 +120,8 @@ class Pump:
         self._give_up_waiting()
         outcomes = list(self._unrecorded)
         goes_on = self._continues and claim and not self._waiting and not self._solitude.closed
-        intents = [self._outcome_intent(outcome, goes_on) for outcome in outcomes]
+        held_up = self._intake.held_up() if goes_on and outcomes else None
+        intents = [self._outcome_intent(outcome, held_up) for outcome in outcomes]
         going_on = sum(intent.following_id is not None for intent in intents)
         asked, idle_for = self._ask(self._free() - going_on if claim else 0)
         grants = self._intake.sort_out(asked)
@@ -252,8 +253,10 @@ class Pump:
         elif verdict.error is not None:
             self._observer.notice("outcome_refused", item=assignment.key, error=str(verdict.error))
 
-    def _outcome_intent(self, outcome: Unrecorded, goes_on: bool) -> Intent:
+    def _outcome_intent(self, outcome: Unrecorded, held_up: Collection[str] | None) -> Intent:
+        """``held_up``: queues that nothing goes on into, None for all of them. What follows stays on its queue."""
         assignment = outcome.assignment
+        goes_on = held_up is not None and assignment.claim.queue not in held_up
         completed = isinstance(outcome, Completed)
         then = following_id = None
         if goes_on and completed and assignment.continued < MOST_CONTINUED:

@@ -28,6 +28,8 @@ from squidmesh.runtime.delivery import item_of_row
 from squidmesh.runtime.plane import Membership
 
 _PAGE = 500
+_ROUNDS = 100
+"""Words about queues that may come in the middle of one pass, before the rest is left to the next one."""
 _TURNS = 3
 """Passes that may be missed by the one whose turn it is, before somebody else takes it."""
 _LONGEST_PAUSE = 30.0
@@ -105,6 +107,9 @@ class Reconciler:
         """By queue, until when its due rows were looked at."""
         self._swept_at: dict[str, float] = {}
         self._passed_at: float | None = None
+        self._told_paused: frozenset[str] = frozenset()
+        """What the backend was told last: where nobody works for such a queue any more, its resume is told all the
+        same."""
 
     def listen(self, queues: Iterable[str]) -> None:
         """Queues that somebody here claims from: what is left over in them is removed, also where nothing is open."""
@@ -124,6 +129,7 @@ class Reconciler:
         with self._lock:
             self._passed_at = self._monotonic()
             self._begin()
+            self.tell_pauses()
             turn = _TURNS * max(every, timedelta(milliseconds=100))
             mine = [q for q in self._queues() if self._leases.sweep_turn(q, owner=self._owner, period=turn)]
             done = self._pass_over(mine)
@@ -139,7 +145,31 @@ class Reconciler:
             return Reconciled()
         with self._lock:
             self._begin()
+            self.tell_pauses()
             return self._pass_over(self._queues(), full=not trusting)
+
+    def tell_pauses(self, also: Iterable[str] = ()) -> None:
+        """Makes the backend's pauses equal to the journal's, of every queue that is known, and of ``also``. Whoever
+        changes one looks at the journal once more: so the last one to write has seen the last word.
+        """
+        if self._leases.in_journal:
+            return
+        self._membership.join()
+        paused = self._paused()
+        for _ in range(_ROUNDS):
+            self._told_paused |= paused
+            told = self._leases.paused(sorted({*self._queues(), *self._told_paused, *also}))
+            for queue in sorted(paused - told):
+                self._leases.pause(queue)
+            for queue in sorted(told - paused):
+                self._leases.resume(queue)
+            before, paused = paused, self._paused()
+            if paused == before:
+                self._told_paused = paused
+                return
+
+    def _paused(self) -> frozenset[str]:
+        return frozenset(row.queue for row in self._store.paused_queues())
 
     # ------------------------------------------------------------------------------------------------ one pass
 

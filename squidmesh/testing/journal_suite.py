@@ -12,7 +12,7 @@ from msgspec import structs
 from squidmesh.clock import micros
 from squidmesh.errors import DataRefused, InvalidInput, UsageError
 from squidmesh.ids import EntryId, Fingerprint, RunId, ThreadId, attempt_key, derived_id
-from squidmesh.journal.rows import AttemptRow, DeadLetterRow, RowChanges, RunRow
+from squidmesh.journal.rows import AttemptRow, DeadLetterRow, PausedQueueRow, RowChanges, RunRow
 from squidmesh.ports.journal_store import (
     Answer,
     Append,
@@ -647,6 +647,24 @@ class JournalStoreSuite:
         assert [revisions(store, f"orc-{writer}") for writer in range(4)] == [list(range(1, 26))] * 4
 
     # ------------------------------------------------------------------------------------------------- dead letters
+
+    def test_paused_queues_are_kept_as_they_were_written(self, store: JournalStore) -> None:
+        assert store.paused_queues() == []
+        rohan, gondor = (
+            PausedQueueRow(queue=queue, actor="elrond", comment="why", paused_at=at)
+            for at, queue in enumerate(["rohan", "gondor"])
+        )
+        store.commit(
+            [alone("rohan", rows=RowChanges(pause=(rohan,))), alone("gondor", rows=RowChanges(pause=(gondor,)))]
+        )
+        assert store.paused_queues() == [gondor, rohan]
+        store.commit([alone("rohan", 0, rows=RowChanges(resume=("rohan",)))])
+        assert store.paused_queues() == [gondor, rohan], "a conflict changes nothing"
+        newer = structs.replace(gondor, actor="arwen")
+        store.commit(
+            [alone("rohan", 1, rows=RowChanges(resume=("rohan",))), alone("gondor", 1, rows=RowChanges(pause=(newer,)))]
+        )
+        assert store.paused_queues() == [newer]
 
     def test_dead_letters_are_kept_as_they_were_written(self, store: JournalStore) -> None:
         letter = dead_letter_row("frodo", lapsed=7, detail="signal 9 (SIGKILL)", owner="sam@1", generation=2)

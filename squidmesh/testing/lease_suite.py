@@ -638,37 +638,198 @@ class LeaseBackendSuite:
 
     def test_a_paused_queue_grants_nothing(self, plane: Plane, clock: VirtualClock) -> None:
         plane.publish(item("ring", queue="mordor"), item("lembas"), item("late", queue="mordor", delay=9 * SECOND))
-        plane.leases.pause("mordor")
-        plane.leases.pause("mordor")
+        plane.pause("mordor")
+        plane.pause("mordor")
 
         assert plane.leases.paused(["default", "mordor", "rohan"]) == {"mordor"}
         assert claimed(claim(plane, "default", "mordor", limit=2)) == keys("lembas")
         assert claim(plane, "mordor").claims == ()
         assert claim(plane, "mordor").next_due is None, "time alone changes nothing"
         assert claim(plane, "mordor", only="ring").claims == ()
-        plane.leases.resume("mordor")
+        plane.resume("mordor")
         assert plane.leases.paused(["default", "mordor", "rohan"]) == frozenset()
         assert claimed(claim(plane, "mordor")) == keys("ring")
-        plane.leases.resume("mordor")
+        plane.resume("mordor")
 
     def test_what_is_leased_on_a_paused_queue_goes_on(self, plane: Plane, clock: VirtualClock) -> None:
         plane.publish(item("ring"), item("lembas"))
         ring, lembas = claim(plane, request="r").claims
-        plane.leases.pause("default")
+        plane.pause("default")
 
         assert claim(plane, request="r").claims == (ring, lembas), "the answer was lost, the claims were not"
         assert plane.leases.heartbeat([ring, lembas]) == [Beat.EXTENDED, Beat.EXTENDED]
         plane.settle(Settlement(claim=ring))
         plane.leases.release([Release(claim=lembas)])
         assert claim(plane).claims == ()
-        plane.leases.resume("default")
+        plane.resume("default")
         assert claimed(claim(plane)) == keys("lembas")
 
     def test_stats_count_what_is_paused(self, plane: Plane) -> None:
         plane.publish(item("ring"))
-        plane.leases.pause("default")
+        plane.pause("default")
 
         assert [one.ready for one in plane.leases.stats(["default"])] == [1]
+
+    # -------------------------------------------------------------------------------------- concurrency limits
+
+    def test_no_more_leases_live_at_once_than_the_limit_of_their_key(self, plane: Plane) -> None:
+        plane.publish(*(item(f"frodo-{n}", concurrency=("frodo", 2)) for n in range(5)), item("sam"))
+
+        granted = claim(plane)
+        assert claimed(granted) == keys("frodo-0", "frodo-1", "sam")
+        assert claim(plane).claims == ()
+        plane.settle(Settlement(claim=granted.claims[0]))
+        assert claimed(claim(plane)) == keys("frodo-2")
+        plane.leases.release([Release(claim=granted.claims[1], delay=SECOND)])
+        assert claimed(claim(plane)) == keys("frodo-3")
+        assert claim(plane).claims == ()
+
+    def test_a_lease_that_ended_counts_no_more(self, plane: Plane, clock: VirtualClock) -> None:
+        plane.publish(*(item(f"frodo-{n}", concurrency=("frodo", 1)) for n in range(3)))
+        dead = claim_one(plane)
+        assert claim(plane).claims == ()
+        clock.advance(LEASE)
+
+        taken_over = claim_one(plane)
+        assert taken_over.item == dead.item
+        assert claim(plane).claims == ()
+        plane.settle_stale(Settlement(claim=dead))
+        assert claim(plane).claims == (), "a stale settlement ends no lease"
+        plane.settle(Settlement(claim=taken_over))
+        assert claimed(claim(plane)) == keys("frodo-1")
+
+    def test_a_late_settlement_frees_what_waited(self, plane: Plane, clock: VirtualClock) -> None:
+        """The lease had ended, nobody had taken over yet."""
+        plane.publish(item("frodo-0", concurrency=("frodo", 1)), item("frodo-1", concurrency=("frodo", 1)))
+        late = claim_one(plane)
+        assert claim(plane).claims == ()
+        clock.advance(LEASE)
+        plane.settle(Settlement(claim=late))
+
+        assert claimed(claim(plane)) == keys("frodo-1")
+
+    def test_concurrency_keys_are_counted_by_queue(self, plane: Plane) -> None:
+        plane.publish(*(item(f"frodo-{q}", queue=q, concurrency=("frodo", 1)) for q in ("gondor", "rohan")))
+        plane.publish(item("sam", queue="gondor", concurrency=("sam", 1)))
+
+        assert sorted(claimed(claim(plane, "gondor", "rohan"))) == sorted(keys("frodo-gondor", "frodo-rohan", "sam"))
+
+    def test_what_a_limit_holds_back_keeps_its_place(self, plane: Plane) -> None:
+        plane.publish(*(item(f"frodo-{n}", concurrency=("frodo", 1)) for n in range(3)))
+        granted = claim_one(plane)
+        assert claim(plane).claims == ()
+        plane.publish(item("sam"), item("urgent", priority=0, concurrency=("frodo", 1)))
+        plane.settle(Settlement(claim=granted))
+
+        assert claimed(claim(plane, limit=3)) == keys("urgent", "sam")
+
+    def test_a_crowd_with_one_key_holds_nobody_up(self, plane: Plane) -> None:
+        plane.publish(*(item(f"orc-{n}", concurrency=("orc", 1)) for n in range(300)), item("sam", priority=9))
+        got = []
+        while grants := claim(plane, limit=2).claims:
+            got += [granted.item for granted in grants]
+
+        assert sorted(got) == sorted(keys("orc-0", "sam"))
+
+    def test_a_hand_over_counts(self, plane: Plane) -> None:
+        plane.publish(item("pack", concurrency=("frodo", 1)), item("other", concurrency=("frodo", 1)))
+        packed = claim_one(plane)
+        handover = Handover(item=item("ring", concurrency=("frodo", 1)), claim_id=ClaimId("frodos:0"), fence=1)
+        plane.settle(Settlement(claim=packed, handover=handover))
+
+        assert claim(plane).claims == ()
+
+    def test_listed_items_tell_their_concurrency(self, plane: Plane) -> None:
+        plane.publish(item("ring", concurrency=("frodo", 3)))
+
+        assert listed(plane) == [item("ring", concurrency=("frodo", 3))]
+
+    def test_what_had_a_free_place_in_view_and_goes_lets_the_next_try(self, plane: Plane) -> None:
+        plane.publish(*(item(f"frodo-{n}", concurrency=("frodo", 1)) for n in range(4)))
+        first = claim_one(plane)
+        assert claim(plane).claims == ()
+        plane.settle(Settlement(claim=first))
+        plane.withdraw(key("frodo-1"))
+        (third,) = claim(plane).claims
+        assert third.item == key("frodo-2")
+        plane.withdraw(key("frodo-3"))
+        plane.settle(Settlement(claim=third))
+        assert claim(plane).claims == ()
+        assert listed(plane) == []
+
+    def test_a_lease_that_ends_without_a_word_leaves_its_place_to_whom_its_item_is_passed_over_by(
+        self, plane: Plane, clock: VirtualClock
+    ) -> None:
+        """Who has no function for the dead holder's step has one for those that wait behind it."""
+        dead_letter_step = structs.replace(item("frodo-0", concurrency=("frodo", 1)), key=attempt_key("r", "smelt", 1))
+        plane.publish(dead_letter_step, item("frodo-1", concurrency=("frodo", 1)))
+        assert len(claim(plane).claims) == 1
+        assert claim(plane, skip=["smelt"]).claims == ()
+        clock.advance(LEASE)
+        assert claimed(claim(plane, skip=["smelt"])) == keys("frodo-1")
+
+    def test_whoever_waits_longest_for_a_key_goes_first(self, plane: Plane, clock: VirtualClock) -> None:
+        for n in range(5):
+            plane.publish(item(f"frodo-{n}", concurrency=("frodo", 1)))
+            clock.advance(SECOND)
+        order = []
+        while grants := claim(plane).claims:
+            (granted,) = grants
+            order.append(granted.item)
+            assert claim(plane).claims == ()
+            plane.settle(Settlement(claim=granted))
+        assert order == keys(*(f"frodo-{n}" for n in range(5)))
+
+    def test_places_are_filled_again_where_limits_of_one_key_differ(self, plane: Plane) -> None:
+        """One that may only run as the first comes to its turn at last, and leaves room for two more behind it."""
+        plane.publish(*(item(f"f-{n}", concurrency=("frodo", 3)) for n in range(3)))
+        live = list(claim(plane).claims)
+        plane.publish(item("alone", concurrency=("frodo", 1)))
+        plane.publish(*(item(f"f-{n}", concurrency=("frodo", 3)) for n in range(3, 9)))
+        assert claim(plane).claims == ()
+        for one in list(live):
+            plane.settle(Settlement(claim=one))
+            live.remove(one)
+            live += [granted for _ in range(5) for granted in claim(plane).claims]
+            assert len(live) <= 3
+        assert len(live) == 3
+
+    def test_a_claim_of_one_item_keeps_its_limit(self, plane: Plane) -> None:
+        plane.publish(*(item(f"frodo-{n}", concurrency=("frodo", 1)) for n in range(3)))
+        first = claim_one(plane)
+        assert claim(plane, only="frodo-2").claims == ()
+        assert claim(plane).claims == ()
+        plane.settle(Settlement(claim=first))
+        (third,) = claim(plane, only="frodo-2").claims
+        assert claim(plane).claims == ()
+        plane.settle(Settlement(claim=third))
+        assert claimed(claim(plane)) == keys("frodo-1")
+
+    def test_a_claim_of_one_item_out_of_turn_takes_no_later_place_from_those_that_wait(self, plane: Plane) -> None:
+        plane.publish(*(item(f"frodo-{n}", concurrency=("frodo", 2)) for n in range(5)))
+        first, second = claim(plane).claims
+        assert claim(plane).claims == ()
+        plane.settle(Settlement(claim=first))
+        assert claimed(claim(plane, only="frodo-3")) == keys("frodo-3")
+        assert claim(plane).claims == ()
+        plane.settle(Settlement(claim=second))
+        (third,) = claim(plane).claims
+        assert third.item == key("frodo-2")
+        plane.settle(Settlement(claim=third))
+        assert claimed(claim(plane)) == keys("frodo-4")
+
+    def test_what_waits_for_its_key_counts_as_ready(self, plane: Plane, clock: VirtualClock) -> None:
+        plane.publish(*(item(f"frodo-{n}", concurrency=("frodo", 1)) for n in range(3)))
+        claim_one(plane)
+        assert claim(plane).claims == ()
+        clock.advance(SECOND)
+        (stats,) = plane.leases.stats(["default"])
+        assert (stats.ready, stats.leased, stats.oldest_ready) == (2, 1, SECOND)
+
+    def test_many_who_claim_at_once_keep_the_limit(self, plane: Plane) -> None:
+        plane.publish(*(item(f"frodo-{n}", concurrency=("frodo", 3)) for n in range(40)))
+        answers = together(4, lambda n: claim(plane, owner=f"owner@{n}", limit=20).claims)
+        assert sum(map(len, answers)) == 3
 
     # ------------------------------------------------------------------------------------------------ dead letters
 

@@ -421,48 +421,6 @@ class OfferSuite:
 
     # -------------------------------------------------------------------------------------- concurrency limits
 
-    def test_no_more_leases_live_at_once_than_the_limit_of_their_key(self, plane: OfferPlane) -> None:
-        plane.publish(*(item(f"frodo-{n}", concurrency=("frodo", 2)) for n in range(5)), item("sam"))
-
-        granted = claim(plane)
-        assert claimed(granted) == keys("frodo-0", "frodo-1", "sam")
-        assert claim(plane).claims == ()
-        plane.settle(Settlement(claim=granted.claims[0]))
-        assert claimed(claim(plane)) == keys("frodo-2")
-        plane.leases.release([Release(claim=granted.claims[1], delay=SECOND)])
-        assert claimed(claim(plane)) == keys("frodo-3")
-        assert claim(plane).claims == ()
-
-    def test_a_lease_that_ended_counts_no_more(self, plane: OfferPlane, clock: VirtualClock) -> None:
-        plane.publish(*(item(f"frodo-{n}", concurrency=("frodo", 1)) for n in range(3)))
-        dead = claim_one(plane)
-        assert claim(plane).claims == ()
-        clock.advance(LEASE)
-
-        taken_over = claim_one(plane)
-        assert taken_over.item == dead.item
-        assert claim(plane).claims == ()
-        plane.leases.settle([Settlement(claim=dead)])
-        assert claim(plane).claims == (), "a stale settlement ends no lease"
-        plane.settle(Settlement(claim=taken_over))
-        assert claimed(claim(plane)) == keys("frodo-1")
-
-    def test_a_late_settlement_frees_what_waited(self, plane: OfferPlane, clock: VirtualClock) -> None:
-        """The lease had ended, nobody had taken over yet."""
-        plane.publish(item("frodo-0", concurrency=("frodo", 1)), item("frodo-1", concurrency=("frodo", 1)))
-        late = claim_one(plane)
-        assert claim(plane).claims == ()
-        clock.advance(LEASE)
-        plane.settle(Settlement(claim=late))
-
-        assert claimed(claim(plane)) == keys("frodo-1")
-
-    def test_concurrency_keys_are_counted_by_queue(self, plane: OfferPlane) -> None:
-        plane.publish(*(item(f"frodo-{q}", queue=q, concurrency=("frodo", 1)) for q in ("gondor", "rohan")))
-        plane.publish(item("sam", queue="gondor", concurrency=("sam", 1)))
-
-        assert sorted(claimed(claim(plane, "gondor", "rohan"))) == sorted(keys("frodo-gondor", "frodo-rohan", "sam"))
-
     def test_claims_of_one_call_have_ids_of_their_own(self, plane: OfferPlane) -> None:
         """Also where a queue grants less than it seemed to have, and another one more for it."""
         for east, west in (("gondor", "rohan"), ("mordor", "shire")):  # the queue that is served first changes
@@ -475,36 +433,6 @@ class OfferSuite:
             assert len({one.claim_id for one in granted}) == 6
             again = claim(plane, east, west, limit=6, request=f"{east}-{west}").claims
             assert {one.claim_id: one.item for one in again} == {one.claim_id: one.item for one in granted}
-
-    def test_what_a_limit_holds_back_keeps_its_place(self, plane: OfferPlane) -> None:
-        plane.publish(*(item(f"frodo-{n}", concurrency=("frodo", 1)) for n in range(3)))
-        granted = claim_one(plane)
-        assert claim(plane).claims == ()
-        plane.publish(item("sam"), item("urgent", priority=0, concurrency=("frodo", 1)))
-        plane.settle(Settlement(claim=granted))
-
-        assert claimed(claim(plane, limit=3)) == keys("urgent", "sam")
-
-    def test_a_crowd_with_one_key_holds_nobody_up(self, plane: OfferPlane) -> None:
-        plane.publish(*(item(f"orc-{n}", concurrency=("orc", 1)) for n in range(300)), item("sam", priority=9))
-        got = []
-        while grants := claim(plane, limit=2).claims:
-            got += [granted.item for granted in grants]
-
-        assert sorted(got) == sorted(keys("orc-0", "sam"))
-
-    def test_a_hand_over_counts(self, plane: OfferPlane) -> None:
-        plane.publish(item("pack", concurrency=("frodo", 1)), item("other", concurrency=("frodo", 1)))
-        packed = claim_one(plane)
-        handover = Handover(item=item("ring", concurrency=("frodo", 1)), claim_id=ClaimId("frodos:0"), fence=1)
-        plane.settle(Settlement(claim=packed, handover=handover))
-
-        assert claim(plane).claims == ()
-
-    def test_listed_items_tell_their_concurrency(self, plane: OfferPlane) -> None:
-        plane.publish(item("ring", concurrency=("frodo", 3)))
-
-        assert listed(plane) == [item("ring", concurrency=("frodo", 3))]
 
     def test_what_is_held_back_can_be_dropped(self, plane: OfferPlane) -> None:
         plane.publish(*(item(f"frodo-{n}", concurrency=("frodo", 1)) for n in range(4)))

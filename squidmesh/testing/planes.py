@@ -10,9 +10,10 @@ from msgspec import structs
 
 from squidmesh.clock import micros
 from squidmesh.ids import AttemptKey, EntryId, RunId, ThreadId, derived_id, parse_attempt_key
-from squidmesh.journal.rows import AttemptRow, RowChanges
+from squidmesh.journal.queues import queue_thread
+from squidmesh.journal.rows import AttemptRow, PausedQueueRow, RowChanges
 from squidmesh.ports.journal_store import Append, Committed, Group, JournalStore
-from squidmesh.ports.lease_backend import Claim, Item, LeaseBackend, LeaseChange, Settlement
+from squidmesh.ports.lease_backend import Claim, Drop, Item, LeaseBackend, LeaseChange, Settlement
 
 
 class Plane(Protocol):
@@ -35,6 +36,18 @@ class Plane(Protocol):
         """The journal recorded a dead letter under this claim."""
         ...
 
+    def withdraw(self, item: AttemptKey) -> None:
+        """The journal closed an attempt that nobody had claimed."""
+        ...
+
+    def pause(self, queue: str) -> None:
+        """The journal recorded that nothing of the queue is claimed."""
+        ...
+
+    def resume(self, queue: str) -> None:
+        """The journal recorded that it is claimed from again."""
+        ...
+
 
 class OfferPlane:
     """A backend with a memory of its own is told by calls."""
@@ -42,7 +55,10 @@ class OfferPlane:
     def __init__(self, leases: LeaseBackend) -> None:
         self.leases = leases
 
+        self._queues: set[str] = set()
+
     def publish(self, *items: Item) -> None:
+        self._queues |= {item.queue for item in items}
         self.leases.offer(items)
 
     def settle(self, settlement: Settlement) -> None:
@@ -53,6 +69,20 @@ class OfferPlane:
 
     def shelve(self, claim: Claim) -> None:
         self.leases.shelve([claim])
+
+    def withdraw(self, item: AttemptKey) -> None:
+        """As a reconciler does that finds it in the backend, and not in the journal."""
+        for queue in self._queues:
+            for seen in self.leases.items(queue).items:
+                if seen.key == item:
+                    drop = Drop(key=item, queue=queue, generation=seen.generation, fence=seen.floor)
+                    self.leases.drop([drop])
+
+    def pause(self, queue: str) -> None:
+        self.leases.pause(queue)
+
+    def resume(self, queue: str) -> None:
+        self.leases.resume(queue)
 
 
 class JournalPlane:
@@ -78,6 +108,22 @@ class JournalPlane:
         self.write(claim.item, remove=[claim.item])
         self.leases.shelve([claim])
 
+    def withdraw(self, item: AttemptKey) -> None:
+        self.write(item, remove=[item])
+
+    def pause(self, queue: str) -> None:
+        row = PausedQueueRow(queue=queue, actor="elrond", comment="", paused_at=self.journal.now())
+        self._say(queue, RowChanges(pause=(row,)))
+
+    def resume(self, queue: str) -> None:
+        self._say(queue, RowChanges(resume=(queue,)))
+
+    def _say(self, queue: str, rows: RowChanges) -> None:
+        """One entry of the queue's own thread."""
+        append = self._append(queue_thread(queue), rows)
+        assert self.journal.commit([Group(appends=(append,))]) == [Committed()]
+        self._revisions[append.thread] = append.expected_revision + 1
+
     def _settle(self, settlement: Settlement, remove: Sequence[AttemptKey]) -> None:
         put = [self.row(item) for item in settlement.offers]
         if handover := settlement.handover:
@@ -98,6 +144,8 @@ class JournalPlane:
             visible_at=self.journal.now() + micros(item.delay),
             generation=item.generation,
             fence=item.floor,
+            concurrency_key=item.concurrency_key,
+            concurrency_limit=item.concurrency_limit,
         )
 
     def claimed_row(self, item: Item, claim: Claim) -> AttemptRow:
@@ -133,11 +181,14 @@ class JournalPlane:
     ) -> Group:
         """The next entry of the item's run, not written yet."""
         thread = ThreadId(parse_attempt_key(item)[0])
-        append = Append(
+        append = self._append(thread, RowChanges(put=tuple(put), remove=tuple(remove)))
+        return Group(appends=(append,), leases=tuple(leases))
+
+    def _append(self, thread: ThreadId, rows: RowChanges) -> Append:
+        return Append(
             thread=thread,
             expected_revision=self._revisions.get(thread, 0),
             entry_id=EntryId(derived_id("entry", str(next(self._numbers)))),
             body=b"{}",
-            rows=RowChanges(put=tuple(put), remove=tuple(remove)),
+            rows=rows,
         )
-        return Group(appends=(append,), leases=tuple(leases))

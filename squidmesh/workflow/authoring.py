@@ -136,6 +136,8 @@ class FunctionDeclaration(StepDeclaration):
     compensate_input: Mapping[str, str] | Sequence[str] | None = None
     compensate_retry: RetryPolicy | None = None
     transaction: bool = False
+    concurrency_key: str | None = None
+    concurrency_limit: int = 1
     irreversible: bool = False
     compensatable: bool = True
     places: list[Place] = field(default_factory=_places)
@@ -229,6 +231,8 @@ def step(
     compensate_input: Mapping[str, str] | Sequence[str] | None = None,
     compensate_retry: RetryPolicy | None = None,
     transaction: bool = False,
+    concurrency_key: str | None = None,
+    concurrency_limit: int = 1,
     irreversible: bool = False,
     compensatable: bool = True,
 ) -> FunctionDeclaration:
@@ -240,6 +244,10 @@ def step(
     first; without any it begins with the run. ``retry``: without it the first failure is final. ``queue`` and
     ``priority`` (0 to 9, lower first) override those of run and mesh. ``timeout``: how long one claim's work may take,
     from its start to its end; then the attempt has failed with ``timed_out``, and is retried as the policy says.
+
+    ``concurrency_key="account.id"``: of all attempts on one queue whose context has the same value there, of whatever
+    workflow, ``concurrency_limit`` (1 unless said otherwise) run at once; one whose context has nothing there, or
+    neither text, integer nor boolean, is not limited.
 
     ``compensate``: what undoes the step when the run fails after it: a function whose parameters are bound as those of
     a step, and from ``step_input``, ``step_output`` and ``failure`` besides. ``compensate_input`` and
@@ -262,6 +270,8 @@ def step(
         compensate_input=compensate_input,
         compensate_retry=compensate_retry,
         transaction=transaction,
+        concurrency_key=concurrency_key,
+        concurrency_limit=concurrency_limit,
         irreversible=irreversible,
         compensatable=compensatable,
     )

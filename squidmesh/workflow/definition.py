@@ -72,8 +72,10 @@ class _Step(_Spec):
 
 class FunctionStep(_Step):
     """User code. ``input`` maps a parameter to a context path; None binds every parameter by its own name. ``timeout``:
-    how long one claim's work may take. ``action``: the name of the host's function in its registry, where the workflow
-    was made at run time. ``undoes``: of a compensation only, which is no step of its own (:meth:`Definition.step`).
+    how long one claim's work may take. ``concurrency_key`` is a context path: of all attempts of one queue that share
+    its value, ``concurrency_limit`` may be leased at once. ``action``: the name of the host's function in its registry,
+    where the workflow was made at run time. ``undoes``: of a compensation only, which is no step of its own
+    (:meth:`Definition.step`).
     """
 
     kind: Literal["function"] = "function"
@@ -85,6 +87,8 @@ class FunctionStep(_Step):
     timeout: Delay | None = None
     compensate: Compensation | None = None
     transaction: bool = False
+    concurrency_key: str | None = None
+    concurrency_limit: int = 1
     irreversible: bool = False
     compensatable: bool = True
     action: str | None = None

@@ -17,7 +17,7 @@ from pydantic import BaseModel, RootModel, TypeAdapter
 from pydantic.errors import PydanticUserError
 
 from squidmesh.clock import seconds
-from squidmesh.config import MAX_PAYLOAD_BYTES, PRIORITIES
+from squidmesh.config import CONCURRENCY_LIMITS, MAX_PAYLOAD_BYTES, PRIORITIES
 from squidmesh.errors import InvalidInput, Problem
 from squidmesh.ids import is_identifier
 from squidmesh.workflow.authoring import (
@@ -217,6 +217,8 @@ def read_function(
         priority=_priority(f"{path}.priority", step.priority, problems),
         timeout=read_timeout(f"{path}.timeout", step.timeout, problems),
         transaction=_flag(f"{path}.transaction", step.transaction, problems),
+        concurrency_key=_concurrency_key(f"{path}.concurrency_key", step.concurrency_key, problems),
+        concurrency_limit=_concurrency_limit(f"{path}.concurrency_limit", step, problems),
         irreversible=_flag(f"{path}.irreversible", step.irreversible, problems),
         compensatable=_flag(f"{path}.compensatable", step.compensatable, problems),
     )
@@ -307,6 +309,25 @@ def _priority(path: str, priority: object, problems: Problems) -> int | None:
     allowed = f"allowed is {PRIORITIES[0]} (first) to {PRIORITIES[-1]}"
     problems.add(path, "invalid_priority", f"{priority!r} is refused; {allowed}")
     return None
+
+
+def _concurrency_key(path: str, key: object, problems: Problems) -> str | None:
+    if key is None or (isinstance(key, str) and all(key.split("."))):
+        return key
+    problems.add(path, "invalid_concurrency_key", f"{key!r} is no path; allowed are keys with dots between them")
+    return None
+
+
+def _concurrency_limit(path: str, step: FunctionDeclaration, problems: Problems) -> int:
+    limit: object = step.concurrency_limit
+    if type(limit) is not int or limit not in CONCURRENCY_LIMITS:
+        allowed = f"allowed is {CONCURRENCY_LIMITS[0]} to {CONCURRENCY_LIMITS[-1]}"
+        problems.add(path, "invalid_concurrency_limit", f"{limit!r} is refused; {allowed}")
+        return 1
+    if limit != 1 and step.concurrency_key is None:
+        message = "it limits nothing without a concurrency_key, which says what is shared"
+        problems.add(path, "invalid_concurrency_limit", message)
+    return limit
 
 
 def _flag(path: str, flag: object, problems: Problems) -> bool:

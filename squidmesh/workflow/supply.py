@@ -110,6 +110,7 @@ def _check_step(plan: Plan, name: str, supply: Supply) -> Iterator[Problem]:
     written = plan.written[name]
     if name in plan.functions:
         yield from _check_inputs(*plan.functions[name], supply, f"steps.{name}")
+        yield from _check_concurrency(plan.functions[name][0], supply)
     yield from _check_outputs(name, written, supply)
     if undo_of(name) in plan.functions:
         after = supply.copy()
@@ -163,6 +164,12 @@ def _check_inputs(step: FunctionStep, signature: Signature, supply: Supply, at: 
             continue
         where = f"{at}.parameters.{parameter.name}"
         yield Problem(path=where, code="unsupplied_parameter", message=message)
+
+
+def _check_concurrency(step: FunctionStep, supply: Supply) -> Iterator[Problem]:
+    if step.concurrency_key is not None and not supply.may_have(step.concurrency_key):
+        message = f"nothing supplies {step.concurrency_key!r}; there is {supply}"
+        yield Problem(path=f"steps.{step.name}.concurrency_key", code="invalid_concurrency_key", message=message)
 
 
 def _check_outputs(name: str, written: Written, supply: Supply) -> Iterator[Problem]:

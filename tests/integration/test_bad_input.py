@@ -167,6 +167,15 @@ def of_decision(verb: str) -> list[Bad]:
     ]
 
 
+def of_queue(verb: str) -> list[Bad]:
+    return [
+        Bad(verb, "queue", [None, *NOT_A_NAME]),
+        Bad(verb, "actor", [None, *NOT_TEXT, "", "  ", NUL, SURROGATE, HUGE]),
+        Bad(verb, "comment", [*NOT_TEXT, NUL, SURROGATE, HUGE, "ä" * 8000]),
+        Bad(verb, "key", NOT_A_KEY),
+    ]
+
+
 def of_reading(verb: str) -> list[Bad]:
     return [Bad(verb, "run_id", [None, *NOT_TEXT]), Bad(verb, "run_id", NO_SUCH_RUN, NotFound)]
 
@@ -184,6 +193,8 @@ TABLE = [
     Bad("start_runs", "keys", [[bad] for bad in [None, *NOT_A_KEY]], InvalidInput, "keys[0]"),
     *of_decision("approve_run"),
     *of_decision("reject_run"),
+    *of_queue("pause_queue"),
+    *of_queue("resume_queue"),
     *of_decision("resume_run"),
     *of_word("cancel_run"),
     *of_metadata("cancel_run"),
@@ -233,6 +244,8 @@ FINE: dict[str, dict[str, Any]] = {
     "start_runs": {"target": Gated, "payloads": [Order()]},
     "approve_run": {"actor": "ops"},
     "reject_run": {"actor": "ops"},
+    "pause_queue": {"queue": "default", "actor": "ops"},
+    "resume_queue": {"queue": "default", "actor": "ops"},
     "resume_run": {"actor": "ops"},
     "cancel_run": {"actor": "ops"},
     "retry_compensation": {"actor": "ops"},
@@ -263,7 +276,7 @@ class Place:
         store = self.mesh._engine().store
         rows = store.runs(RunQuery(limit=1000)).rows
         reads = [ThreadRead(thread=ThreadId(row.run_id)) for row in rows]
-        return rows, store.read(reads, whole=True), store.open_attempts()
+        return rows, store.read(reads, whole=True), store.open_attempts(), store.paused_queues()
 
 
 @pytest.fixture(scope="module", params=["memory", "sqlite"])
@@ -319,7 +332,7 @@ CRON = {"activate_cron", "cron", "list_cron"}
 
 def test_no_verb_is_forgotten_here() -> None:
     public = {name for name in dir(Mesh) if not name.startswith("_")}
-    assert public - {"close", "connect", "migrate", "reconcile"} - ELSEWHERE - CRON == set(VERBS)
+    assert public - {"close", "connect", "migrate", "reconcile", "queues"} - ELSEWHERE - CRON == set(VERBS)
 
 
 def test_what_is_allowed_is_said(place: Place) -> None:

@@ -87,6 +87,7 @@ class Worker:
             runs=self.writer.runs,
             leases=self.engine.leases,
             membership=self.engine.membership,
+            pauses=self.engine.pauses,
             registry=self.engine.registry,
             config=CONFIG,
             observer=self.engine.observer,

@@ -178,12 +178,17 @@ local function hint(count)
   end
 end
 
+-- Key and place of the first that waits for this concurrency key; nil where nobody does.
+local function first_waiting(group)
+  local first = call('ZRANGEBYLEX', WAITING, '[' .. group .. ' ', '(' .. group .. '!', 'LIMIT', 0, 1)[1]
+  if first then return match(first, '%S+$'), first end
+end
+
 -- A place has become free, or someone who had one in view is gone: the first that waits for it may try again.
 local function let_next_try(group)
-  local first = call('ZRANGEBYLEX', WAITING, '[' .. group .. ' ', '(' .. group .. '!', 'LIMIT', 0, 1)[1]
-  if not first then return end
+  local key, first = first_waiting(group)
+  if not key then return end
   call('ZREM', WAITING, first)
-  local key = string.match(first, '%S+$')
   local item = read(key)
   if item then
     make_ready(key, item)

@@ -54,6 +54,14 @@ local function at_its_limit(item)
   return item.group and item.limit ~= '0' and tonumber(call('HGET', BUSY, item.group) or 0) >= tonumber(item.limit)
 end
 
+-- Limits of one key may differ: who ran alone may leave room for several. So whoever is granted lets the first of those
+-- that wait try too, where that one has room.
+local function fill_places(group)
+  local key = first_waiting(group)
+  local item = key and read(key)
+  if item and not at_its_limit(item) then let_next_try(group) end
+end
+
 local looks, first_later = 0, nil
 
 -- What its concurrency key holds back is put aside, so that a crowd of such items is walked past once, not each time.
@@ -69,6 +77,7 @@ local function take_all(ready, members)
         call('ZADD', WAITING, 0, waiting_place(key, item))
       else
         grant(key, item)
+        if item.group then fill_places(item.group) end
       end
     end
   end

@@ -7,15 +7,27 @@ WITH RECURSIVE found (queue) AS (
 )
 SELECT queue FROM found WHERE queue IS NOT NULL;
 
+-- name: priorities
+-- Hops from one priority that the queue has, aside or not, to the next: one seek each, however many items there are.
+WITH RECURSIVE found (priority) AS (
+    SELECT min(priority) FROM agenda WHERE queue = :queue AND aside = :aside
+    UNION ALL
+    SELECT (SELECT min(priority) FROM agenda WHERE queue = :queue AND aside = :aside AND priority > found.priority)
+    FROM found WHERE found.priority IS NOT NULL
+)
+SELECT priority FROM found WHERE priority IS NOT NULL;
+
 -- name: of_queue
--- In the order of claims, so that one index serves both.
-SELECT item, run_id, step, attempt, queue, priority, visible_at, generation, fence, owner, claim_hash, lease, arrival
+-- In the order of claims, so that one index serves both. What is put aside stands by itself.
+SELECT item, run_id, step, attempt, queue, priority, visible_at, generation, fence, owner, claim_hash, lease,
+    concurrency_key, concurrency_limit, arrival
 FROM agenda
-WHERE queue = :queue AND priority = :priority AND visible_at <= :until AND (visible_at, arrival) > (:since, :arrival)
+WHERE queue = :queue AND aside = :aside AND priority = :priority AND visible_at <= :until AND (visible_at, arrival) > (:since, :arrival)
 ORDER BY visible_at, arrival LIMIT :limit;
 
 -- name: of_items
-SELECT item, run_id, step, attempt, queue, priority, visible_at, generation, fence, owner, claim_hash, lease
+SELECT item, run_id, step, attempt, queue, priority, visible_at, generation, fence, owner, claim_hash, lease,
+    concurrency_key, concurrency_limit
 FROM agenda WHERE item IN (SELECT value FROM json_each(?));
 
 -- name: track
@@ -25,7 +37,8 @@ INSERT OR IGNORE INTO changes (one, position) VALUES (1, 1);
 SELECT position FROM changes;
 
 -- name: changed
-SELECT item, run_id, step, attempt, queue, priority, visible_at, generation, fence, owner, claim_hash, lease, writer
+SELECT item, run_id, step, attempt, queue, priority, visible_at, generation, fence, owner, claim_hash, lease,
+    concurrency_key, concurrency_limit, writer
 FROM agenda
 WHERE queue = :queue AND writer IS NOT NULL AND (writer, item) > (:writer, :item)
 ORDER BY writer, item LIMIT :limit;

@@ -27,13 +27,15 @@ UPDATE changes SET position = position + 1 RETURNING position - 1;
 
 -- name: put_attempt
 INSERT INTO agenda
-    (item, run_id, step, attempt, queue, priority, visible_at, generation, fence, owner, claim_hash, lease, arrival,
-    writer)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    (item, run_id, step, attempt, queue, priority, visible_at, generation, fence, owner, claim_hash, lease,
+    concurrency_key, concurrency_limit, arrival, writer)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (item) DO UPDATE SET
     queue = excluded.queue, priority = excluded.priority, visible_at = excluded.visible_at,
     generation = excluded.generation, fence = excluded.fence,
-    owner = excluded.owner, claim_hash = excluded.claim_hash, lease = excluded.lease, writer = excluded.writer;
+    owner = excluded.owner, claim_hash = excluded.claim_hash, lease = excluded.lease,
+    concurrency_key = excluded.concurrency_key, concurrency_limit = excluded.concurrency_limit,
+    writer = excluded.writer, aside = 0;
 
 -- name: remove_attempt
 DELETE FROM agenda WHERE item = ?;
@@ -45,6 +47,12 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 
 -- name: unbury
 DELETE FROM dead_letters WHERE item = ?;
+
+-- name: pause_queue
+INSERT OR REPLACE INTO pauses (queue, actor, comment, paused_at) VALUES (?, ?, ?, ?);
+
+-- name: resume_queue
+DELETE FROM pauses WHERE queue = ?;
 
 -- name: read_checkpoints
 SELECT request.value, checkpoints.revision, checkpoints.body
@@ -70,3 +78,7 @@ SELECT mesh, kind, name, epoch, incarnation, moving FROM plane;
 
 -- name: put_plane
 INSERT OR REPLACE INTO plane (one, mesh, kind, name, epoch, incarnation, moving) VALUES (1, ?, ?, ?, ?, ?, ?);
+
+-- name: nothing_aside
+-- Who delivers from now on begins with everything in order.
+UPDATE agenda SET aside = 0 WHERE aside = 1;

@@ -93,7 +93,8 @@ SELECT iif(status IN ('waiting', 'retrying') AND due_at <= :now, 'running', stat
 FROM runs WHERE status <> 'completed' AND (:workflow IS NULL OR workflow = :workflow) GROUP BY 1;
 
 -- name: open_attempts
-SELECT item, run_id, step, attempt, queue, priority, visible_at, generation, fence, owner, claim_hash, lease
+SELECT item, run_id, step, attempt, queue, priority, visible_at, generation, fence, owner, claim_hash, lease,
+    concurrency_key, concurrency_limit
 FROM agenda WHERE item > :after AND item < :below ORDER BY item LIMIT :limit;
 
 -- name: dead_letters
@@ -110,3 +111,6 @@ FROM dead_letters WHERE item = ?;
 
 -- name: count_dead_letters
 SELECT count(*) FROM dead_letters;
+
+-- name: paused_queues
+SELECT queue, actor, comment, paused_at FROM pauses ORDER BY queue;

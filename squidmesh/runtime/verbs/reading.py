@@ -75,7 +75,11 @@ class Reading(Opening):
         registered = engine.registry.get(seen.state.workflow)
         known = registered.steps if registered else ()
         return explain(
-            seen.definition, seen.state, now=engine.store.now(), known_steps=known if engine.registry.names else None
+            seen.definition,
+            seen.state,
+            now=engine.store.now(),
+            known_steps=known if engine.registry.names else None,
+            paused={row.queue: row for row in engine.store.paused_queues()},
         )
 
     def inspect_run_graph(self, run_id: str, *, history: bool = False) -> RunGraph:

@@ -40,6 +40,7 @@ from squidmesh.journal.facts import (
     RunStarted,
     StepError,
 )
+from squidmesh.journal.queues import AnyQueueFact, QueuePaused, QueueResumed
 
 VERSION_1: list[AnyFact] = [
     RunStarted(
@@ -161,6 +162,17 @@ VERSION_1: list[AnyFact] = [
         output={"council": {"decision": "rejected"}},
         key="word",
     ),
+    AttemptScheduled(
+        at=18,
+        step="pack",
+        attempt=1,
+        queue="default",
+        priority=5,
+        visible_at=18,
+        cause="route",
+        concurrency_key="account.id-c0ffee",
+        concurrency_limit=3,
+    ),
     RunStarted(
         at=1,
         run_id="c41d",
@@ -240,3 +252,10 @@ VERSION_1: list[AnyFact] = [
         activation=Activation(window=1_767_301_200_000_000, timezone="Europe/London", signal_id="beacon-7"),
     ),
 ]
+
+QUEUES_VERSION_1: list[AnyQueueFact] = [
+    QueuePaused(at=1, queue="payouts", actor="elrond", comment="the bridge is down", key="k-1"),
+    QueuePaused(at=2, queue="payouts", actor="elrond"),
+    QueueResumed(at=3, queue="payouts", actor="arwen", comment="", key=None),
+]
+"""What ``queue_entries_v1.txt`` says, likewise."""

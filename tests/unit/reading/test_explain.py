@@ -7,6 +7,8 @@ from datetime import timedelta
 import pytest
 
 from squidmesh import CorruptHistory, Workflow, manual, step, wait
+from squidmesh.clock import to_datetime
+from squidmesh.journal.rows import PausedQueueRow
 from squidmesh.reading.explain import explain, explain_corrupt
 from tests.unit.reading.story import (
     CLAIM_HASH,
@@ -92,6 +94,38 @@ def test_a_ready_attempt_waits_for_a_worker_on_its_queue():
 
     assert explanation.summary == "attempt 1 of pack has been ready for 12 s; it waits for a worker on queue 'shire'."
     assert "worker --queue shire" in explanation.next_actions[0]
+
+
+def test_an_attempt_on_a_paused_queue_tells_who_paused_it_and_how_to_go_on():
+    pause = PausedQueueRow(queue="shire", actor="elrond", comment=SECRET, paused_at=second(2))
+    told = Told().scheduled("pack")
+
+    explanation = explain(told.definition, told.state, now=second(12), known_steps=(), paused={"shire": pause})
+
+    assert explanation.reason == "queue_paused", "nobody could claim it, even where its function is missing too"
+    assert explanation.summary == (
+        "attempt 1 of pack is ready, but elrond paused queue 'shire' 10 s ago; nothing of it is claimed until it is "
+        "resumed."
+    )
+    assert explanation.evidence["paused_by"] == "elrond"
+    assert explanation.evidence["paused_at"] == to_datetime(second(2))
+    assert explanation.next_actions == ("squidmesh queues resume shire --actor NAME",)
+    assert SECRET not in str(explanation.to_json()), "a comment comes with the queue, not with the run"
+
+
+def test_a_pause_explains_neither_what_runs_nor_what_is_not_due_nor_another_queue():
+    pause = {name: PausedQueueRow(queue=name, actor="elrond", comment="", paused_at=0) for name in ("shire", "slow")}
+    for told, reason in (
+        (Told().scheduled("pack").claimed("pack"), "running"),
+        (Told().scheduled("pack", delay=60, cause="wait"), "delayed_start"),
+    ):
+        found = explain(told.definition, told.state, now=second(5), known_steps=None, paused=pause)
+        assert found.reason == reason
+    told = Told().scheduled("pack")
+    other = {"slow": pause["slow"]}
+    assert explain(told.definition, told.state, now=second(5), known_steps=None, paused=other).reason == (
+        "waiting_for_worker"
+    )
 
 
 def test_a_running_attempt_tells_its_owner_its_lease_and_what_happens_when_the_worker_dies():

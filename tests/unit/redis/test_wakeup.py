@@ -118,6 +118,21 @@ def test_a_hint_that_comes_while_nobody_sleeps_is_left_to_others(plane, other, r
     assert not late.is_alive()
 
 
+def test_a_hint_that_is_put_back_ends_by_itself(plane, other, redis):
+    """The list had been emptied, and was gone with its time to live."""
+    wakeup = other.wakeup(["default"])
+    sleeper = Sleeper(wakeup)
+    blocked(redis, 1)
+    wakeup.poke()
+    sleeper.join()
+    plane.publish(item("ring"))
+    ends = time.monotonic() + 10
+    while redis.llen("squidmesh:{default}:hints") == 0:
+        assert time.monotonic() < ends
+        time.sleep(0.005)
+    assert redis.pttl("squidmesh:{default}:hints") > 0
+
+
 def test_sleepers_ask_little_of_the_server(other, redis):
     """A request every two seconds, as long as nothing happens."""
     sleepers = [Sleeper(other.wakeup(["default"]), timedelta(seconds=1)) for _ in range(3)]

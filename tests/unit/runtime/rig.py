@@ -11,6 +11,8 @@ from squidmesh.ids import ClaimId, EntryId, ThreadId, attempt_key, claim_hash, d
 from squidmesh.journal.codec import encode_facts
 from squidmesh.journal.facts import AnyFact
 from squidmesh.journal.fold import fold
+from squidmesh.journal.queues import queue_thread
+from squidmesh.journal.rows import PausedQueueRow, RowChanges
 from squidmesh.memory import MemoryJournal, MemoryLeases
 from squidmesh.planning.commands import (
     AnyCommand,
@@ -180,6 +182,25 @@ class Rig:
 def _state_of(journal: MemoryJournal, run_id: str) -> Any:
     (history,) = journal.read([ThreadRead(thread=ThreadId(run_id))], whole=True)
     return replay(None, history.tail)
+
+
+def pause(rig: Rig, queue: str = "slow") -> None:
+    """The journal's row, as somebody else's verb writes it."""
+    row = PausedQueueRow(queue=queue, actor="elrond", comment="", paused_at=rig.clock.now())
+    _say(rig, queue, RowChanges(pause=(row,)))
+
+
+def resume(rig: Rig, queue: str = "slow") -> None:
+    _say(rig, queue, RowChanges(resume=(queue,)))
+
+
+def _say(rig: Rig, queue: str, rows: RowChanges) -> None:
+    thread = queue_thread(queue)
+    (history,) = rig.journal.read([ThreadRead(thread=thread)], whole=True)
+    revision = len(history.tail)
+    entry_id = EntryId(derived_id("entry", queue, str(revision)))
+    append = Append(thread=thread, expected_revision=revision, entry_id=entry_id, body=b"{}", rows=rows)
+    assert rig.journal.commit([Group(appends=(append,))]) == [Committed()]
 
 
 # ----------------------------------------------------------------------------------------------------- intents

@@ -10,9 +10,10 @@ from squidmesh.ids import AttemptKey, claim_hash
 from squidmesh.ports.lease_backend import Item, Release, Settlement
 from squidmesh.runtime.intake import Grant, Intake
 from squidmesh.runtime.invoke import Assignment, Failed
+from squidmesh.runtime.pauses import AGE, Pauses
 from squidmesh.workflow.registry import Registry
 from tests.unit.planning.errand import Errand, Leave, walk
-from tests.unit.runtime.rig import LEASE, Rig, Writer, claim, complete, give_back
+from tests.unit.runtime.rig import LEASE, Rig, Writer, claim, complete, give_back, pause, resume
 
 CONFIG = MeshConfig(lease=LEASE, queue="slow")
 
@@ -28,6 +29,7 @@ class Worker:
             runs=self.writer.runs,
             leases=rig.leases,
             membership=rig.membership,
+            pauses=Pauses(rig.store, monotonic=lambda: self.now),
             registry=Registry(workflows),
             config=CONFIG,
             observer=rig.observer,
@@ -313,3 +315,49 @@ def test_what_has_no_input_fails_without_running(rig: Rig) -> None:
     assert (failed.error.code, failed.retryable) == ("missing_input", False)
     assert "companion" in failed.error.message
     assert failed.assignment.claim.item == "a/pack#1"
+
+
+# ---------------------------------------------------------------------------------------------------------- pauses
+
+
+def test_what_the_backend_has_forgotten_to_be_paused_is_not_claimed(rig: Rig) -> None:
+    """The journal's word, a second old at most, counts: whoever emptied the backend has resumed nothing."""
+    worker = Worker(rig, Errand)
+    rig.start("a")
+    pause(rig)
+    rig.leases.offer([Item(key=AttemptKey("a/pack#1"), queue="slow", priority=5)])
+    assert worker.intake.ask(3) == ([], AGE)
+    assert rig.leases.calls["claim"] == []
+
+
+def test_a_pause_is_known_a_second_later_and_its_end_too(rig: Rig) -> None:
+    worker = Worker(rig, Errand)
+    rig.leases.offer([Item(key=AttemptKey(f"{run}/pack#1"), queue="slow", priority=5) for run in "abc"])
+    assert len(worker.intake.ask(1)[0]) == 1
+    pause(rig)
+    worker.now += 0.99
+    assert len(worker.intake.ask(1)[0]) == 1
+    worker.now += 0.01
+    assert worker.intake.ask(1)[0] == []
+    resume(rig)
+    worker.now += 1.0
+    assert len(worker.intake.ask(1)[0]) == 1
+
+
+def test_the_journal_is_asked_for_pauses_once_a_second_however_much_is_claimed(rig: Rig) -> None:
+    worker = Worker(rig, Errand)
+    for _ in range(50):
+        worker.intake.ask(1)
+        assert worker.intake.held_up() == frozenset()
+    assert len(rig.store.calls["paused_queues"]) == 1
+
+
+def test_where_the_journal_can_not_be_asked_nothing_is_claimed_and_nothing_goes_on(rig: Rig) -> None:
+    worker = Worker(rig, Errand)
+    rig.leases.offer([Item(key=AttemptKey("a/pack#1"), queue="slow", priority=5)])
+    worker.intake.ask(0)
+    worker.now += 1.0
+    rig.store.fail("paused_queues", BackendUnavailable("gone"), BackendUnavailable("gone"))
+    assert worker.intake.ask(1)[0] == []
+    assert worker.intake.held_up() is None
+    assert rig.observer.events == ["lease_backend_unavailable"]

@@ -14,7 +14,7 @@ from squidmesh.ids import AttemptKey
 from squidmesh.memory import MemoryLeases
 from squidmesh.ports.lease_backend import Beat, Item, Settlement
 from squidmesh.runtime.reconcile import Reconciled, Reconciler, Reconciling
-from tests.unit.runtime.rig import LEASE, Notices, Rig, claim, complete, give_back
+from tests.unit.runtime.rig import LEASE, Notices, Rig, claim, complete, give_back, pause, resume
 from tests.unit.runtime.test_intake import Worker
 
 EVERY = timedelta(seconds=1)
@@ -540,3 +540,64 @@ def test_the_thread_ends_when_it_is_told(rig):
     assert not alive("squidmesh-reconciler")
     reconciling.start()
     assert not alive("squidmesh-reconciler")
+
+
+# ---------------------------------------------------------------------------------------------------------- pauses
+
+
+def told(rig):
+    return rig.leases.inner.paused(["slow", "mordor"])
+
+
+def test_a_pass_makes_the_backends_pauses_those_of_the_journal(rig):
+    node = rig.node()
+    pause(rig)
+    rig.leases.inner.pause("mordor")
+    node.listen(["mordor"])
+    node.look()
+    assert told(rig) == {"slow"}
+    resume(rig)
+    node.look()
+    assert told(rig) == frozenset()
+
+
+def test_an_emptied_backend_is_told_of_the_pause_before_it_is_told_of_the_work(rig):
+    rig.start("a")
+    pause(rig)
+    node = rig.node()
+    node.look()
+    rig.lose_everything()
+    rig.pass_time()
+    offer = rig.leases.inner.offer
+
+    def offered(items):
+        assert told(rig) == {"slow"}
+        return offer(items)
+
+    rig.leases.inner.offer = offered
+    assert node.look().offered == 1
+    assert rig.granted() == ()
+
+
+def test_a_pause_in_the_middle_of_a_pass_is_not_undone_by_it(rig):
+    """The pass has read that nothing is paused; then the journal and the backend are told otherwise."""
+    rig.start("a")
+    rig.leases.inner.pause("slow")
+    inner = rig.leases.inner.resume
+
+    def while_another_pauses(queue):
+        pause(rig)
+        rig.leases.inner.pause("slow")
+        rig.leases.inner.resume = inner
+        inner(queue)
+
+    rig.leases.inner.resume = while_another_pauses
+    rig.node().look()
+    assert told(rig) == {"slow"}
+
+
+def test_a_move_takes_the_pauses_along(rig):
+    rig.start("a")
+    pause(rig)
+    rig.node().everything()
+    assert told(rig) == {"slow"}

@@ -2,6 +2,7 @@
 
 import re
 import sqlite3
+from datetime import timedelta
 from importlib import resources
 
 import pytest
@@ -72,7 +73,7 @@ def test_a_claim_is_one_transaction_of_a_few_statements(plane, cost, size):
     statements, commits, grants = cost(lambda: claim(plane, limit=size))
 
     assert len(grants.claims) == size
-    assert (statements, commits) == (7, 1)
+    assert (statements, commits) == (8, 1)
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -167,6 +168,61 @@ def test_an_idle_claim_costs_the_same_however_much_is_delayed(stepped):
     assert steps(lambda: claim(stepped)) < little + 200
 
 
+def orcs(plane, prefix, count):
+    backlog(plane, prefix, count, concurrency=("orc", 1))
+
+
+def test_a_crowd_at_its_limit_is_walked_past_once_and_costs_later_claims_nothing(stepped):
+    orcs(stepped, "few", 5)
+    (running,) = claim(stepped).claims
+    assert claim(stepped).claims == ()
+    backlog(stepped, "others", 40, priority=6)
+    claim(stepped, limit=1)
+    little = steps(lambda: claim(stepped, limit=4))
+
+    orcs(stepped, "crowd", 5000)
+    for _ in range(6):
+        assert len(claim(stepped, limit=1).claims) == 1, (
+            "each claim walks past a thousand of them, and grants all the same"
+        )
+    assert steps(lambda: claim(stepped, limit=4)) < little + 200
+
+    stepped.settle(Settlement(claim=running))
+    few = steps(lambda: claim(stepped, limit=4))
+    assert few < little + 400, "one of them has come back, and is met first"
+
+
+def test_one_claim_looks_at_a_bounded_part_of_a_crowd(stepped):
+    orcs(stepped, "first", 2)
+    claim(stepped)
+    claim(stepped)
+    orcs(stepped, "some", 3000)
+    some = steps(lambda: claim(stepped))
+    orcs(stepped, "more", 30_000)
+    assert steps(lambda: claim(stepped)) < 1.1 * some + 500
+
+
+def test_the_end_of_a_lease_costs_the_same_whoever_waits_for_its_place(stepped):
+    costs = []
+    for crowd_size in (9, 3000):
+        orcs(stepped, f"crowd-{crowd_size}", crowd_size)
+        for _ in range(4):
+            (granted,) = claim(stepped, limit=1).claims
+            while claim(stepped).next_due == timedelta(0):
+                pass
+            costs.append(steps(lambda granted=granted: stepped.settle(Settlement(claim=granted))))
+    assert max(costs) < min(costs) + 300, costs
+
+
+def test_an_idle_claim_beside_a_crowd_that_waits_costs_next_to_nothing_and_locks_nothing(stepped):
+    claim(stepped)
+    little = steps(lambda: claim(stepped))
+    orcs(stepped, "crowd", 900)
+    assert len(claim(stepped).claims) == 1
+    claim(stepped)
+    assert steps(lambda: claim(stepped)) < little + 300
+
+
 def test_a_page_of_runs_costs_the_same_however_many_there_are(stepped):
     def add(first, last):
         names = [f"orc-{number}" for number in range(first, last)]
@@ -191,6 +247,7 @@ LOOKS_AT_ALL = {
     "count_all": "runs",  # one look at each page of its smallest index
     "count_unfinished": "runs",  # those that have not completed
     "open_attempts": "agenda",  # in order of its key
+    "nothing_aside": "agenda",  # those that are aside, once in the life of a plane
 }
 SORTS = {
     "of_text",  # what begins with the text
@@ -222,9 +279,14 @@ def test_no_statement_walks_through_a_table(watched, file, name):
 
 def test_a_claim_walks_its_index_in_order(watched):
     assert plan_of(watched, load("leases")["head"]) == [
-        "SEARCH agenda USING INDEX agenda_order (queue=? AND priority=? AND visible_at<?)",
+        "SEARCH agenda USING INDEX agenda_order (queue=? AND aside=? AND priority=? AND visible_at<?)",
         "SEARCH leases USING PRIMARY KEY (item=?) LEFT-JOIN",
     ]
+
+
+def test_who_waits_for_a_concurrency_key_is_found_in_the_order_of_its_index(watched):
+    (step,) = [step for step in plan_of(watched, load("leases")["fill_places"]) if "agenda_aside" in step]
+    assert step.startswith("SEARCH agenda USING INDEX agenda_aside (queue=? AND concurrency_key=?)")
 
 
 def test_every_statement_is_used():

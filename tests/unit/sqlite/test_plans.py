@@ -5,6 +5,7 @@ from contextlib import closing
 from typing import Any
 
 import pytest
+from squidmesh_sqlite.migrating import add_functions
 from squidmesh_sqlite.statements import load, migrations
 
 RUNS: dict[str, Any] = {
@@ -22,6 +23,7 @@ RUNS: dict[str, Any] = {
 @pytest.fixture
 def database() -> Any:
     with closing(sqlite3.connect(":memory:")) as connection:
+        add_functions(connection)
         for migration in migrations():
             for statement in migration.statements():
                 connection.execute(statement)
@@ -41,7 +43,11 @@ def test_runs_that_go_on_are_found_without_a_walk_over_those_that_ended(database
 @pytest.mark.parametrize(
     ("name", "given", "index"),
     [
-        ("of_queue", {"queue": "q", "priority": 5, "since": 0, "arrival": 0, "until": 9, "limit": 9}, "agenda_order"),
+        (
+            "of_queue",
+            {"queue": "q", "aside": 0, "priority": 5, "since": 0, "arrival": 0, "until": 9, "limit": 9},
+            "agenda_order",
+        ),
         ("changed", {"queue": "q", "writer": 0, "item": "", "limit": 9}, "agenda_changes"),
         ("has_token", {"queue": "q", "token": "t"}, "PRIMARY KEY"),
     ],

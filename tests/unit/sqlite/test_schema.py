@@ -8,6 +8,9 @@ from squidmesh_sqlite import schema, statements
 from squidmesh_sqlite.statements import Migration, migrations
 
 from squidmesh.errors import ForeignStore, SchemaOutOfDate, SchemaTooNew
+from squidmesh.journal.codec import decode_queue_facts
+from squidmesh.journal.queues import QueueState, fold_queue, queue_thread
+from squidmesh.ports.journal_store import ThreadRead
 from squidmesh.testing.journal_suite import add_run, revisions
 from squidmesh.testing.threads import together
 
@@ -200,3 +203,24 @@ def test_a_transaction_may_be_open_while_the_schema_is_looked_at(path, open_stor
         other.execute("BEGIN IMMEDIATE")
         assert open_store().journal().count_runs() == {}
         other.execute("ROLLBACK")
+
+
+def test_a_queue_that_was_paused_before_pauses_were_facts_stays_paused_and_can_be_resumed(
+    path, open_store, monkeypatch
+):
+    before = next(place for place, name in enumerate(NAMES) if name.endswith("_pauses"))
+    monkeypatch.setattr(schema, "migrations", lambda: statements.migrations()[:before])
+    open_store().migrate()
+    sql(path, ["INSERT INTO paused_queues (queue) VALUES ('payouts'), ('mordor')"])
+    monkeypatch.undo()
+
+    opened = open_store()
+    assert opened.migrate() == NAMES[before:]
+    store = opened.journal()
+    for row in store.paused_queues():
+        (history,) = store.read([ThreadRead(thread=queue_thread(row.queue))], whole=True)
+        state = QueueState(queue=row.queue)
+        for entry in history.tail:
+            fold_queue(state, decode_queue_facts(entry.body, thread=entry.thread, revision=entry.revision))
+        assert (state.paused, state.revision) == (row, 1), "the row is what the thread says"
+    assert opened.leases().paused(["mordor", "payouts", "default"]) == {"mordor", "payouts"}

@@ -128,3 +128,26 @@ class InputAsASet(Workflow):
     version = "1"
     start = manual(Payload)
     a = step(pack, input={"ring_id"})  # type: ignore[arg-type]
+
+
+@cases(
+    ("steps.a.concurrency_key", "invalid_concurrency_key"),
+    ("steps.b.concurrency_key", "invalid_concurrency_key"),
+)
+class AConcurrencyKeyThatNothingSupplies(Workflow):
+    version = "1"
+    start = manual(WithAccount)
+    a = step(nothing, concurrency_key="bread")
+    b = step(nothing, concurrency_key="account.nothing_like_it")
+    c = step(nothing, concurrency_key="account.id", concurrency_limit=100_000)
+    flow = a >> b >> c
+
+
+@cases()
+class AConcurrencyKeyThatMayBeThere(Workflow):
+    version = "1"
+    start = manual(Payload)
+    a = step(pack, concurrency_key="ring_id")
+    b = step(anything, concurrency_key="bread")
+    c = step(nothing, concurrency_key="whatever.it.is")
+    flow = a >> b >> c

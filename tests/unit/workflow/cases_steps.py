@@ -186,6 +186,25 @@ class AllAtOnce(Workflow):
 
 
 @cases(
+    ("steps.a.concurrency_key", "invalid_concurrency_key"),
+    ("steps.b.concurrency_key", "invalid_concurrency_key"),
+    ("steps.b.concurrency_limit", "invalid_concurrency_limit"),
+    ("steps.c.concurrency_limit", "invalid_concurrency_limit"),
+    ("steps.d.concurrency_limit", "invalid_concurrency_limit"),
+    ("steps.e.concurrency_limit", "invalid_concurrency_limit"),
+)
+class InvalidConcurrency(Workflow):
+    version = "1"
+    start = manual(Payload)
+    a = step(nothing, concurrency_key="ring..id")
+    b = step(nothing, concurrency_key=7, concurrency_limit=0)  # type: ignore[arg-type]
+    c = step(nothing, concurrency_key="ring_id", concurrency_limit=True)
+    d = step(nothing, concurrency_key="ring_id", concurrency_limit=1.0)  # type: ignore[arg-type]
+    e = step(nothing, concurrency_limit=2)
+    flow = a >> b >> c >> d >> e
+
+
+@cases(
     ("steps.a.priority", "invalid_priority"),
     ("steps.b.priority", "invalid_priority"),
     ("steps.b.queue", "invalid_queue"),
