@@ -7,6 +7,7 @@ workers provide capacity. This module holds the public names, nothing else.
 from squidmesh.errors import (
     BackendError,
     BackendUnavailable,
+    CodecRefused,
     CommitUnknown,
     CorruptHistory,
     ForeignStore,
@@ -66,6 +67,7 @@ from squidmesh.workflow.authoring import (
 from squidmesh.workflow.decision import Decision
 from squidmesh.workflow.definition import Definition
 from squidmesh.workflow.retry import RetryPolicy, exponential, fixed
+from squidmesh.workflow.secret import secret
 from squidmesh.workflow.today import today
 from squidmesh.workflow.validation import define, problems_of
 
@@ -75,6 +77,7 @@ __all__ = [
     "AsyncMesh",
     "BackendError",
     "BackendUnavailable",
+    "CodecRefused",
     "Command",
     "CommitUnknown",
     "Context",
@@ -143,6 +146,7 @@ __all__ = [
     "pause",
     "preview_graph",
     "problems_of",
+    "secret",
     "step",
     "today",
     "value",

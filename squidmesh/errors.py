@@ -35,6 +35,7 @@
         ├── ForeignStore             a file or database that is not ours
         ├── StoreDamaged             ours, but not as it was made: it must be restored
         ├── DataRefused              the store can not hold this very value
+        ├── CodecRefused             the payload codec can not seal this, or not open it: it has not that key
         └── CorruptHistory           an entry that fails its codec or checksum, or of a newer version
 
 Every error has a stable ``code`` (a word for programs), and its text names the field, what was wrong with it, and what
@@ -324,6 +325,12 @@ class StoreDamaged(BackendError):
 
 class DataRefused(BackendError):
     code = "data_refused"
+
+
+class CodecRefused(BackendError):
+    """Raised by payload codecs. Its text is shown to operators: it names a key, and holds no payload."""
+
+    code = "codec_refused"
 
 
 class CorruptHistory(BackendError):

@@ -63,7 +63,7 @@ def _facts(run: Run) -> Table:
         ("window", None if run.schedule is None else f"{run.schedule.window:%a %Y-%m-%d %H:%M %Z}"),
         ("signal", None if run.schedule is None else run.schedule.signal_id),
         ("key", run.key),
-        ("queue", f"{run.queue}, priority {run.priority}"),
+        ("queue", run.queue if run.priority is None else f"{run.queue}, priority {run.priority}"),
         ("started", times.both(run.started_at, run.as_of)),
         ("updated", None if run.ended else times.both(run.updated_at, run.as_of)),
         ("ended", times.both(run.ended_at, run.as_of) or None),

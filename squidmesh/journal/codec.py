@@ -3,6 +3,8 @@
 A body is ``version:checksum:json``: the schema version in decimal, the CRC-32 of the JSON in hex, and the JSON itself,
 readable with any tool. A reader refuses what it can not vouch for (:class:`~squidmesh.errors.CorruptHistory`): a wrong
 checksum, a later schema version, a fact that it does not know. Nothing is ever folded past such an entry.
+
+A body that has passed a payload codec (``sealing.py``) is none of these, and says so.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import msgspec
 from squidmesh.errors import CorruptHistory
 from squidmesh.journal.facts import AnyFact
 from squidmesh.journal.queues import AnyQueueFact
+from squidmesh.journal.sealing import why_sealed
 from squidmesh.journal.state import RunState
 
 FACTS_VERSION = 1
@@ -87,7 +90,7 @@ def unseal(known: int, body: bytes) -> bytes:
     version, _, rest = body.partition(b":")
     checksum, _, json = rest.partition(b":")
     if not version.isdigit() or len(version) > 9:
-        raise Unreadable("no schema version")
+        raise Unreadable(why_sealed(body) or "no schema version")
     if int(version) != known:
         raise Unreadable(f"schema version {int(version)}; this program reads {known}")
     if checksum != b"%08x" % zlib.crc32(json):

@@ -17,7 +17,9 @@ from typing import Any, Literal
 from squidmesh.clock import Instant, to_datetime
 from squidmesh.ids import undo_of
 from squidmesh.journal.state import MANUAL_GATE, GateState, RunnableState, RunState
+from squidmesh.reading.hiding import redaction_of
 from squidmesh.reading.plain import to_plain
+from squidmesh.redaction import HIDDEN, Redaction, is_secret
 from squidmesh.workflow.definition import (
     COMPLETE,
     AnyStepSpec,
@@ -118,14 +120,15 @@ def preview_graph(definition: Definition) -> RunGraph:
         topology=definition.topology,
         roots=definition.roots,
         nodes=tuple(nodes),
-        edges=tuple(_shown(link, "pending") for link in _links(definition)),
+        edges=tuple(_shown(definition, link, "pending") for link in _links(definition)),
     )
 
 
 def run_graph(definition: Definition, state: RunState, *, now: Instant, details: bool = False) -> RunGraph:
     """``definition`` is the one that the run started with. ``details`` may hold user data: they go with the history."""
     nodes, edges = _statuses(definition, state, now)
-    shown = [_reached(step, nodes[step.name], state, details) for step in definition.steps]
+    redaction = redaction_of(definition, state) if details else None
+    shown = [_reached(step, nodes[step.name], state, redaction) for step in definition.steps]
     if COMPLETE in nodes:
         shown.append(_complete(nodes[COMPLETE]))
     return RunGraph(
@@ -134,7 +137,7 @@ def run_graph(definition: Definition, state: RunState, *, now: Instant, details:
         topology=definition.topology,
         roots=definition.roots,
         nodes=tuple(shown),
-        edges=tuple(_shown(link, edges[link.id]) for link in _links(definition)),
+        edges=tuple(_shown(definition, link, edges[link.id]) for link in _links(definition)),
         run_id=state.run_id,
         status=state.status(now),
         as_of=to_datetime(now),
@@ -263,7 +266,7 @@ def _dependency_status(source: NodeStatus) -> EdgeStatus:
 # --------------------------------------------------------------------------------------------------------- values
 
 
-def _reached(step: AnyStepSpec, status: NodeStatus, state: RunState, details: bool) -> GraphNode:
+def _reached(step: AnyStepSpec, status: NodeStatus, state: RunState, details: Redaction | None) -> GraphNode:
     undo = state.runnables.get(undo_of(step.name))
     runnable, gate = state.runnables.get(step.name), state.gates.get(step.name)
     error = runnable.error if runnable is not None else None
@@ -278,18 +281,18 @@ def _reached(step: AnyStepSpec, status: NodeStatus, state: RunState, details: bo
         error_type=error.type if error and not stuck else None,
         decision=gate.decision if gate else None,
         compensation=undo.status if undo else None,
-        details=_details(runnable, gate) if details else None,
+        details=_details(runnable, gate, details) if details is not None else None,
     )
 
 
-def _details(runnable: RunnableState | None, gate: GateState | None) -> dict[str, Any]:
+def _details(runnable: RunnableState | None, gate: GateState | None, redaction: Redaction) -> dict[str, Any]:
     found: dict[str, Any] = {}
     if runnable is not None:
         found |= {"queue": runnable.queue, "priority": runnable.priority, "fence": runnable.fence}
         if runnable.claim is not None:
             found |= {"owner": runnable.claim.owner, "claimed_at": to_datetime(runnable.claim.at)}
         if runnable.error is not None:
-            found["error_message"] = runnable.error.message
+            found["error_message"] = redaction.text(runnable.error.message)
     if gate is not None:
         found["requested_at"] = to_datetime(gate.requested_at)
         if gate.decided_at is not None:
@@ -315,7 +318,7 @@ def _complete(status: NodeStatus) -> GraphNode:
     return GraphNode(id=COMPLETE, kind="complete", description="the run ends well", status=status)
 
 
-def _shown(link: _Link, status: EdgeStatus) -> GraphEdge:
+def _shown(definition: Definition, link: _Link, status: EdgeStatus) -> GraphEdge:
     route = link.route
     return GraphEdge(
         id=link.id,
@@ -323,12 +326,15 @@ def _shown(link: _Link, status: EdgeStatus) -> GraphEdge:
         target=link.target,
         on=route.on if route else "dependency",
         status=status,
-        condition=_words(route.when) if route and route.when is not None else None,
+        condition=_words(definition, route.when) if route and route.when is not None else None,
         recovery=route.recovery if route else None,
     )
 
 
-def _words(condition: Condition) -> str:
+def _words(definition: Definition, condition: Condition) -> str:
+    """Where what is compared is secret, so is what it is compared with."""
     if condition.operator == "exists":
         return f"{condition.path} exists"
+    if is_secret(condition.path, definition.secrets):
+        return f"{condition.path} {condition.operator} {HIDDEN}"
     return f"{condition.path} {condition.operator} {json.dumps(condition.value, ensure_ascii=False)}"

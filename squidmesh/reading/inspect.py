@@ -7,7 +7,6 @@ to be asked for. Claim ids are never known here, and their hashes are never show
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from copy import deepcopy
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -26,11 +25,17 @@ from squidmesh.journal.facts import (
     ParentRun,
     PauseResumed,
     RunCancelled,
+    RunStarted,
     StepError,
 )
+from squidmesh.journal.rows import RunRow
 from squidmesh.journal.state import ChildState, CommandState, GateState, RunnableState, RunState
+from squidmesh.reading.hiding import redaction_of, undo_secrets
+from squidmesh.reading.listing import summarize
 from squidmesh.reading.plain import to_plain
 from squidmesh.reading.schedule import Schedule, schedule_of
+from squidmesh.redaction import HIDDEN, Redaction
+from squidmesh.workflow.definition import Definition, FunctionStep
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,7 +176,8 @@ class Run:
 
     ``payload``, ``metadata`` and ``history`` are None unless the history was asked for, ``output`` unless that or the
     output was. ``anomaly`` says what can not be read of its history: the run is held, and this snapshot ends before
-    that entry.
+    that entry. Where not even the first entry can be read, this is what its row knows: ``revision`` is 0, ``priority``
+    None.
     """
 
     run_id: str
@@ -181,7 +187,7 @@ class Run:
     schedule: Schedule | None
     key: str | None
     queue: str
-    priority: int
+    priority: int | None
     status: str
     revision: int
     started_at: datetime
@@ -219,14 +225,19 @@ def inspect(
     state: RunState,
     *,
     now: Instant,
+    definition: Definition | None = None,
     history: Sequence[tuple[int, Sequence[AnyFact]]] | None = None,
     with_output: bool = False,
     anomaly: str | None = None,
 ) -> Run:
     """The snapshot of ``state`` at ``now``. ``history``: its entries, revision and facts each, in order; with it come
-    payload, output and messages. ``anomaly``: why an entry after ``state`` can not be read.
+    payload, output and messages. ``definition``: the one that the run started with, without which none of these can be
+    shown, since nobody would know what is secret. ``anomaly``: why an entry after ``state`` can not be read.
     """
-    whole = history is not None
+    if definition is None and (with_output or history is not None):
+        raise ValueError("payload, output and history are shown with the run's definition only")
+    shown = None if definition is None else _Shown(definition, redaction_of(definition, state))
+    whole = shown if history is not None else None
     return Run(
         run_id=state.run_id,
         workflow=state.workflow,
@@ -250,18 +261,102 @@ def inspect(
         children=tuple(_child(child) for child in state.children.values()),
         replay_of=state.replay_of,
         deadline=_moment(state.deadline),
-        audit=_audit(state) if history is None else _audit_of(history),
+        audit=_audit(state) if history is None or whole is None else _audit_of(history, whole.redaction),
         command_history=tuple(_command(command) for command in state.commands),
-        metadata=deepcopy(state.metadata) if whole else None,
-        payload=deepcopy(state.payload) if whole else None,
-        output=deepcopy(state.outputs) if whole or with_output else None,
-        history=None if history is None else tuple(_events(history)),
+        metadata=whole.redaction.value(state.metadata) if whole else None,
+        payload=whole.payload(state.trigger, state.payload) if whole else None,
+        output=shown.output(state.outputs) if shown and (whole or with_output) else None,
+        history=None if history is None or whole is None else tuple(_events(history, whole)),
         anomaly=anomaly,
         as_of=to_datetime(now),
     )
 
 
-def _attempt(runnable: RunnableState, whole: bool) -> Attempt:
+def inspect_row(row: RunRow, *, now: Instant, anomaly: str) -> Run:
+    """What is known of a run whose very first entry can not be read: ``anomaly`` says why."""
+    known = summarize(row, now=now)
+    return Run(
+        run_id=known.run_id,
+        workflow=known.workflow,
+        version=known.version,
+        trigger=known.trigger,
+        schedule=None,
+        key=known.key,
+        queue=known.queue,
+        priority=None,
+        status=known.status,
+        revision=0,
+        started_at=known.started_at,
+        updated_at=known.ended_at or known.started_at,
+        ended_at=known.ended_at,
+        current_steps=() if known.step is None or known.ended_at is not None else (known.step,),
+        attempts=(),
+        gates=(),
+        failure=None,
+        compensations=(),
+        parent_run=None,
+        children=(),
+        replay_of=None,
+        deadline=None,
+        audit=(),
+        command_history=(),
+        metadata=None,
+        payload=None,
+        output=None,
+        history=None,
+        anomaly=anomaly,
+        as_of=to_datetime(now),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """What it takes to show all that is known of a run, but no secret."""
+
+    definition: Definition
+    redaction: Redaction
+
+    def payload(self, trigger: str, payload: dict[str, Any]) -> dict[str, Any]:
+        shown: dict[str, Any] = self.redaction.value(payload, self.definition.payload_secrets(trigger))
+        return shown
+
+    def output(self, outputs: dict[str, Any]) -> dict[str, Any]:
+        shown: dict[str, Any] = self.redaction.value(outputs, self.definition.output_secrets)
+        return shown
+
+    def undone(self, step: str, result: Any) -> Any:
+        return self.redaction.value(result, undo_secrets(self.definition, step))
+
+    def text(self, text: str | None) -> str | None:
+        return None if text is None else self.redaction.text(text)
+
+    def field(self, fact: AnyFact, name: str) -> Any:
+        """One field of a fact, as it is shown."""
+        value = getattr(fact, name)
+        if name in _INSTANTS:
+            return _moment(value)
+        if name in _DURATIONS:
+            return duration(value)
+        if isinstance(fact, RunStarted) and name == "payload":
+            return self.payload(fact.trigger, value)
+        if isinstance(fact, RunStarted) and name == "payload_fingerprint":  # who guesses a secret could try it on this
+            return HIDDEN if self.definition.payload_secrets(fact.trigger) else value
+        if isinstance(value, StepError):
+            return {part: self.redaction.text(getattr(value, part)) for part in value.__struct_fields__}
+        if isinstance(value, Activation):
+            return {"window": to_datetime(value.window), "timezone": value.timezone, "signal_id": value.signal_id}
+        if isinstance(value, ParentRun):
+            return {part: getattr(value, part) for part in value.__struct_fields__}
+        if name in _NAMES or not isinstance(value, str | dict | list):
+            return value
+        return self.redaction.value(value, self._paths(fact) if name == "output" else ())
+
+    def _paths(self, fact: AnyFact) -> tuple[str, ...]:
+        step = self.definition.steps_by_name.get(getattr(fact, "step", ""))
+        return step.secrets if isinstance(step, FunctionStep) else ()
+
+
+def _attempt(runnable: RunnableState, whole: _Shown | None) -> Attempt:
     claim, error = runnable.claim, runnable.error
     return Attempt(
         step=runnable.step,
@@ -279,7 +374,7 @@ def _attempt(runnable: RunnableState, whole: bool) -> Attempt:
         snoozes=runnable.snoozes,
         last_error=error.code if error else None,
         last_error_type=error.type if error else None,
-        last_error_message=error.message if error and whole else None,
+        last_error_message=whole.text(error.message) if error and whole else None,
     )
 
 
@@ -317,7 +412,7 @@ def _command(command: CommandState) -> CommandEvent:
     )
 
 
-def _compensations(state: RunState, whole: bool) -> Iterable[CompensationState]:
+def _compensations(state: RunState, whole: _Shown | None) -> Iterable[CompensationState]:
     """In the order in which they are carried out: those that have begun, and those that are still to come."""
     begun = [step for name in state.runnables if (step := undone_by(name)) is not None]
     for step in dict.fromkeys([*begun, *state.to_undo]):
@@ -329,11 +424,11 @@ def _compensations(state: RunState, whole: bool) -> Iterable[CompensationState]:
             status="waived" if waived else runnable.status if runnable else "waiting",
             attempts=runnable.attempt if runnable else 0,
             last_error=error.code if error else None,
-            result=deepcopy(state.undone.get(step)) if whole else None,
+            result=whole.undone(step, state.undone.get(step)) if whole else None,
         )
 
 
-def _failure(state: RunState, whole: bool) -> Failure | None:
+def _failure(state: RunState, whole: _Shown | None) -> Failure | None:
     if state.failure_code is None:
         return None
     runnable = state.runnables.get(state.failure_step or "")
@@ -343,7 +438,7 @@ def _failure(state: RunState, whole: bool) -> Failure | None:
         step=state.failure_step,
         error=error.code if error else None,
         error_type=error.type if error else None,
-        message=state.failure_message if whole else None,
+        message=whole.text(state.failure_message) if whole else None,
     )
 
 
@@ -374,15 +469,15 @@ def _audit(state: RunState) -> tuple[AuditEvent, ...]:
     )
 
 
-def _audit_of(history: Iterable[tuple[int, Sequence[AnyFact]]]) -> tuple[AuditEvent, ...]:
+def _audit_of(history: Iterable[tuple[int, Sequence[AnyFact]]], redaction: Redaction) -> tuple[AuditEvent, ...]:
     return tuple(
         AuditEvent(
             action=action,
             step=str(getattr(fact, "step", None) or getattr(fact, "event", "")),
             actor=getattr(fact, "actor", ""),
             at=to_datetime(fact.at),
-            comment=getattr(fact, "comment", getattr(fact, "reason", None)),
-            metadata=deepcopy(getattr(fact, "metadata", None)),
+            comment=redaction.value(getattr(fact, "comment", getattr(fact, "reason", None))),
+            metadata=redaction.value(getattr(fact, "metadata", None)),
         )
         for _, facts in history
         for fact in facts
@@ -416,9 +511,13 @@ def _action(fact: AnyFact) -> str | None:
 _NOT_DETAILS = frozenset({"at", "claim_hash"})
 _INSTANTS = frozenset({"visible_at", "deadline"})
 _DURATIONS = frozenset({"lease"})
+_NAMES = frozenset(
+    {"run_id", "workflow", "version", "fingerprint", "trigger", "key", "queue", "step", "source", "target", "edge"}
+)
+"""Fields that hold no words of a step's or of a person's."""
 
 
-def _events(history: Iterable[tuple[int, Sequence[AnyFact]]]) -> Iterable[HistoryEvent]:
+def _events(history: Iterable[tuple[int, Sequence[AnyFact]]], whole: _Shown) -> Iterable[HistoryEvent]:
     for revision, facts in history:
         for fact in facts:
             yield HistoryEvent(
@@ -426,24 +525,8 @@ def _events(history: Iterable[tuple[int, Sequence[AnyFact]]]) -> Iterable[Histor
                 at=to_datetime(fact.at),
                 kind=type(fact).__name__,
                 step=getattr(fact, "step", None) or getattr(fact, "source", None),
-                details={
-                    name: _shown(name, getattr(fact, name))
-                    for name in fact.__struct_fields__
-                    if name not in _NOT_DETAILS
-                },
+                details={name: whole.field(fact, name) for name in fact.__struct_fields__ if name not in _NOT_DETAILS},
             )
-
-
-def _shown(name: str, value: Any) -> Any:
-    if name in _INSTANTS:
-        return _moment(value)
-    if name in _DURATIONS:
-        return duration(value)
-    if isinstance(value, Activation):
-        return {"window": to_datetime(value.window), "timezone": value.timezone, "signal_id": value.signal_id}
-    if isinstance(value, StepError | ParentRun):
-        return {part: getattr(value, part) for part in value.__struct_fields__}
-    return deepcopy(value)
 
 
 def _moment(instant: int | None) -> datetime | None:

@@ -48,7 +48,11 @@ def make_start(
     """The run of an activation, checked; all defaults are computed here, once. ``InvalidPayload`` otherwise."""
     day = to_datetime(activation.window).astimezone(read_timezone(activation.timezone)).date()
     with standing_for(day):
-        accepted = accept_payload(cron.workflow.triggers[cron.trigger.name], {} if payload is None else payload)
+        accepted = accept_payload(
+            cron.workflow.triggers[cron.trigger.name],
+            {} if payload is None else payload,
+            marks=cron.workflow.marks[cron.trigger.name],
+        )
     return Start(
         workflow=cron.workflow,
         trigger=cron.trigger.name,

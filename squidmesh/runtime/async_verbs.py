@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from squidmesh.clock import Clock
 from squidmesh.ports.observer import Observer
+from squidmesh.ports.payload_codec import PayloadCodec
 from squidmesh.reading.cron import CronStatus
 from squidmesh.reading.dead_letters import DeadLetterList, DeadLettersMoved
 from squidmesh.reading.explain import Explanation
@@ -50,6 +51,7 @@ class AsyncVerbs(AsyncCalls):
         quarantine: bool = True,
         clock: Clock | None = None,
         observer: Observer | None = None,
+        codec: PayloadCodec | None = None,
         threads: int = 16,
     ) -> Self:
         """A mesh over the journal at ``url`` (``sqlite:///errand.db``, ``memory://``). Touches no store yet. A relative
@@ -62,7 +64,9 @@ class AsyncVerbs(AsyncCalls):
         10 min), and asks it for all that is due, each ``sweep`` (100 ms to 1 day). ``clock`` serves embedded stores
         only. ``max_deliveries`` (1 to 1000): an attempt whose workers were lost that often is given up as a dead letter
         (:meth:`list_dead_letters`). One that was lost before runs alone, and with ``quarantine`` in a process of its
-        own, where its workflow can be imported and its step is no coroutine. Raises ``WorkflowError`` with the problems
+        own, where its workflow can be imported and its step is no coroutine. ``codec``: what facts and checkpoints pass
+        on their way to the journal and back, such as ``squidmesh.codecs.aes_gcm.AesGcm``; whoever opens this journal
+        needs the same. Raises ``WorkflowError`` with the problems
         of all workflows, ``InvalidUrl``, or ``InvalidInput``.
 
         ``threads`` (1 to 256): how many verbs of each kind, quick and slow ones, are carried out at once.
@@ -82,6 +86,7 @@ class AsyncVerbs(AsyncCalls):
                 quarantine=quarantine,
                 clock=clock,
                 observer=observer,
+                codec=codec,
             ),
             threads=threads,
         )
@@ -231,7 +236,9 @@ class AsyncVerbs(AsyncCalls):
         return await self._call(self.mesh.count_runs, workflow=workflow)
 
     async def inspect_run(self, run_id: str, *, history: bool = False) -> Run:
-        """A run as the journal knows it. Payload, outputs, error texts and the history only with ``history``."""
+        """A run as the journal knows it. Payload, outputs, error texts and the history only with ``history``,
+        and no secret in any of them.
+        """
         return await self._call(self.mesh.inspect_run, run_id, history=history)
 
     async def explain_run(self, run_id: str) -> Explanation:
@@ -239,7 +246,9 @@ class AsyncVerbs(AsyncCalls):
         return await self._call(self.mesh.explain_run, run_id)
 
     async def inspect_run_graph(self, run_id: str, *, history: bool = False) -> RunGraph:
-        """The definition that the run started with, as a graph, with what became of each node and edge."""
+        """The definition that the run started with, as a graph, with what became of each node and edge. ``history``:
+        with the details of each node, but no secret.
+        """
         return await self._call(self.mesh.inspect_run_graph, run_id, history=history)
 
     async def approve_run(

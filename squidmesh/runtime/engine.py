@@ -13,11 +13,13 @@ from typing import Protocol
 from squidmesh.config import MeshConfig
 from squidmesh.errors import BackendUnavailable, CommitUnknown, InvalidUrl
 from squidmesh.ports.backend import Backend
-from squidmesh.ports.journal_store import JournalStore, Wakeup
+from squidmesh.ports.journal_store import Wakeup
 from squidmesh.ports.lease_backend import LeaseBackend
 from squidmesh.ports.observer import Observer
+from squidmesh.ports.payload_codec import PayloadCodec
 from squidmesh.runtime.carrying import Carrier
 from squidmesh.runtime.chance import new_nonce
+from squidmesh.runtime.coded import coded
 from squidmesh.runtime.commit import CALLER_PATIENCE, Committer, Patience
 from squidmesh.runtime.current import still_current
 from squidmesh.runtime.endings import Endings
@@ -66,13 +68,14 @@ class Engine:
         registry: Registry,
         config: MeshConfig,
         observer: Observer,
+        codec: PayloadCodec | None = None,
         heartbeat_thread: bool = True,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.registry = registry
         self.config = config
         self.observer = observer
-        self.store: JournalStore = journal.journal()
+        self.store = coded(journal.journal(), codec)
         self.leases: LeaseBackend = (leases or journal).leases()
         if leases is not None and self.leases.in_journal:
             raise InvalidUrl("keeps its leases in a journal; allowed is a lease backend of its own", field="leases")

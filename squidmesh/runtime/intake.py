@@ -25,6 +25,7 @@ from squidmesh.planning.commands import AnyCommand, RecordClaim
 from squidmesh.planning.sight import context_of, context_of_undo
 from squidmesh.ports.lease_backend import Claim, LeaseBackend, Release, Settlement
 from squidmesh.ports.observer import Observer
+from squidmesh.reading.hiding import secrets_known
 from squidmesh.runtime import chance
 from squidmesh.runtime.absent import FIRST_DELAY, LONGEST_DELAY, AbsentSteps
 from squidmesh.runtime.context import LeaseFlag
@@ -251,6 +252,7 @@ class Intake:
             continued=grant.continued,
             suspect=suspect,
             home=self._home(state.workflow, step) if suspect else None,
+            secrets=secrets_known(run.definition, state) | frozenset(step.secrets_of(inputs)),
         )
         return assignment if missing is None else failed(assignment, missing)
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 import re
 import traceback
 from asyncio import CancelledError
-from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Coroutine
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
@@ -20,6 +20,7 @@ from squidmesh.ids import RunId, attempt_key
 from squidmesh.journal.facts import Activation, StepError
 from squidmesh.ports.lease_backend import Claim
 from squidmesh.reading.schedule import schedule_of
+from squidmesh.redaction import Redaction
 from squidmesh.runtime.context import Context, LeaseFlag, StepVerbs
 from squidmesh.workflow.definition import FunctionStep
 from squidmesh.workflow.mapping import BoundStep, copy_json, output_of
@@ -31,7 +32,8 @@ class Assignment:
     for it) hold JSON values that still belong to the run's state. ``suspect``: a delivery of this attempt was lost
     before, and ``home`` is where a child process that runs it would find its workflow, if it is to. ``asked_at``: as in
     ``Heartbeats.hold``. ``continued``: how many steps of the run were claimed at once before this one. ``activation``:
-    there where a cron ``trigger`` started the run.
+    there where a cron ``trigger`` started the run. ``secrets``: the texts that no error of the step may hold. Its
+    ``repr`` shows no data of the run.
     """
 
     claim: Claim
@@ -41,8 +43,8 @@ class Assignment:
     step: BoundStep
     attempt: int
     delivery: int
-    inputs: dict[str, Any]
-    context: dict[str, Any]
+    inputs: dict[str, Any] = field(repr=False)
+    context: dict[str, Any] = field(repr=False)
     payload_fields: frozenset[str]
     lost: LeaseFlag
     asked_at: float
@@ -51,6 +53,7 @@ class Assignment:
     continued: int = 0
     suspect: bool = False
     home: str | None = None
+    secrets: frozenset[str] = field(default=frozenset(), repr=False)
 
     @property
     def key(self) -> str:
@@ -60,7 +63,7 @@ class Assignment:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Completed:
     assignment: Assignment
-    output: dict[str, Any]
+    output: dict[str, Any] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,20 +150,22 @@ def failed(assignment: Assignment, error: BaseException) -> Failed:
     be retried by policy.
     """
     final = isinstance(error, GiveUp | StepRefused) or (isinstance(error, ToolError) and not error.retryable)
-    return Failed(assignment=assignment, error=describe(error), retryable=not final)
+    return Failed(assignment=assignment, error=describe(error, assignment.secrets), retryable=not final)
 
 
-def describe(error: BaseException) -> StepError:
-    """The error as it is recorded: bounded, and always storable. ``details`` is the end of the traceback."""
+def describe(error: BaseException, secrets: Collection[str] = ()) -> StepError:
+    """The error as it is recorded: without ``secrets``, bounded, and always storable. ``details`` is the end of the
+    traceback.
+    """
+    hide = Redaction(secrets).text  # before anything is cut off: half a secret would not be found
+    code = _told(lambda: _code(error), _NO_CODE)
+    message = _told(lambda: str(error), "(its text can not be told)")
+    details = _told(lambda: "".join(traceback.format_exception(error)), "")
     return StepError(
-        code=_told(lambda: _code(error), _NO_CODE),
-        type=_storable(type(error).__qualname__, 200, keep_end=False),
-        message=_storable(
-            _told(lambda: str(error), "(its text can not be told)"), MAX_ERROR_BYTES // 4, keep_end=False
-        ),
-        details=_storable(
-            _told(lambda: "".join(traceback.format_exception(error)), ""), MAX_ERROR_BYTES // 2, keep_end=True
-        ),
+        code=code if hide(code) == code else _NO_CODE,
+        type=_storable(hide(type(error).__qualname__), 200, keep_end=False),
+        message=_storable(hide(message), MAX_ERROR_BYTES // 4, keep_end=False),
+        details=_storable(hide(details), MAX_ERROR_BYTES // 2, keep_end=True),
     )
 
 
@@ -186,7 +191,7 @@ def _storable(text: str, limit: int, *, keep_end: bool) -> str:
 
 
 def _retried(assignment: Assignment, asked: RetryLater | ToolError) -> Result:
-    described = describe(asked)
+    described = describe(asked, assignment.secrets)
     return _timed(
         assignment,
         asked,

@@ -10,9 +10,11 @@ from squidmesh.clock import Clock
 from squidmesh.config import MeshConfig
 from squidmesh.errors import InvalidUrl
 from squidmesh.ports.observer import Observer
+from squidmesh.ports.payload_codec import PayloadCodec
 from squidmesh.runtime.arguments import check_list, check_offers, check_url
 from squidmesh.runtime.backends import open_backend
 from squidmesh.runtime.chance import SystemClock
+from squidmesh.runtime.coded import check_codec
 from squidmesh.runtime.engine import Engine
 from squidmesh.runtime.moving import move
 from squidmesh.runtime.verbs.control import Control
@@ -53,6 +55,7 @@ class Mesh(Starting, Executing, Control, Crons, DeadLetters, Queues, Operating):
         quarantine: bool = True,
         clock: Clock | None = None,
         observer: Observer | None = None,
+        codec: PayloadCodec | None = None,
     ) -> Mesh:
         """A mesh over the journal at ``url`` (``sqlite:///errand.db``, ``memory://``). Touches no store yet. A relative
         path is relative to the folder of this call, also for verbs that come later.
@@ -64,7 +67,9 @@ class Mesh(Starting, Executing, Control, Crons, DeadLetters, Queues, Operating):
         10 min), and asks it for all that is due, each ``sweep`` (100 ms to 1 day). ``clock`` serves embedded stores
         only. ``max_deliveries`` (1 to 1000): an attempt whose workers were lost that often is given up as a dead letter
         (:meth:`list_dead_letters`). One that was lost before runs alone, and with ``quarantine`` in a process of its
-        own, where its workflow can be imported and its step is no coroutine. Raises ``WorkflowError`` with the problems
+        own, where its workflow can be imported and its step is no coroutine. ``codec``: what facts and checkpoints pass
+        on their way to the journal and back, such as ``squidmesh.codecs.aes_gcm.AesGcm``; whoever opens this journal
+        needs the same. Raises ``WorkflowError`` with the problems
         of all workflows, ``InvalidUrl``, or ``InvalidInput``.
         """
         settings: dict[str, Any] = {"queue": queue, "lease": lease, "heartbeat": heartbeat, "idle_poll": idle_poll}
@@ -76,6 +81,7 @@ class Mesh(Starting, Executing, Control, Crons, DeadLetters, Queues, Operating):
         check_offers(time_source, "now", field="clock")
         watcher = LogObserver() if observer is None else observer
         check_offers(watcher, "notice", field="observer")
+        payload_codec = check_codec(codec)
         # A URL that is no good is refused here, and a relative one is resolved; nothing is touched yet.
         journal_url = _resolved(url, time_source, "url")
         leases_url = None if leases is None else _resolved(leases, time_source, "leases")
@@ -91,6 +97,7 @@ class Mesh(Starting, Executing, Control, Crons, DeadLetters, Queues, Operating):
                 registry=registry,
                 config=config,
                 observer=watcher,
+                codec=payload_codec,
             )
 
         name = journal_url.partition("?")[0].rpartition("@")[2]

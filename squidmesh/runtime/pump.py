@@ -312,7 +312,8 @@ def _after_loss(assignment: Assignment) -> timedelta:
 
 def _unstorable_command(assignment: Assignment) -> Callable[[Instant, UnstorableResult], AnyCommand]:
     def command(now: Instant, error: UnstorableResult) -> AnyCommand:
-        return RecordFailure(now=now, error=describe(error), retryable=False, **_under(assignment))
+        described = describe(error, assignment.secrets)
+        return RecordFailure(now=now, error=described, retryable=False, **_under(assignment))
 
     return command
 

@@ -184,6 +184,7 @@ def _question(assignment: Assignment, home: str) -> bytes:
         "payload_fields": sorted(assignment.payload_fields),
         "trigger": assignment.trigger,
         "activation": msgspec.to_builtins(assignment.activation),
+        "secrets": sorted(assignment.secrets),
     }
     return json.dumps(asked).encode() + b"\n"
 

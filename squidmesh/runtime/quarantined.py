@@ -27,10 +27,11 @@ from squidmesh.ids import AttemptKey, ClaimId, RunId
 from squidmesh.journal.facts import Activation
 from squidmesh.ports.lease_backend import Claim
 from squidmesh.runtime.context import LeaseFlag, Payload, StepVerbs, Target
-from squidmesh.runtime.invoke import Assignment, Completed, Failed, Result, Snoozed, invoke
+from squidmesh.runtime.invoke import Assignment, Completed, Failed, Result, Snoozed, describe, invoke
 from squidmesh.runtime.quarantine import find
 from squidmesh.workflow.authoring import Manual, Workflow, name_of
 from squidmesh.workflow.definition import FunctionStep
+from squidmesh.workflow.payload import validate_payload
 from squidmesh.workflow.registry import Registry
 
 
@@ -43,9 +44,21 @@ def _serve(questions: BinaryIO, answers: BinaryIO) -> None:
     if isinstance(assignment, str):
         answer: dict[str, Any] = {"kind": "unable", "why": assignment}
     else:
-        answer = _answer(invoke(assignment, asyncio.run, verbs))
+        answer = _answer(_invoked(assignment, verbs))
     answers.write(json.dumps(answer).encode() + b"\n")
     answers.flush()
+
+
+def _invoked(assignment: Assignment, verbs: _Far) -> Result:
+    """What is no failure of the step (an interrupt) ends this process, as it would end its worker: told, but without
+    the run's secrets.
+    """
+    try:
+        return invoke(assignment, asyncio.run, verbs)
+    except BaseException as error:
+        sys.stderr.write(describe(error, assignment.secrets).details)
+        sys.stderr.flush()
+        os._exit(1)
 
 
 def _listen(questions: BinaryIO, lost: LeaseFlag, verbs: _Far) -> None:
@@ -80,7 +93,7 @@ class _Far(StepVerbs):
     ) -> str:
         arguments = {
             "target": _name(target),
-            "payload": payload.model_dump(mode="json", round_trip=True) if isinstance(payload, BaseModel) else payload,
+            "payload": validate_payload(type(payload), payload) if isinstance(payload, BaseModel) else payload,
             "key": key,
             "trigger": trigger,
             "queue": queue,
@@ -150,6 +163,7 @@ def _assignment(asked: dict[str, Any], lost: LeaseFlag) -> Assignment | str:
         inputs=asked["inputs"],
         context=asked["context"],
         payload_fields=frozenset(asked["payload_fields"]),
+        secrets=frozenset(asked["secrets"]),
         lost=lost,
         asked_at=0.0,
         trigger=asked["trigger"],

@@ -60,7 +60,7 @@ class Start:
 
     workflow: RegisteredWorkflow
     trigger: str
-    payload: dict[str, Any]
+    payload: dict[str, Any] = field(repr=False)
     payload_fingerprint: str
     key: str | None
     queue: str
@@ -95,7 +95,7 @@ def check_start(
     writes nothing.
     """
     workflow, trigger = find(engine, target, cron=cron)
-    accepted = accept_payload(workflow.triggers[trigger], payload, field=field)
+    accepted = accept_payload(workflow.triggers[trigger], payload, field=field, marks=workflow.marks[trigger])
     return Start(
         workflow=workflow,
         trigger=trigger,

@@ -33,6 +33,7 @@ def read_cron(path: str, trigger: Cron[Any], payload: ManualTrigger, problems: P
         idempotency=_idempotency(path, trigger.idempotency, problems),
         missed=_missed(path, trigger.missed, problems),
         missed_within=_within(path, trigger, problems),
+        secrets=payload.secrets,
     )
 
 

@@ -55,11 +55,14 @@ class Route(_Spec):
 
 
 class Compensation(_Spec):
-    """What undoes a step: a function with an ``input`` mapping of its own (None binds by name) and its own policy."""
+    """What undoes a step: a function with an ``input`` mapping of its own (None binds by name) and its own policy.
+    ``secrets``: where its result is secret, as in :class:`FunctionStep`.
+    """
 
     description: str = ""
     input: dict[str, str] | None = None
     retry: RetryPolicy | None = None
+    secrets: tuple[str, ...] = ()
 
 
 class _Step(_Spec):
@@ -75,7 +78,7 @@ class FunctionStep(_Step):
     how long one claim's work may take. ``concurrency_key`` is a context path: of all attempts of one queue that share
     its value, ``concurrency_limit`` may be leased at once. ``action``: the name of the host's function in its registry,
     where the workflow was made at run time. ``undoes``: of a compensation only, which is no step of its own
-    (:meth:`Definition.step`).
+    (:meth:`Definition.step`). ``secrets``: the context paths at which what it puts there is secret.
     """
 
     kind: Literal["function"] = "function"
@@ -93,6 +96,7 @@ class FunctionStep(_Step):
     compensatable: bool = True
     action: str | None = None
     undoes: str | None = None
+    secrets: tuple[str, ...] = ()
 
 
 class WaitStep(_Step):
@@ -151,17 +155,20 @@ Queued = FunctionStep | WaitStep | LogStep
 
 
 class ManualTrigger(_Spec):
-    """``payload_schema`` is the payload's JSON schema, for people and editors; the model itself validates."""
+    """``payload_schema`` is the payload's JSON schema, for people and editors; the model itself validates. ``secrets``:
+    the paths at which the payload is secret.
+    """
 
     kind: Literal["manual"] = "manual"
     name: str
     payload_fields: tuple[str, ...]
     payload_schema: dict[str, Any]
+    secrets: tuple[str, ...] = ()
 
 
 class CronTrigger(_Spec):
     """Fires by itself. ``expression`` is normalised; ``missed_within`` bounds how late a window may still have its run.
-    ``payload_fields`` and ``payload_schema`` as above.
+    ``payload_fields``, ``payload_schema`` and ``secrets`` as above.
     """
 
     kind: Literal["cron"] = "cron"
@@ -173,6 +180,7 @@ class CronTrigger(_Spec):
     idempotency: Idempotency
     missed: Missed
     missed_within: Delay
+    secrets: tuple[str, ...] = ()
 
 
 Trigger = Annotated[ManualTrigger | CronTrigger, Field(discriminator="kind")]
@@ -273,6 +281,21 @@ class Definition(_Spec):
         """The step, or the compensation, of that name; ``KeyError`` if there is none."""
         return self.steps_by_name[name]
 
+    @cached_property
+    def output_secrets(self) -> tuple[str, ...]:
+        """The context paths at which any step's output is secret. What compensations give is in no context."""
+        steps = (step for step in self.steps if isinstance(step, FunctionStep))
+        return tuple(dict.fromkeys(path for step in steps for path in step.secrets))
+
+    @cached_property
+    def secrets(self) -> tuple[str, ...]:
+        """The context paths at which any run of this definition may be secret."""
+        return tuple(dict.fromkeys((*self.output_secrets, *(path for one in self.triggers for path in one.secrets))))
+
+    def payload_secrets(self, trigger: str) -> tuple[str, ...]:
+        """The paths at which the payload of a run is secret that was started by that trigger."""
+        return next((one.secrets for one in self.triggers if one.name == trigger), ())
+
     def routes_from(self, step: str, on: Outcome) -> tuple[Route, ...]:
         """The routes that leave ``step`` on that outcome, in declaration order."""
         return self._routes_by_source.get((step, on), ())
@@ -311,4 +334,5 @@ def _as_step(step: FunctionStep, undo: Compensation) -> FunctionStep:
         queue=step.queue,
         priority=step.priority,
         undoes=step.name,
+        secrets=undo.secrets,
     )

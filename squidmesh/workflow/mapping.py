@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from squidmesh.config import MAX_OUTPUT_BYTES
 from squidmesh.errors import InvalidOutput, InvalidStepInput, MissingInput
+from squidmesh.redaction import Redaction
 from squidmesh.workflow.definition import FunctionStep
 from squidmesh.workflow.payload import describe, dump_json, printable, require_json, validate_value
 from squidmesh.workflow.signature import Signature
@@ -64,7 +65,8 @@ class BoundStep:
     """
 
     __slots__ = (
-        "_adapters", "_bindings", "_contexts", "_result", "fn", "is_async", "signature", "step", "wants_context",
+        "_adapters", "_bindings", "_contexts", "_result", "_secret_parameters", "_secrets",
+        "fn", "is_async", "signature", "step", "wants_context",
     )  # fmt: skip
 
     def __init__(self, step: FunctionStep, fn: Callable[..., Any], signature: Signature) -> None:
@@ -83,6 +85,8 @@ class BoundStep:
         )
         self._adapters: Final = {p.name: p.adapter for p in signature.parameters}
         self._result: Final = signature.result
+        self._secrets: Final = signature.secrets
+        self._secret_parameters: Final = {p.name: p.secrets for p in signature.parameters if p.secrets.paths}
 
     def pinned_to(self, step: FunctionStep) -> BoundStep:
         """The same function, bound as the definition that a run started with says (protocol 3.10)."""
@@ -105,6 +109,13 @@ class BoundStep:
             elif required:
                 raise MissingInput(f"step {self.step.name!r}, parameter {name!r}: {_what_is_there(context, path)}")
         return picked
+
+    def secrets_of(self, picked: Mapping[str, Any]) -> set[str]:
+        """Of what was picked, the texts at which the function's own annotations have secrets."""
+        found: set[str] = set()
+        for name, marks in self._secret_parameters.items():
+            found |= marks.texts_in(picked.get(name))
+        return found
 
     def arguments(self, picked: Mapping[str, Any], context_object: object) -> dict[str, Any]:
         """The keyword arguments of ``fn``: each picked value as its parameter's type, nothing shared with the run's
@@ -133,8 +144,10 @@ class BoundStep:
         try:
             value = self._result.validator.validate_python(value, by_alias=True, by_name=True)
         except ValidationError as error:
-            raise InvalidOutput(f"{where}: {describe(error)}") from None
-        data = dump_json(self._result.serializer, value, field=where, error=InvalidOutput)
+            wrong = Redaction(self._secrets.texts_in(value)).text(describe(error))
+            raise InvalidOutput(f"{where}: {wrong}") from None
+        secrets = self._secrets.paths
+        data = dump_json(self._result.serializer, value, field=where, error=InvalidOutput, secrets=secrets)
         if self.step.output is None and data is not None and type(data) is not dict:
             allowed = "without an output key, only an object (its keys are merged) or None is allowed"
             raise InvalidOutput(f"{where}: is a {type(data).__name__}; {allowed}")

@@ -12,13 +12,15 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, TypeAlias, get_args
+from typing import Any, Final, TypeAlias, get_args, get_origin
 
-from pydantic import AliasChoices, BaseModel, ValidationError
+from pydantic import AliasChoices, BaseModel, TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError, SchemaSerializer
 
 from squidmesh.config import MAX_DEPTH, MAX_OUTPUT_BYTES, MAX_PAYLOAD_BYTES
 from squidmesh.errors import InvalidInput, InvalidPayload, StepRefused, UsageError
+from squidmesh.redaction import Redaction
+from squidmesh.workflow.secret import ASTERISKS, HiddenSecret, Marks, marks_of, reveal
 
 ErrorType: TypeAlias = type[UsageError] | type[StepRefused]
 
@@ -222,12 +224,16 @@ class AcceptedPayload:
     given: dict[str, Any]
 
 
-def accept_payload(model: type[BaseModel], value: object, *, field: str = "payload") -> AcceptedPayload:
-    """The payload of a start as strict JSON data.
+def accept_payload(
+    model: type[BaseModel], value: object, *, field: str = "payload", marks: Marks | None = None
+) -> AcceptedPayload:
+    """The payload of a start as strict JSON data, its secrets with their true values.
 
     ``value`` is an instance of the model, or a mapping, in which a key that the model does not know is refused unless
-    the model's config says otherwise. All that is wrong is in one :class:`InvalidPayload`.
+    the model's config says otherwise. All that is wrong is in one :class:`InvalidPayload`. ``marks``: where the model
+    has secrets, for whoever asks often and has worked it out once.
     """
+    marks = marks_of(TypeAdapter(model)) if marks is None else marks
     if not isinstance(value, model):
         if not isinstance(value, Mapping):
             allowed = f"allowed is a {model.__name__} or a mapping"
@@ -236,14 +242,16 @@ def accept_payload(model: type[BaseModel], value: object, *, field: str = "paylo
         try:
             value = validate_value(model.__pydantic_validator__, dict(value))
         except ValidationError as error:
-            raise InvalidPayload("; ".join([describe(error), *unknown]), field=field) from None
+            wrong = Redaction(marks.texts_in(value)).text(describe(error))
+            raise InvalidPayload("; ".join([wrong, *unknown]), field=field) from None
         if unknown:
             raise InvalidPayload("; ".join(unknown), field=field)
-    data = dump_json(model.__pydantic_serializer__, value, field=field, error=InvalidPayload, round_trip=True)
+    serializer = model.__pydantic_serializer__
+    data = dump_json(serializer, value, field=field, error=InvalidPayload, round_trip=True, secrets=marks.paths)
     if not isinstance(data, dict):
         raise InvalidPayload(f"{model.__name__} is dumped as a {type(data).__name__}, not an object", field=field)
     require_json(data, field=field, limit=MAX_PAYLOAD_BYTES, error=InvalidPayload)
-    return AcceptedPayload(data=data, given=_given(model.__pydantic_serializer__, value, data))
+    return AcceptedPayload(data=data, given=_given(serializer, value, data, marks.paths))
 
 
 def validate_payload(model: type[BaseModel], value: object, *, field: str = "payload") -> dict[str, Any]:
@@ -251,10 +259,15 @@ def validate_payload(model: type[BaseModel], value: object, *, field: str = "pay
     return accept_payload(model, value, field=field).data
 
 
-def _given(serializer: SchemaSerializer, value: object, data: dict[str, Any]) -> dict[str, Any]:
+def _given(
+    serializer: SchemaSerializer, value: object, data: dict[str, Any], secrets: tuple[str, ...]
+) -> dict[str, Any]:
     """Part of ``data``; all of it where the model's own serializers can not do without the rest."""
     try:
         given = serializer.to_python(value, mode="json", by_alias=False, round_trip=True, exclude_unset=True)
+        if secrets:
+            plain = serializer.to_python(value, by_alias=False, round_trip=True, exclude_unset=True)
+            given = reveal(given, plain, secrets)
     except ValueError:
         return data
     return given if isinstance(given, dict) else data
@@ -274,14 +287,33 @@ def _unknown(model: type[BaseModel], value: Mapping[Any, Any], within: frozenset
                 known[choice if isinstance(choice, str) else choice.path[0]] = name
     for key, item in value.items():
         if key in known:
-            inner = list(_models(model.model_fields[known[key]].annotation))
+            annotation = model.model_fields[known[key]].annotation
+            inner = list(_models(annotation))
             if len(inner) == 1:  # of several, pydantic's own union rules decide
-                for number, part in enumerate(item if isinstance(item, list) else [item]):
+                for at, part in _where_models_are(annotation, key, item):
                     if isinstance(part, Mapping):
-                        at = f"{key}.{number}" if isinstance(item, list) else key
                         yield from (f"{at}.{name}" for name in _unknown(inner[0], part, within))
         elif "extra" not in model.model_config:
             yield printable(key)
+
+
+def _where_models_are(annotation: object, key: object, item: object) -> list[tuple[str, object]]:
+    """The parts of a value that stand for the one model in its annotation: itself, or the items of a list or a dict. Of
+    dicts deeper within, none is known.
+    """
+    if get_origin(annotation) is dict and isinstance(item, Mapping):
+        (inner, *_) = get_args(annotation)[1:]
+        return [] if _has_dict(inner) else [(f"{key}.{printable(name)}", part) for name, part in item.items()]
+    if _has_dict(annotation):
+        return []
+    if isinstance(item, list):
+        return [(f"{key}.{number}", part) for number, part in enumerate(item)]
+    return [(str(key), item)]
+
+
+def _has_dict(annotation: object) -> bool:
+    origin = get_origin(annotation)
+    return (isinstance(origin, type) and issubclass(origin, Mapping)) or any(map(_has_dict, get_args(annotation)))
 
 
 def _models(annotation: object) -> Iterator[type[BaseModel]]:
@@ -314,13 +346,27 @@ def _location(prefix: str, location: tuple[int | str, ...]) -> str:
 
 
 def dump_json(
-    serializer: SchemaSerializer, value: object, *, field: str, error: ErrorType, round_trip: bool = False
+    serializer: SchemaSerializer,
+    value: object,
+    *,
+    field: str,
+    error: ErrorType,
+    round_trip: bool = False,
+    secrets: tuple[str, ...] = (),
 ) -> Any:
-    """A validated value as JSON data, fields by their own names; not yet checked by :func:`check_json`."""
+    """A validated value as JSON data, fields by their own names, with the true value at each of the type's ``secrets``;
+    not yet checked by :func:`check_json`.
+    """
     try:
         data = serializer.to_python(value, mode="json", by_alias=False, round_trip=round_trip, warnings="error")
-        hides = _has_null(data) and _has_nan(serializer.to_python(value, by_alias=False, round_trip=round_trip))
-    except (ValueError, RecursionError) as refused:
+        if not secrets and not _is_doubtful(data):
+            return data
+        plain = serializer.to_python(value, by_alias=False, round_trip=round_trip)
+        data, hides = reveal(data, plain, secrets), _has_nan(plain)
+    except HiddenSecret as hidden:
+        path = ".".join([field, *map(printable, hidden.path)])
+        raise _error(error, path, "is a secret, of which the type of this field does not tell") from None
+    except (ValueError, RecursionError, TypeError) as refused:
         raise _error(error, field, _what_does_not_fit(refused)) from None
     if hides:  # pydantic writes NaN as null where the type is Any
         raise _error(error, field, "has a number that is not finite; only finite numbers are allowed")
@@ -338,10 +384,13 @@ def _what_does_not_fit(error: Exception) -> str:
     return text.partition("\n")[0] if "unknown type" in text or "depth" in text or "ircular" in text else "is no JSON"
 
 
-def _has_null(data: Any) -> bool:
+def _is_doubtful(data: Any) -> bool:
+    """Whether a JSON dump has what pydantic writes also in place of something else: null for NaN, asterisks for a
+    secret.
+    """
     if isinstance(data, dict):
-        return any(map(_has_null, data.values()))
-    return any(map(_has_null, data)) if isinstance(data, list) else data is None
+        return any(map(_is_doubtful, data.values())) or ASTERISKS in data
+    return any(map(_is_doubtful, data)) if isinstance(data, list) else data is None or data == ASTERISKS
 
 
 def _has_nan(data: Any) -> bool:

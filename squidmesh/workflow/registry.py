@@ -7,25 +7,27 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, TypeAdapter
 
 from squidmesh.errors import NotFound, Problem, WorkflowError
 from squidmesh.workflow.authoring import Trigger, Workflow, name_of
 from squidmesh.workflow.definition import Definition
 from squidmesh.workflow.mapping import BoundStep
+from squidmesh.workflow.secret import Marks, marks_of
 from squidmesh.workflow.validation import Examination, examine
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RegisteredWorkflow:
-    """``source``: the class that says it. ``triggers``: the payload model of each. ``steps``: the function steps, ready
-    to be called. ``warnings``: what validation found odd, but let pass.
+    """``source``: the class that says it. ``triggers``: the payload model of each, and ``marks``: where that has
+    secrets. ``steps``: the function steps, ready to be called. ``warnings``: what validation found odd, but let pass.
     """
 
     name: str
     source: type[Workflow]
     definition: Definition
     triggers: Mapping[str, type[BaseModel]]
+    marks: Mapping[str, Marks]
     steps: Mapping[str, BoundStep]
     warnings: tuple[Problem, ...]
 
@@ -120,6 +122,7 @@ def _registered(source: type[Workflow], examined: Examination) -> RegisteredWork
         source=source,
         definition=definition,
         triggers=MappingProxyType(dict(examined.payloads)),
+        marks=MappingProxyType({name: marks_of(TypeAdapter(model)) for name, model in examined.payloads.items()}),
         steps=MappingProxyType(
             {
                 name: BoundStep(step, *examined.functions[name])

@@ -20,6 +20,7 @@ from squidmesh.clock import seconds
 from squidmesh.config import CONCURRENCY_LIMITS, MAX_PAYLOAD_BYTES, PRIORITIES
 from squidmesh.errors import InvalidInput, Problem
 from squidmesh.ids import is_identifier
+from squidmesh.redaction import ANY
 from squidmesh.workflow.authoring import (
     ApprovalDeclaration,
     ChildrenDeclaration,
@@ -29,6 +30,7 @@ from squidmesh.workflow.authoring import (
     WaitDeclaration,
 )
 from squidmesh.workflow.definition import (
+    UNDO_OUTPUT,
     ApprovalStep,
     ChildrenStep,
     Compensation,
@@ -41,7 +43,8 @@ from squidmesh.workflow.definition import (
 )
 from squidmesh.workflow.payload import require_json
 from squidmesh.workflow.retry import RetryPolicy
-from squidmesh.workflow.shape import UNKNOWN, QuietSchema, Shape, secrets_in
+from squidmesh.workflow.secret import QuietSchema, marks_of, without_defaults
+from squidmesh.workflow.shape import UNKNOWN, Shape
 from squidmesh.workflow.signature import Signature, read_signature
 from squidmesh.workflow.supply import REFUSED, Written
 
@@ -88,12 +91,15 @@ def read_payload(path: str, name: str, model: object, problems: Problems) -> tup
         reason = str(error).partition("\n")[0].rstrip(".")
         problems.add(path, "invalid_payload_model", f"{model.__name__} can not be a payload: {reason}")
         return nothing, Written({}, open=True)
-    for secret in secrets_in(model):
-        message = "a payload is stored as JSON, which would lose a secret; keep it elsewhere and pass its name"
-        problems.add(f"{path}.{secret}", "secret_field_unsupported", message)
-    shape = Shape.of(TypeAdapter(model), "serialization")
+    adapter = TypeAdapter(model)
+    shape = Shape.of(adapter, "serialization")
     fields = {key: shape.keys().get(key, UNKNOWN) for key in model.model_fields}
-    spec = ManualTrigger(name=name, payload_fields=tuple(fields), payload_schema=schema)
+    spec = ManualTrigger(
+        name=name,
+        payload_fields=tuple(fields),
+        payload_schema=without_defaults(schema),
+        secrets=marks_of(adapter).paths,
+    )
     return spec, Written(fields, shape.open)
 
 
@@ -196,6 +202,7 @@ def read_compensation(
         description=_description(step.compensate),
         input=_input(f"{path}.compensate_input", step.compensate_input, signature, problems),
         retry=_retry(f"{path}.compensate_retry", step.compensate_retry, problems),
+        secrets=_in_context(UNDO_OUTPUT, signature.secrets.paths),
     )
     return spec, signature
 
@@ -221,6 +228,7 @@ def read_function(
         concurrency_limit=_concurrency_limit(f"{path}.concurrency_limit", step, problems),
         irreversible=_flag(f"{path}.irreversible", step.irreversible, problems),
         compensatable=_flag(f"{path}.compensatable", step.compensatable, problems),
+        secrets=_in_context(output, signature.secrets.paths),
     )
     if spec.transaction and signature.is_async:
         message = "a transactional step is no coroutine: its connection belongs to one thread from begin to commit"
@@ -246,9 +254,6 @@ def _output_key(path: str, key: object, problems: Problems) -> str | None:
 def _written(
     path: str, step: FunctionDeclaration, output: str | None, signature: Signature, problems: Problems
 ) -> Written:
-    for secret in secrets_in(signature.returns):
-        message = "an output is stored as JSON, which would lose a secret; keep it elsewhere and return its name"
-        problems.add(".".join(filter(None, (path, "return", secret))), "secret_field_unsupported", message)
     shape = Shape.of(signature.result, "serialization")
     if output is not None:
         return Written({output: shape})
@@ -259,6 +264,13 @@ def _written(
         problems.add(f"{path}.output", "output_needs_key", message)
         return Written({}, open=True)
     return Written(shape.keys(), shape.open)
+
+
+def _in_context(output: str | None, paths: Iterable[str]) -> tuple[str, ...]:
+    """Secret paths of a result, from where an output key puts it; what is merged stands where it is, and a merged
+    object that is secret itself has any key.
+    """
+    return tuple(".".join(filter(None, (output, path))) or ANY for path in paths)
 
 
 def _input(path: str, given: object, signature: Signature, problems: Problems) -> dict[str, str] | None:

@@ -1,23 +1,15 @@
-"""What is known of a type before there is a value: which keys its JSON may have, and where it would hide a secret."""
+"""What is known of a type before there is a value: which keys its JSON may have."""
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator, Mapping
-from typing import Any, Final, get_args, get_origin, get_type_hints, is_typeddict
+from typing import Any, Final
 
-from pydantic import BaseModel, Secret, SecretBytes, SecretStr, TypeAdapter
+from pydantic import TypeAdapter
 from pydantic.errors import PydanticUserError
-from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, JsonSchemaWarningKind
+from pydantic.json_schema import JsonSchemaMode
 
-JsonSchema = dict[str, Any]
-_SECRETS: Final = (SecretStr, SecretBytes, Secret)
-
-
-class QuietSchema(GenerateJsonSchema):
-    """A default that is no JSON is left out of a schema without a word."""
-
-    ignored_warning_kinds: set[JsonSchemaWarningKind] = {"skipped-choice", "non-serializable-default"}  # noqa: RUF012 - declared so by pydantic
+from squidmesh.workflow.secret import JsonSchema, QuietSchema
 
 
 class Shape:
@@ -86,30 +78,3 @@ def _is_open(schema: JsonSchema) -> bool:
 
 
 UNKNOWN: Final = Shape({}, {})
-
-
-def secrets_in(annotation: Any, path: str = "") -> list[str]:
-    """The dotted fields whose type hides its value (``SecretStr`` and its kin): their dump would be asterisks."""
-    return list(dict.fromkeys(_secrets(annotation, path, frozenset())))
-
-
-def _secrets(annotation: Any, path: str, above: frozenset[Any]) -> Iterator[str]:
-    origin = get_origin(annotation) or annotation
-    if isinstance(origin, type) and issubclass(origin, _SECRETS):
-        yield path
-    for part in get_args(annotation):
-        yield from _secrets(part, path, above)
-    if isinstance(origin, type) and origin not in above:
-        for name, inner in _fields(origin):
-            yield from _secrets(inner, f"{path}.{name}" if path else name, above | {origin})
-
-
-def _fields(cls: type) -> list[tuple[str, Any]]:
-    if issubclass(cls, BaseModel):
-        return [(name, info.annotation) for name, info in cls.model_fields.items()]
-    if is_typeddict(cls) or dataclasses.is_dataclass(cls):
-        try:
-            return list(get_type_hints(cls).items())
-        except Exception:  # annotations are code of the author's; pydantic has said what it thinks of them
-            return []
-    return []

@@ -12,6 +12,7 @@ from pydantic import BaseModel, TypeAdapter
 from pydantic.errors import PydanticUserError
 
 from squidmesh.errors import Problem
+from squidmesh.workflow.secret import UNMARKED, Marks, marks_of
 
 ANYTHING: TypeAdapter[Any] = TypeAdapter(Any)
 _CONTEXT = "Context"
@@ -24,23 +25,26 @@ _REFUSED_KINDS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parameter:
-    """``adapter`` validates its values; None where there is no annotation, or where the run's Context is passed."""
+    """``adapter`` validates its values; None where there is no annotation, or where the run's Context is passed.
+    ``secrets``: where its annotation has secrets.
+    """
 
     name: str
     required: bool
     is_context: bool
     adapter: TypeAdapter[Any] | None
+    secrets: Marks = UNMARKED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Signature:
-    """``returns`` is the return annotation, and ``result`` validates against it. ``problems`` have paths within the
-    step; with any of them, the function can not be called as a step.
+    """``result`` validates against the return annotation, and ``secrets`` tells where that has secrets. ``problems``
+    have paths within the step; with any of them, the function can not be called as a step.
     """
 
     parameters: tuple[Parameter, ...]
-    returns: Any = Any
     result: TypeAdapter[Any] = ANYTHING
+    secrets: Marks = UNMARKED
     is_async: bool = False
     problems: tuple[Problem, ...] = ()
 
@@ -60,11 +64,11 @@ def read_signature(fn: Callable[..., Any]) -> Signature:
     problems: list[Problem] = []
     names = _globals(fn)
     parameters = tuple(_parameter(parameter, names, problems) for parameter in signature.parameters.values())
-    returns, result = _adapter(signature.return_annotation, names, "return", problems)
+    result = _adapter(signature.return_annotation, names, "return", problems)
     return Signature(
         parameters=parameters,
-        returns=returns,
         result=result or ANYTHING,
+        secrets=marks_of(result) if result is not None else UNMARKED,
         is_async=inspect.iscoroutinefunction(code),
         problems=tuple(problems),
     )
@@ -93,8 +97,9 @@ def _parameter(parameter: inspect.Parameter, names: dict[str, Any], problems: li
     required = parameter.default is inspect.Parameter.empty
     if parameter.name == "context" or _names_context(parameter.annotation):
         return Parameter(name=parameter.name, required=False, is_context=True, adapter=None)
-    _, adapter = _adapter(parameter.annotation, names, path, problems)
-    return Parameter(name=parameter.name, required=required, is_context=False, adapter=adapter)
+    adapter = _adapter(parameter.annotation, names, path, problems)
+    secrets = marks_of(adapter) if adapter is not None else UNMARKED
+    return Parameter(name=parameter.name, required=required, is_context=False, adapter=adapter, secrets=secrets)
 
 
 def _names_context(annotation: Any) -> bool:
@@ -104,29 +109,27 @@ def _names_context(annotation: Any) -> bool:
     return isinstance(annotation, type) and annotation.__name__ == _CONTEXT and not issubclass(annotation, BaseModel)
 
 
-def _adapter(
-    annotation: Any, names: dict[str, Any], path: str, problems: list[Problem]
-) -> tuple[Any, TypeAdapter[Any] | None]:
-    """The annotation and its adapter; ``(Any, None)`` where there is none, or where it is a problem."""
+def _adapter(annotation: Any, names: dict[str, Any], path: str, problems: list[Problem]) -> TypeAdapter[Any] | None:
+    """The annotation's adapter; None where there is no annotation, or where it is a problem."""
     if annotation is inspect.Signature.empty:
-        return Any, None
+        return None
     try:
         resolved: Any = _resolved(annotation, names)
     except Exception as error:  # annotations are code of the author's: anything may come out
         message = f"the annotation {annotation!r} can not be resolved: {error}"
         problems.append(Problem(path=path, code="unresolvable_annotations", message=message))
-        return Any, None
+        return None
     if resolved in (Never, NoReturn):
         resolved = None
     try:
         adapter: TypeAdapter[Any] = TypeAdapter(resolved)
         adapter.rebuild(raise_errors=True)
-        return resolved, adapter
+        return adapter
     except (PydanticUserError, NameError, TypeError) as error:
         reason = str(error).partition("\n")[0].partition(". ")[0].rstrip(".")
         message = f"pydantic can not validate {annotation!r}: {reason}"
         problems.append(Problem(path=path, code="unsupported_annotation", message=message))
-        return Any, None
+        return None
 
 
 def _resolved(annotation: Any, names: dict[str, Any]) -> Any:

@@ -16,6 +16,7 @@ from pydantic import BaseModel
 
 from squidmesh.errors import Problem, WorkflowError
 from squidmesh.ids import is_identifier, is_step_name, undo_of, undone_by
+from squidmesh.redaction import is_secret
 from squidmesh.workflow.authoring import (
     AnyStep,
     ApprovalDeclaration,
@@ -101,6 +102,7 @@ def examine(workflow: type[Workflow]) -> Examination:
     topology = read_topology(vars(workflow).get("flow", ()), parts.steps)
     problems.extend(topology.problems)
     _check_supply(parts, topology, problems)
+    _check_shared_secrets(parts, problems)
     return Examination(
         name=name,
         problems=problems.found,
@@ -247,6 +249,16 @@ class _Parts:
             owner, first = it.places[0]
             message = f"it is {owner.__name__}.{first} already; declare a {what} once for each name that it has"
             self.problems.add(path, f"shared_{what}", message)
+
+
+def _check_shared_secrets(parts: _Parts, problems: Problems) -> None:
+    """What attempts share stands in rows and in lease backends, as a hash that a short secret could be guessed from."""
+    functions = [spec for spec in parts.step_specs if isinstance(spec, FunctionStep)]
+    secrets = [path for part in (*parts.trigger_specs, *functions) for path in part.secrets]
+    for spec in functions:
+        if spec.concurrency_key is not None and is_secret(spec.concurrency_key, secrets):
+            message = f"{spec.concurrency_key!r} is secret, and a concurrency key leaves the run; name another value"
+            problems.add(f"steps.{spec.name}.concurrency_key", "secret_concurrency_key", message)
 
 
 def _check_supply(parts: _Parts, topology: Topology, problems: Problems) -> None:

@@ -406,6 +406,7 @@ SETTINGS: list[tuple[str, list[Any], type[UsageError]]] = [
     ("idle_poll", [None, *NOT_A_DURATION, 0, timedelta(microseconds=999), 60.001], InvalidInput),
     ("clock", [5, "now", Unprintable(), 0], InvalidInput),
     ("observer", [5, "notice", Unprintable(), 0], InvalidInput),
+    ("codec", [5, "zip", Unprintable(), 0, False], InvalidInput),
 ]
 
 

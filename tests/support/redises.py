@@ -66,6 +66,7 @@ def all_of(redis: Any) -> str:
                 "list": lambda key: redis.lrange(key, 0, -1),
                 "hash": lambda key: redis.hgetall(key),
                 "zset": lambda key: redis.zrange(key, 0, -1, withscores=True),
+                "none": lambda key: "it has just expired",
             }[kind](key)
         )
     return "\n".join(map(str, found))

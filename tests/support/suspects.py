@@ -45,6 +45,10 @@ def do(deed: str, file: str, context: Context) -> dict[str, Any]:
             raise ConnectionError("the gateway hung up")
         case "give up":
             raise GiveUp("enough")
+        case "tell all":
+            raise ConnectionError(f"{dict(context.state)} was refused")
+        case "tell all and die":
+            raise KeyboardInterrupt(f"{dict(context.state)} was refused")
         case "later":
             raise RetryLater(after=timedelta(seconds=7))
         case "snooze":

@@ -51,7 +51,9 @@ class Executing(Reading):
         return Worker(self._engine(), concurrency=slots, queues=wanted, owner_id=owner, grace=allowed)
 
     def wait_for(self, run_id: str, timeout: timedelta | float | None = None) -> Run:
-        """The ended run, with its output. ``TimeoutError`` if it has not ended by then; the run goes on."""
+        """The ended run, with its output, in which secrets are hidden. ``TimeoutError`` if it has not ended by then;
+        the run goes on.
+        """
         awaited = self._await(run_id, timeout)
         for _ in awaited.engine.endings.looks():
             if (ended := awaited.look()) is not None:

@@ -11,7 +11,7 @@ from squidmesh.journal.state import RunStatus
 from squidmesh.ports.journal_store import RunQuery
 from squidmesh.reading.explain import Explanation, explain, explain_corrupt
 from squidmesh.reading.graph import RunGraph, run_graph
-from squidmesh.reading.inspect import Run, inspect
+from squidmesh.reading.inspect import Run, inspect, inspect_row
 from squidmesh.reading.listing import RunList, listing
 from squidmesh.runtime.arguments import LONGEST_KEY, check_moment, check_name, check_one_of, check_run_id, check_text
 from squidmesh.runtime.engine import Engine
@@ -58,9 +58,18 @@ class Reading(Opening):
         return self._engine().store.count_runs(workflow=wanted)
 
     def inspect_run(self, run_id: str, *, history: bool = False) -> Run:
-        """A run as the journal knows it. Payload, outputs, error texts and the history only with ``history``."""
+        """A run as the journal knows it. Payload, outputs, error texts and the history only with ``history``,
+        and no secret in any of them.
+        """
         wanted = check_run_id(run_id)
-        return self._inspect(self._engine(), wanted, history=history)
+        engine = self._engine()
+        try:
+            return self._inspect(engine, wanted, history=history)
+        except CorruptHistory as error:
+            row = engine.store.run_row(wanted)
+            if row is None:
+                raise
+            return inspect_row(row, now=engine.store.now(), anomaly=str(error))
 
     def explain_run(self, run_id: str) -> Explanation:
         """Why the run stands where it stands: one reason, its evidence, and what may safely be done next."""
@@ -83,7 +92,9 @@ class Reading(Opening):
         )
 
     def inspect_run_graph(self, run_id: str, *, history: bool = False) -> RunGraph:
-        """The definition that the run started with, as a graph, with what became of each node and edge."""
+        """The definition that the run started with, as a graph, with what became of each node and edge. ``history``:
+        with the details of each node, but no secret.
+        """
         wanted = check_run_id(run_id)
         engine = self._engine()
         seen = look(engine, wanted)
@@ -94,6 +105,7 @@ class Reading(Opening):
         return inspect(
             seen.state,
             now=engine.store.now(),
+            definition=seen.definition,
             history=seen.entries,
             with_output=with_output,
             anomaly=str(seen.anomaly) if seen.anomaly else None,

@@ -199,9 +199,10 @@ def test_a_damaged_entry_holds_the_run_which_is_shown_up_to_there(run_cli, url, 
     )
 
 
-def test_a_run_whose_first_entry_is_damaged_can_be_explained(run_cli, url, started):
+def test_of_a_run_whose_first_entry_is_damaged_what_its_row_knows_is_shown(run_cli, url, started):
     damage(url, 1)
 
     assert "corrupt_history" in text(run_cli, "--url", url, "runs", "explain", started)
-    for verb in ("show", "graph"):
-        assert run_cli("--url", url, "runs", verb, started).stderr.startswith("squidmesh: corrupt_history: ")
+    shown = text(run_cli, "--url", url, "runs", "show", started, "--history")
+    assert "‖ paused" in shown and "anomaly" in shown and "entry 1" in shown
+    assert run_cli("--url", url, "runs", "graph", started).stderr.startswith("squidmesh: corrupt_history: ")

@@ -22,6 +22,8 @@ from squidmesh.journal.codec import (
 )
 from squidmesh.journal.facts import AnyFact
 from squidmesh.journal.fold import fold
+from squidmesh.journal.sealing import sealed as codec_sealed
+from squidmesh.journal.sealing import sealed_part, unopened
 from squidmesh.journal.state import RunState
 from tests.unit.journal import story
 from tests.unit.journal.golden import VERSION_1
@@ -57,6 +59,27 @@ def refusal(body: bytes) -> str:
     assert (refused.value.thread, refused.value.revision) == (story.RUN, 7)
     assert str(refused.value).startswith(f"{story.RUN} entry 7: ")
     return str(refused.value)
+
+
+# ------------------------------------------------------------------------------------------------ payload codecs
+
+
+def test_a_body_of_a_payload_codec_names_the_codec_that_is_missing() -> None:
+    whole = codec_sealed("aes-gcm", b"\x00:\xff")
+
+    assert sealed_part("aes-gcm", whole) == b"\x00:\xff"
+    assert sealed_part("aes", whole) is None
+    assert "sealed by the payload codec 'aes-gcm', which this mesh was not given" in refusal(whole)
+    assert "the payload codec 'aes-gcm' can not open it: no key" in refusal(unopened("aes-gcm", "no key"))
+    assert decode_state(whole) is None
+
+
+def test_a_body_that_no_codec_made_is_no_codecs() -> None:
+    plain = encode_facts([story.started()])
+
+    assert sealed_part("aes-gcm", plain) is None
+    assert "payload codec" not in refusal(b":" + plain)
+    assert "payload codec" not in refusal(b"")
 
 
 # ------------------------------------------------------------------------------------------------------ entries

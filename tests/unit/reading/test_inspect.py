@@ -111,7 +111,7 @@ def test_by_default_there_is_no_payload_no_output_and_no_text_of_a_person_or_an_
 
 
 def test_the_output_can_be_asked_for_alone():
-    run = inspect(eventful().state, now=second(99), with_output=True)
+    run = inspect(eventful().state, now=second(99), definition=eventful().definition, with_output=True)
 
     assert run.output is not None and run.output["loot"] == SECRET
     assert run.payload is None
@@ -121,7 +121,7 @@ def test_the_output_can_be_asked_for_alone():
 def test_the_history_brings_payload_output_messages_and_comments():
     told = failed()
 
-    run = inspect(told.state, now=second(99), history=told.history)
+    run = inspect(told.state, now=second(99), definition=told.definition, history=told.history)
 
     assert run.payload == {"ring": SECRET}
     assert run.output == {"council": {"metadata": {"road": "under"}}}
@@ -133,7 +133,7 @@ def test_the_history_brings_payload_output_messages_and_comments():
 def test_the_history_holds_every_fact_in_order_with_its_entry():
     told = eventful()
 
-    run = inspect(told.state, now=second(99), history=told.history)
+    run = inspect(told.state, now=second(99), definition=told.definition, history=told.history)
 
     assert run.history is not None
     assert [event.revision for event in run.history] == list(range(1, run.revision + 1))
@@ -148,7 +148,7 @@ def test_no_claim_hash_is_ever_shown():
 
     for run in (
         inspect(told.state, now=second(99)),
-        inspect(told.state, now=second(99), history=told.history, with_output=True),
+        inspect(told.state, now=second(99), definition=told.definition, history=told.history, with_output=True),
     ):
         assert CLAIM_HASH not in json.dumps(run.to_json()) + repr(run)
         assert "claim_hash" not in json.dumps(run.to_json()) + repr(run)
@@ -156,7 +156,7 @@ def test_no_claim_hash_is_ever_shown():
 
 def test_a_snapshot_does_not_change_with_the_state_that_it_was_taken_of():
     told = eventful()
-    run = inspect(told.state, now=second(99), history=told.history)
+    run = inspect(told.state, now=second(99), definition=told.definition, history=told.history)
 
     told.state.outputs["loot"] = "gone"
     told.state.payload["ring"] = "gone"

@@ -1,5 +1,6 @@
 """3.5.5: a suspect in a process of its own behaves as in a thread, except that its death kills nobody else."""
 
+import dataclasses
 import os
 import threading
 import time
@@ -14,6 +15,7 @@ from squidmesh import Mesh, Workflow, manual, step
 from squidmesh.ids import AttemptKey, ClaimId, RunId, idempotency_key
 from squidmesh.journal.facts import Activation
 from squidmesh.ports.lease_backend import Claim
+from squidmesh.redaction import HIDDEN
 from squidmesh.runtime import quarantine
 from squidmesh.runtime.context import LeaseFlag
 from squidmesh.runtime.invoke import Assignment, Completed, Died, Failed, Snoozed, Unstarted
@@ -117,6 +119,20 @@ def test_failures_are_what_they_are_in_a_thread(deed: str, code: str, type_: str
     if deed == "later":
         assert outcome.retry_after is not None
         assert outcome.retry_after.total_seconds() == 7
+
+
+def test_a_child_tells_no_secret_in_its_error_nor_when_it_dies(capfd: pytest.CaptureFixture[str]) -> None:
+    secrets = frozenset({"mellon-42"})
+    outcome = carry_out(dataclasses.replace(assignment("tell all", "mellon-42"), secrets=secrets), never)
+    died = carry_out(dataclasses.replace(assignment("tell all and die", "mellon-42"), secrets=secrets), never)
+
+    assert isinstance(outcome, Failed)
+    assert outcome.error.message == str({"deed": "tell all", "file": HIDDEN}) + " was refused"
+    assert "mellon" not in outcome.error.details
+    assert died == Died(assignment=died.assignment, cause="exit status 1")
+    said = capfd.readouterr().err
+    assert "KeyboardInterrupt" in said and HIDDEN in said
+    assert "mellon" not in said
 
 
 def test_a_snooze_is_a_snooze() -> None:

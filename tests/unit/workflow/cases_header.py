@@ -142,12 +142,7 @@ class Shy(BaseModel):
     plain: dict[str, SecretStr] = Field(default_factory=dict)
 
 
-@cases(
-    ("triggers.start.cards.number", "secret_field_unsupported"),
-    ("triggers.start.cards.locker.code", "secret_field_unsupported"),
-    ("triggers.start.key", "secret_field_unsupported"),
-    ("triggers.start.plain", "secret_field_unsupported"),
-)
+@cases()
 class SecretsInThePayload(Workflow):
     version = "1"
     start = manual(Shy)

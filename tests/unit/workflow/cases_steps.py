@@ -337,11 +337,7 @@ def password() -> SecretStr:
     return SecretStr("mellon")
 
 
-@cases(
-    ("steps.a.return.number", "secret_field_unsupported"),
-    ("steps.a.return.locker.code", "secret_field_unsupported"),
-    ("steps.b.return", "secret_field_unsupported"),
-)
+@cases()
 class SecretsInResults(Workflow):
     version = "1"
     start = manual(Payload)
