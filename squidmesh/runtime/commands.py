@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from squidmesh.errors import InvalidInput
@@ -22,6 +23,9 @@ VERBS = (
     "waive_compensation",
     "replay_dead_letters",
     "discard_dead_letters",
+    "pause_queue",
+    "resume_queue",
+    "activate_cron",
 )
 """What changes something, and can be said in JSON."""
 _LONGEST = 64
@@ -69,4 +73,16 @@ def carry_out(mesh: object, command: object) -> Any:
     needed = {name for name, one in parameters.items() if one.default is inspect.Parameter.empty}
     if absent := sorted(needed - command.arguments.keys()):
         raise InvalidInput(f"{command.verb} needs {', '.join(absent)}", field="arguments")
-    return verb(**command.arguments)
+    return verb(**{name: _read(value, parameters[name]) for name, value in command.arguments.items()})
+
+
+def _read(value: object, parameter: inspect.Parameter) -> object:
+    """JSON has no moments: where the verb takes one, its ISO text is read."""
+    if not (isinstance(value, str) and "datetime" in str(parameter.annotation)):
+        return value
+    try:
+        return datetime.fromisoformat(value)
+    except ValueError:
+        raise InvalidInput(
+            f"{value[:80]!r} is no time; allowed is 2026-03-29T02:30:00+01:00", field=parameter.name
+        ) from None

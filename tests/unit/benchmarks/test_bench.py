@@ -94,8 +94,10 @@ def test_a_run_alone_waits_for_the_disk_once_an_entry(tmp_path):
 
 def test_a_step_costs_the_same_whatever_stands_around_it(tmp_path):
     tables = {table.name: table for table in growth.measure(TINY, tmp_path, Quiet())}
-    assert tables.keys() == {f"growth_{name}" for name in ("open", "finished", "leased", "position", "snapshot")}
-    for name in ("open", "finished", "position", "snapshot"):
+    assert tables.keys() == {
+        f"growth_{name}" for name in ("open", "finished", "leased", "position", "snapshot", "roots")
+    }
+    for name in ("open", "finished", "position", "snapshot", "roots"):
         ratios = [float(str(ratio)) for ratio in tables[f"growth_{name}"].column("instructions ratio")]
         assert max(ratios) < 1.05, name
 

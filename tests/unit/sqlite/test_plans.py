@@ -10,6 +10,7 @@ from squidmesh_sqlite.statements import load, migrations
 
 RUNS: dict[str, Any] = {
     "now": 0,
+    "since": 0,
     "started_at": 2**63 - 1,
     "run_id": "~",
     "queue": None,
@@ -38,6 +39,27 @@ def test_runs_that_go_on_are_found_without_a_walk_over_those_that_ended(database
     steps = [step for step in plan(database, "lists", "running", RUNS) if "runs" in step]
     assert len(steps) == 3
     assert all("USING INDEX runs_by_status" in step for step in steps), steps
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "index"),
+    [
+        ("newest", {}, "runs_newest"),
+        ("of_workflow", {"workflow": "w"}, "runs_of_workflow"),
+        ("of_queue", {"queue": "q"}, "runs_of_queue"),
+        ("of_status", {"status": "failed"}, "runs_by_status"),
+    ],
+)
+def test_a_page_of_runs_is_read_in_the_order_of_one_index(
+    database: sqlite3.Connection, name: str, given: dict[str, Any], index: str
+) -> None:
+    (step,) = plan(database, "lists", name, RUNS | given)
+    assert step.startswith("SEARCH runs") and f"USING INDEX {index} (" in step
+
+
+def test_timers_are_found_by_when_they_are_due(database: sqlite3.Connection) -> None:
+    (step,) = plan(database, "timers", "due", {"until": 9, "due_at": 0, "timer": "", "limit": 9})
+    assert "timers_due" in step and step.startswith("SEARCH")
 
 
 @pytest.mark.parametrize(

@@ -427,7 +427,7 @@ def undo(card: Card) -> Card: ...  # type: ignore[empty-body]
 class Undone(Workflow):
     version = "1"
     visit = manual(Visit)
-    nightly = cron("0 1 * * *", payload=Visit)
+    nightly = cron("0 1 * * *", timezone="UTC", payload=Visit)
     issue = step(issue, output="card", compensate=undo)
     last = step(lambda: None)
     flow = issue >> last
