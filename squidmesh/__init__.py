@@ -38,11 +38,13 @@ from squidmesh.reading.explain import Explanation
 from squidmesh.reading.graph import GraphEdge, GraphNode, RunGraph, preview_graph
 from squidmesh.reading.inspect import Run
 from squidmesh.reading.listing import RunList, RunSummary
+from squidmesh.reading.workflows import WorkflowSummary
 from squidmesh.runtime.commands import Command
 from squidmesh.runtime.context import Context
 from squidmesh.runtime.mesh import Mesh
 from squidmesh.runtime.reconcile import Reconciled
 from squidmesh.runtime.worker import Worker
+from squidmesh.workflow.actions import Action, Actions
 from squidmesh.workflow.authoring import (
     Workflow,
     approval,
@@ -57,12 +59,15 @@ from squidmesh.workflow.authoring import (
     wait_for_children,
 )
 from squidmesh.workflow.definition import Definition
+from squidmesh.workflow.editor import Draft, from_map, to_map
 from squidmesh.workflow.retry import RetryPolicy, exponential, fixed
 from squidmesh.workflow.validation import define, problems_of
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Action",
+    "Actions",
     "BackendError",
     "BackendUnavailable",
     "Command",
@@ -73,6 +78,7 @@ __all__ = [
     "DeadLetterList",
     "DeadLettersMoved",
     "Definition",
+    "Draft",
     "Explanation",
     "ForeignStore",
     "GiveUp",
@@ -107,6 +113,7 @@ __all__ = [
     "Worker",
     "Workflow",
     "WorkflowError",
+    "WorkflowSummary",
     "WrongPlane",
     "__version__",
     "approval",
@@ -115,12 +122,14 @@ __all__ = [
     "event",
     "exponential",
     "fixed",
+    "from_map",
     "log",
     "manual",
     "pause",
     "preview_graph",
     "problems_of",
     "step",
+    "to_map",
     "value",
     "wait",
     "wait_for_children",

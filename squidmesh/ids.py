@@ -43,6 +43,11 @@ def keyed_run_id(workflow: str, key: str) -> RunId:
     return RunId(derived_id("run", workflow, key))
 
 
+def catalogue_thread() -> ThreadId:
+    """The one thread that says which workflows made at run time are active."""
+    return ThreadId(derived_id("catalogue"))
+
+
 def runnable_key(run_id: str, step: str) -> RunnableKey:
     return RunnableKey(f"{run_id}/{step}")
 

@@ -26,8 +26,8 @@ _facts = msgspec.json.Decoder(list[AnyFact])
 _state = msgspec.json.Decoder(RunState)
 
 
-class _Unreadable(Exception):
-    pass
+class Unreadable(Exception):
+    """A body that no reader should vouch for."""
 
 
 def encode_facts(facts: Sequence[AnyFact], *, check: bool = False) -> bytes:
@@ -37,40 +37,42 @@ def encode_facts(facts: Sequence[AnyFact], *, check: bool = False) -> bytes:
     json = _encoder.encode(facts)
     if check:
         _facts.decode(json)
-    return _seal(FACTS_VERSION, json)
+    return seal(FACTS_VERSION, json)
 
 
 def decode_facts(body: bytes, *, thread: str, revision: int) -> list[AnyFact]:
     """The facts of one entry; ``thread`` and ``revision`` are for the error's text."""
     try:
-        return _facts.decode(_open(FACTS_VERSION, body))
-    except (_Unreadable, ValueError) as error:  # msgspec's errors are ValueErrors, and so is text that is not UTF-8
+        return _facts.decode(unseal(FACTS_VERSION, body))
+    except (Unreadable, ValueError) as error:  # msgspec's errors are ValueErrors, and so is text that is not UTF-8
         raise CorruptHistory(str(error), thread=thread, revision=revision) from error
 
 
 def encode_state(state: RunState) -> bytes:
-    return _seal(STATE_VERSION, _encoder.encode(state))
+    return seal(STATE_VERSION, _encoder.encode(state))
 
 
 def decode_state(body: bytes) -> RunState | None:
     """The checkpoint, or None where it can not be read: the thread is folded from its start then (I2)."""
     try:
-        return _state.decode(_open(STATE_VERSION, body))
-    except (_Unreadable, ValueError):
+        return _state.decode(unseal(STATE_VERSION, body))
+    except (Unreadable, ValueError):
         return None
 
 
-def _seal(version: int, json: bytes) -> bytes:
+def seal(version: int, json: bytes) -> bytes:
+    """The body that holds this JSON."""
     return b"%d:%08x:%b" % (version, zlib.crc32(json), json)
 
 
-def _open(known: int, body: bytes) -> bytes:
+def unseal(known: int, body: bytes) -> bytes:
+    """The inverse of :func:`seal`; :class:`Unreadable` says what is wrong with the body."""
     version, _, rest = body.partition(b":")
     checksum, _, json = rest.partition(b":")
     if not version.isdigit() or len(version) > 9:
-        raise _Unreadable("no schema version")
+        raise Unreadable("no schema version")
     if int(version) != known:
-        raise _Unreadable(f"schema version {int(version)}; this program reads {known}")
+        raise Unreadable(f"schema version {int(version)}; this program reads {known}")
     if checksum != b"%08x" % zlib.crc32(json):
-        raise _Unreadable("the checksum does not match")
+        raise Unreadable("the checksum does not match")
     return json

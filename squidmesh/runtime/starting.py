@@ -45,6 +45,15 @@ if TYPE_CHECKING:
 
 Target = type[Workflow] | Manual[Any] | str
 
+
+@dataclass(frozen=True, slots=True)
+class Located:
+    """A target that was looked up: once, for many starts."""
+
+    workflow: RegisteredWorkflow
+    trigger: str
+
+
 _LONGEST_DELAY = timedelta(days=366 * 10)
 _LONGEST_TARGET = 256
 _DRAWS = 5
@@ -79,7 +88,7 @@ class Start:
 
 def check_start(
     engine: Engine,
-    target: Target,
+    target: Target | Located,
     payload: BaseModel | Mapping[str, Any],
     *,
     key: str | None,
@@ -92,7 +101,8 @@ def check_start(
     """Raises ``NotFound`` (workflow or trigger), ``InvalidPayload`` (under the name ``field``) or ``InvalidInput``;
     writes nothing.
     """
-    workflow, trigger = _find(engine, target)
+    found = target if isinstance(target, Located) else locate(engine, target)
+    workflow, trigger = found.workflow, found.trigger
     accepted = accept_payload(workflow.triggers[trigger], payload, field=field)
     return Start(
         workflow=workflow,
@@ -265,16 +275,18 @@ def _offer(engine: Engine, effects: Effects) -> None:
 # ----------------------------------------------------------------------------------------------------------- target
 
 
-def _find(engine: Engine, target: object) -> tuple[RegisteredWorkflow, str]:
-    """The registered workflow and the trigger's name. A workflow alone is enough where it has one trigger."""
+def locate(engine: Engine, target: object) -> Located:
+    """The workflow and its trigger. A workflow alone is enough where it has one trigger. ``NotFound``, or
+    ``InvalidInput`` where it is no target at all.
+    """
     workflow, trigger = _named(engine, target)
     triggers = sorted(workflow.triggers)
     if trigger is None and len(triggers) == 1:
-        return workflow, triggers[0]
+        return Located(workflow, triggers[0])
     if trigger is None or trigger not in workflow.triggers:
         said = "several triggers; say which" if trigger is None else f"no trigger {shown(trigger)}"
         raise NotFound(f"{workflow.name} has {said}: {', '.join(triggers)}", field="trigger")
-    return workflow, trigger
+    return Located(workflow, trigger)
 
 
 def with_trigger(engine: Engine, target: Target, trigger: str | None) -> Target:
@@ -304,6 +316,13 @@ def _named(engine: Engine, target: object) -> tuple[RegisteredWorkflow, str | No
         raise InvalidInput(f"is a {type(target).__name__}; {allowed}", field="target")
     name = check_text(target, field="target", least=1, most=_LONGEST_TARGET)
     workflow, _, trigger = name.rpartition(".")
-    if registry.get(name) is None and workflow:  # a workflow's own name may have a dot
-        return registry.of(workflow), trigger
+    if (found := called(engine, name)) is not None:
+        return found, None
+    if workflow:  # a workflow's own name may have a dot
+        return called(engine, workflow) or registry.of(workflow), trigger
     return registry.of(name), None
+
+
+def called(engine: Engine, name: str) -> RegisteredWorkflow | None:
+    """The workflow of that name: of a class that is registered here, or one that is active in the journal."""
+    return engine.registry.get(name) or engine.catalogue.get(name)
