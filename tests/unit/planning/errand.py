@@ -19,8 +19,8 @@ from squidmesh import (
     wait,
 )
 from squidmesh.ids import child_run_id, claim_hash
-from squidmesh.journal.facts import AnyFact, StepError
 from squidmesh.journal.codec import decode_facts, encode_facts
+from squidmesh.journal.facts import AnyFact, StepError
 from squidmesh.journal.fold import evolve, fold
 from squidmesh.journal.rows import AttemptRow, DeadLetterRow, RowChanges, RunRow, TimerRow
 from squidmesh.journal.state import RunState
