@@ -43,6 +43,7 @@ from squidmesh.reading.inspect import HistoryEvent, Run
 from squidmesh.reading.listing import RunList, RunSummary
 from squidmesh.reading.queues import Depth, Pause, Queue, QueueList
 from squidmesh.reading.schedule import Schedule
+from squidmesh.reading.workflows import WorkflowSummary
 from squidmesh.runtime.async_mesh import AsyncMesh
 from squidmesh.runtime.commands import Command
 from squidmesh.runtime.context import Context
@@ -50,6 +51,7 @@ from squidmesh.runtime.cron import CronLook, CronLoop, Fired
 from squidmesh.runtime.mesh import Mesh
 from squidmesh.runtime.reconcile import Reconciled
 from squidmesh.runtime.worker import Worker
+from squidmesh.workflow.actions import Action, Actions
 from squidmesh.workflow.authoring import (
     Workflow,
     approval,
@@ -66,6 +68,7 @@ from squidmesh.workflow.authoring import (
 )
 from squidmesh.workflow.decision import Decision
 from squidmesh.workflow.definition import Definition
+from squidmesh.workflow.editor import Draft, from_map, to_map
 from squidmesh.workflow.retry import RetryPolicy, exponential, fixed
 from squidmesh.workflow.secret import secret
 from squidmesh.workflow.today import today
@@ -74,6 +77,8 @@ from squidmesh.workflow.validation import define, problems_of
 __version__ = "0.1.0"
 
 __all__ = [
+    "Action",
+    "Actions",
     "AsyncMesh",
     "BackendError",
     "BackendUnavailable",
@@ -91,6 +96,7 @@ __all__ = [
     "Decision",
     "Definition",
     "Depth",
+    "Draft",
     "Explanation",
     "Fired",
     "ForeignStore",
@@ -132,6 +138,7 @@ __all__ = [
     "Worker",
     "Workflow",
     "WorkflowError",
+    "WorkflowSummary",
     "WrongPlane",
     "__version__",
     "approval",
@@ -141,6 +148,7 @@ __all__ = [
     "event",
     "exponential",
     "fixed",
+    "from_map",
     "log",
     "manual",
     "pause",
@@ -148,6 +156,7 @@ __all__ = [
     "problems_of",
     "secret",
     "step",
+    "to_map",
     "today",
     "value",
     "wait",

@@ -59,6 +59,11 @@ def signal_run_id(workflow: str, trigger: str, signal_id: str) -> RunId:
     return RunId(derived_id("cron", workflow, trigger, "signal", signal_id))
 
 
+def catalogue_thread() -> ThreadId:
+    """The one thread that says which workflows made at run time are active."""
+    return ThreadId(derived_id("catalogue"))
+
+
 def runnable_key(run_id: str, step: str) -> RunnableKey:
     return RunnableKey(f"{run_id}/{step}")
 

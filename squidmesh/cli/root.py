@@ -16,6 +16,7 @@ from squidmesh.cli.reconcile import reconcile
 from squidmesh.cli.runs import runs
 from squidmesh.cli.start import start
 from squidmesh.cli.worker import worker
+from squidmesh.cli.workflows import workflows
 
 
 @click.group(cls=Commands, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
@@ -33,5 +34,5 @@ def squidmesh(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-for command in (demo, migrate, start, worker, cron, reconcile, runs, dead_letters, queues):
+for command in (demo, migrate, start, worker, cron, reconcile, runs, dead_letters, queues, workflows):
     squidmesh.add_command(command)

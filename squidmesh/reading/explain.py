@@ -26,6 +26,7 @@ Reason = Literal[
     "waiting_for_worker",
     "queue_paused",
     "missing_step",
+    "disabled_action",
     "running",
     "retry",
     "wait",
@@ -78,10 +79,12 @@ def explain(
     *,
     now: Instant,
     known_steps: Container[str] | None,
+    disabled: Container[str] = (),
     paused: Mapping[str, PausedQueueRow] = NOTHING_PAUSED,
 ) -> Explanation:
-    """``paused``: the paused queues, by name. ``known_steps``: the steps of this workflow whose function is registered
-    with the mesh that asks; None where it has no workflows at all, so that nothing can be said about functions.
+    """``known_steps``: the steps of this workflow whose function is registered with the mesh that asks; None where it
+    has no workflows at all, so that nothing can be said about functions. ``disabled``: of those, the ones whose action
+    its host has disabled. ``paused``: the paused queues, by name.
     """
     if state.ended:
         return _ended(state, now)
@@ -93,7 +96,9 @@ def explain(
     if visible is not None and visible.queue in paused:
         return _queue_paused(definition, state, visible, paused[visible.queue], now)
     if visible is not None:
-        return _visible(definition, state, visible, now, known_steps)
+        if (absent := _absent(definition, state, visible, now, known_steps, disabled)) is not None:
+            return absent
+        return _visible(definition, state, visible, now)
     scheduled = sorted(attempts, key=lambda runnable: (runnable.cause != "retry", runnable.visible_at))
     manual = [gate for gate in _open_gates(state) if gate.kind in MANUAL_GATE]
     if scheduled and (scheduled[0].cause == "retry" or not manual):
@@ -163,31 +168,50 @@ def _queue_paused(
     )
 
 
-def _visible(
+def _absent(
     definition: Definition,
     state: RunState,
     runnable: RunnableState,
     now: Instant,
     known_steps: Container[str] | None,
-) -> Explanation:
+    disabled: Container[str],
+) -> Explanation | None:
+    """Of an attempt that this process could not carry out; None where it could, or nothing can be said."""
     step = definition.steps_by_name.get(runnable.step)
-    evidence = _evidence(definition, runnable)
-    start_worker = f"squidmesh --app MODULE:MESH worker --queue {runnable.queue}"
-    ready = (
-        f"{_attempt(definition, runnable)} of {runnable.step} has been ready for {_length(now - runnable.visible_at)}"
+    if known_steps is None or not isinstance(step, FunctionStep):
+        return None
+    if runnable.step in known_steps and runnable.step not in disabled:
+        return None
+    reason: Reason = "disabled_action" if runnable.step in disabled else "missing_step"
+    if reason == "disabled_action":
+        why, do = f"its action {step.action!r} is disabled in this process", f"actions.enable({step.action!r})"
+    elif step.action is not None:
+        why, do = f"this process has no action {step.action!r}", f"actions.add({step.action!r}, FUNCTION)"
+    else:
+        why = "no function of that step is registered in this process"
+        do = f"register {state.workflow} with a step {runnable.step!r} in Mesh.connect(workflows=[…])"
+    return Explanation(
+        run_id=state.run_id,
+        reason=reason,
+        summary=f"{_ready(definition, runnable, now)}, but {why}.",
+        evidence=_evidence(definition, runnable)
+        | {"workflow": state.workflow, "version": state.version}
+        | ({"action": step.action} if step.action is not None else {}),
+        next_actions=(do, f"{_start_worker(runnable)}  (with an app that has it)"),
+        as_of=to_datetime(now),
     )
-    if known_steps is not None and isinstance(step, FunctionStep) and runnable.step not in known_steps:
-        return Explanation(
-            run_id=state.run_id,
-            reason="missing_step",
-            summary=f"{ready}, but no function of that step is registered in this process.",
-            evidence=evidence | {"workflow": state.workflow, "version": state.version},
-            next_actions=(
-                f"register {state.workflow} with a step {runnable.step!r} in Mesh.connect(workflows=[…])",
-                f"{start_worker}  (with an app that has it)",
-            ),
-            as_of=to_datetime(now),
-        )
+
+
+def _ready(definition: Definition, runnable: RunnableState, now: Instant) -> str:
+    since = _length(now - runnable.visible_at)
+    return f"{_attempt(definition, runnable)} of {runnable.step} has been ready for {since}"
+
+
+def _start_worker(runnable: RunnableState) -> str:
+    return f"squidmesh --app MODULE:MESH worker --queue {runnable.queue}"
+
+
+def _visible(definition: Definition, state: RunState, runnable: RunnableState, now: Instant) -> Explanation:
     lost = f", after {_lost(runnable)}" if runnable.lost else ""
     place = ""
     if runnable.concurrency_key is not None:
@@ -195,9 +219,9 @@ def _visible(
     return Explanation(
         run_id=state.run_id,
         reason="waiting_for_worker",
-        summary=f"{ready}{lost}; it waits for a worker on queue {runnable.queue!r}{place}.",
-        evidence=evidence,
-        next_actions=(start_worker, f"mesh.execute_next(queues=[{runnable.queue!r}])"),
+        summary=f"{_ready(definition, runnable, now)}{lost}; it waits for a worker on queue {runnable.queue!r}{place}.",
+        evidence=_evidence(definition, runnable),
+        next_actions=(_start_worker(runnable), f"mesh.execute_next(queues=[{runnable.queue!r}])"),
         as_of=to_datetime(now),
     )
 

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from squidmesh.clock import Instant, to_datetime
+from squidmesh.errors import Problem
 from squidmesh.ids import undo_of
 from squidmesh.journal.state import MANUAL_GATE, GateState, RunnableState, RunState
 from squidmesh.reading.hiding import redaction_of
@@ -30,6 +31,7 @@ from squidmesh.workflow.definition import (
     Route,
     WaitStep,
 )
+from squidmesh.workflow.editor import Draft
 
 NodeStatus = Literal[
     "pending",
@@ -90,7 +92,8 @@ class GraphEdge:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunGraph:
     """``nodes`` in declaration order, ``complete`` last; ``edges`` in declaration order. ``roots``: where every run
-    begins, one on a path. A preview has no ``run_id``, no ``status`` and no ``as_of``.
+    begins, one on a path. A preview has no ``run_id``, no ``status`` and no ``as_of``; that of a draft has the
+    ``problems`` of the draft.
     """
 
     workflow: str
@@ -102,6 +105,7 @@ class RunGraph:
     run_id: str | None = None
     status: str | None = None
     as_of: datetime | None = field(default=None, compare=False)
+    problems: tuple[Problem, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Times in ISO 8601, durations in seconds."""
@@ -109,8 +113,14 @@ class RunGraph:
         return found
 
 
-def preview_graph(definition: Definition) -> RunGraph:
-    """The graph of a workflow without a run: everything is pending."""
+def preview_graph(workflow: Definition | Draft) -> RunGraph:
+    """The graph of a workflow without a run: everything is pending. Of a draft, also of one with problems, what can be
+    drawn: a node for each step that has a name of its own, an edge for each route between two of them.
+    """
+    if isinstance(workflow, Draft):
+        drawn = _EMPTY if workflow.sketch is None else preview_graph(workflow.sketch)
+        return replace(drawn, problems=workflow.problems)
+    definition = workflow
     nodes = [_node(step, "pending") for step in definition.steps]
     if any(route.target == COMPLETE for route in definition.routes):
         nodes.append(_complete("pending"))
@@ -122,6 +132,9 @@ def preview_graph(definition: Definition) -> RunGraph:
         nodes=tuple(nodes),
         edges=tuple(_shown(definition, link, "pending") for link in _links(definition)),
     )
+
+
+_EMPTY = RunGraph(workflow="", version="", topology="path", roots=(), nodes=(), edges=())
 
 
 def run_graph(definition: Definition, state: RunState, *, now: Instant, details: bool = False) -> RunGraph:

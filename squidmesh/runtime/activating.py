@@ -34,8 +34,8 @@ _TRIES = 1000
 
 def find_cron(engine: Engine, target: CronTarget) -> RegisteredCron:
     """``NotFound``, or ``InvalidInput`` where it is no cron trigger."""
-    workflow, name = starting.find(engine, target, cron=True)
-    return RegisteredCron(workflow=workflow, trigger=workflow.definition.crons[name])
+    found = starting.locate(engine, target, cron=True)
+    return RegisteredCron(workflow=found.workflow, trigger=found.workflow.definition.crons[found.trigger])
 
 
 def make_start(

@@ -20,6 +20,7 @@ from squidmesh.reading.graph import RunGraph
 from squidmesh.reading.inspect import Run
 from squidmesh.reading.listing import RunList
 from squidmesh.reading.queues import Queue, QueueList
+from squidmesh.reading.workflows import WorkflowSummary
 from squidmesh.runtime import activating, starting
 from squidmesh.runtime.async_calls import AsyncCalls, AsyncWorker
 from squidmesh.runtime.commands import Command
@@ -28,7 +29,10 @@ from squidmesh.runtime.mesh import Mesh
 from squidmesh.runtime.reconcile import Reconciled
 from squidmesh.runtime.verbs.starting import P
 from squidmesh.runtime.worker import DEFAULT_GRACE
+from squidmesh.workflow.actions import Action, Actions
 from squidmesh.workflow.authoring import Cron, Manual, Workflow
+from squidmesh.workflow.definition import Definition
+from squidmesh.workflow.editor import Draft
 
 
 class AsyncVerbs(AsyncCalls):
@@ -41,6 +45,7 @@ class AsyncVerbs(AsyncCalls):
         *,
         leases: str | None = None,
         workflows: Iterable[type[Workflow]] = (),
+        actions: Actions | None = None,
         queue: str = "default",
         lease: timedelta | float = timedelta(seconds=60),
         heartbeat: timedelta | float | None = None,
@@ -55,7 +60,8 @@ class AsyncVerbs(AsyncCalls):
         threads: int = 16,
     ) -> Self:
         """A mesh over the journal at ``url`` (``sqlite:///errand.db``, ``memory://``). Touches no store yet. A relative
-        path is relative to the folder of this call, also for verbs that come later.
+        path is relative to the folder of this call, also for verbs that come later. ``actions``: the functions that
+        workflows made at run time may name (:meth:`activate_workflow`).
 
         ``leases``: another lease backend than the journal's own, such as ``redis://localhost``. ``lease``: how long a
         silent worker keeps a claim (50 ms to 1 day); ``heartbeat``: how often a live one extends it (default: a quarter
@@ -76,6 +82,7 @@ class AsyncVerbs(AsyncCalls):
                 url,
                 leases=leases,
                 workflows=workflows,
+                actions=actions,
                 queue=queue,
                 lease=lease,
                 heartbeat=heartbeat,
@@ -177,6 +184,39 @@ class AsyncVerbs(AsyncCalls):
         return await self._call(
             self.mesh.start_runs, target, payloads, keys=keys, queue=queue, priority=priority, delay=delay
         )
+
+    async def validate_workflow(self, spec: dict[str, Any] | Definition) -> Draft:
+        """All problems that would keep it from being activated here and now, each with a path and a code. Writes
+        nothing.
+        """
+        return await self._call(self.mesh.validate_workflow, spec)
+
+    async def activate_workflow(self, spec: dict[str, Any] | Definition, *, actor: str) -> WorkflowSummary:
+        """From now on, runs can be started by its name, from every process that shares the journal, and workers that
+        have its actions carry them out. An active one of that name is replaced: runs in flight keep the definition that
+        they started with. The same again changes nothing.
+
+        ``WorkflowError`` with all problems, an unknown or disabled action among them; nothing is written then.
+        """
+        return await self._call(self.mesh.activate_workflow, spec, actor=actor)
+
+    async def deactivate_workflow(self, name: str, *, actor: str) -> None:
+        """No run is started by that name any more (a start that is being made in this moment may still be). Runs in
+        flight go on. ``NotFound`` where no workflow of that name was activated.
+        """
+        return await self._call(self.mesh.deactivate_workflow, name, actor=actor)
+
+    async def actions(self) -> tuple[Action, ...]:
+        """What such a workflow may name here, as it is now: for editors, ``to_json`` has the schemas."""
+        return await self._call(self.mesh.actions)
+
+    async def workflows(self) -> tuple[WorkflowSummary, ...]:
+        """Those that can be started from here by name: first those of classes, in the order of registration."""
+        return await self._call(self.mesh.workflows)
+
+    async def workflow_definition(self, name: str) -> Definition:
+        """What a run that is started by this name now would be pinned to. ``NotFound`` where there is none."""
+        return await self._call(self.mesh.workflow_definition, name)
 
     async def execute_next(self, *, owner_id: str | None = None, queues: Sequence[str] | None = None) -> Run | None:
         """Claims one visible attempt, runs it in this thread, records it, and gives the run's new snapshot. A built-in
@@ -408,14 +448,14 @@ class AsyncVerbs(AsyncCalls):
         return await self._call(self.mesh.activate_cron, target, window=window, signal_id=signal_id, payload=payload)
 
     async def cron(self, *, look_every: timedelta | float = LOOK_EVERY) -> CronLoop:
-        """A loop that fires the cron triggers of this mesh's workflows: ``with mesh.cron(): …``, or ``look()`` by hand.
-        Any number of them, on any number of nodes, start one run a window. ``look_every`` (10 ms to 1 min): the longest
-        that it sleeps.
+        """A loop that fires the cron triggers of this mesh's workflows, and of those that are active in its journal:
+        ``with mesh.cron(): …``, or ``look()`` by hand. Any number of them, on any number of nodes, start one run a
+        window. ``look_every`` (10 ms to 1 min): the longest that it sleeps.
         """
         return await self._call(self.mesh.cron, look_every=look_every)
 
     async def list_cron(self, *, upcoming: int = 3) -> tuple[CronStatus, ...]:
-        """The cron triggers of this mesh's workflows, each with its next windows (1 to 100)."""
+        """The cron triggers that :meth:`cron` would fire, each with its next windows (1 to 100)."""
         return await self._call(self.mesh.list_cron, upcoming=upcoming)
 
     async def list_dead_letters(

@@ -12,6 +12,8 @@ from squidmesh.errors import InvalidInput
 from squidmesh.runtime.arguments import check_text
 
 VERBS = (
+    "activate_workflow",
+    "deactivate_workflow",
     "start_run",
     "approve_run",
     "reject_run",

@@ -23,6 +23,7 @@ from squidmesh.planning.activation import Due
 from squidmesh.planning.schedule import Windows
 from squidmesh.runtime import chance, starting
 from squidmesh.runtime.activating import append_run, make_start
+from squidmesh.runtime.catalogue import Catalogue
 from squidmesh.runtime.commit import Patience
 from squidmesh.runtime.cron_matches import windows
 from squidmesh.runtime.cron_threads import CronThreads, RegisteredCron, crons_of
@@ -67,11 +68,12 @@ class CronLoop:
         every = check_duration(look_every, field="look_every", least=SHORTEST_LOOK, most=LOOK_EVERY)
         self._engine = engine
         self._every = every.total_seconds()
-        self._crons = crons_of(engine.registry)
         self._stopped = threading.Event()
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
-        self._threads = CronThreads(engine.store, Patience(timedelta(0), give_up=self._stopped.is_set))
+        patience = Patience(timedelta(0), give_up=self._stopped.is_set)
+        self._threads = CronThreads(engine.store, patience)
+        self._catalogue = Catalogue(engine.store, engine.definitions, lambda: patience)
         self._known: dict[TriggerSchedule, Windows | None] = {}
         self._held: dict[str, str] = {}
         self._trouble: str | None = None
@@ -79,7 +81,7 @@ class CronLoop:
     @property
     def triggers(self) -> tuple[str, ...]:
         """Those that it fires, by name."""
-        return tuple(cron.name for cron in self._crons)
+        return tuple(cron.name for cron in self._crons())
 
     # ------------------------------------------------------------------------------------------------- one look
 
@@ -91,7 +93,8 @@ class CronLoop:
             fired: list[Fired] = []
             held: dict[str, str] = {}
             upcoming: list[Instant] = []
-            for cron, state in zip(self._crons, self._threads.load(self._crons), strict=True):
+            crons = self._crons()
+            for cron, state in zip(crons, self._threads.load(crons), strict=True):
                 try:
                     coming = self._attend(cron, state, fired)
                 except (BackendUnavailable, CommitUnknown):
@@ -104,6 +107,10 @@ class CronLoop:
                     upcoming += [coming] if coming is not None else []
             self._tell(held)
             return CronLook(fired=tuple(fired), held=held, next_at=to_datetime(min(upcoming)) if upcoming else None)
+
+    def _crons(self) -> list[RegisteredCron]:
+        """As of now: workflows made at run time come and go."""
+        return crons_of(self._engine.registry, self._catalogue)
 
     def _attend(
         self, cron: RegisteredCron, loaded: TriggerState | CorruptHistory, fired: list[Fired]

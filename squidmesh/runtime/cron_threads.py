@@ -20,6 +20,7 @@ from squidmesh.journal.trigger_codec import (
 from squidmesh.journal.triggers import AnyTriggerFact, TriggerState, fold_trigger
 from squidmesh.ports.journal_store import Append, Entry, Group, History, JournalStore, ThreadRead
 from squidmesh.runtime import chance
+from squidmesh.runtime.catalogue import Catalogue
 from squidmesh.runtime.commit import Committer, Patience
 from squidmesh.runtime.recorder import Birth
 from squidmesh.workflow.definition import CronTrigger
@@ -42,9 +43,13 @@ class RegisteredCron:
         return trigger_thread(self.workflow.name, self.trigger.name)
 
 
-def crons_of(registry: Registry) -> list[RegisteredCron]:
-    """In the order of registration and declaration."""
-    workflows = [found for name in registry.names if (found := registry.get(name)) is not None]
+def crons_of(registry: Registry, catalogue: Catalogue) -> list[RegisteredCron]:
+    """Of the classes in the order of registration, then of the workflows made at run time that are active now. One of
+    those by the name of a class stands behind it.
+    """
+    classes = [found for name in registry.names if (found := registry.get(name)) is not None]
+    made = [catalogue.get(name) for name in catalogue.active() if registry.get(name) is None]
+    workflows = [*classes, *(found for found in made if found is not None)]
     return [
         RegisteredCron(workflow=workflow, trigger=trigger)
         for workflow in workflows

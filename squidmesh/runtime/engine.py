@@ -11,13 +11,14 @@ from functools import partial
 from typing import Protocol
 
 from squidmesh.config import MeshConfig
-from squidmesh.errors import BackendUnavailable, CommitUnknown, InvalidUrl
+from squidmesh.errors import BackendUnavailable, CommitUnknown, CorruptHistory, InvalidUrl
 from squidmesh.ports.backend import Backend
 from squidmesh.ports.journal_store import Wakeup
 from squidmesh.ports.lease_backend import LeaseBackend
 from squidmesh.ports.observer import Observer
 from squidmesh.ports.payload_codec import PayloadCodec
 from squidmesh.runtime.carrying import Carrier
+from squidmesh.runtime.catalogue import Catalogue
 from squidmesh.runtime.chance import new_nonce
 from squidmesh.runtime.coded import coded
 from squidmesh.runtime.commit import CALLER_PATIENCE, Committer, Patience
@@ -84,6 +85,7 @@ class Engine:
         self.membership = Membership(self.store, self.leases, observer)
         self.pauses = Pauses(self.store, monotonic=monotonic)
         self.definitions = Definitions(self.store)
+        self.catalogue = Catalogue(self.store, self.definitions, self.caller_patience)
         self.heartbeats = Heartbeats(
             self.leases,
             every=config.beat,
@@ -176,6 +178,14 @@ class Engine:
             self.reconciler.look(now_and_then=True)
         except (BackendUnavailable, CommitUnknown) as error:  # as a claim would; what was to be offered waits
             self.observer.notice("lease_backend_unavailable", error=str(error))
+
+    def queues_made_at_run_time(self) -> tuple[str, ...]:
+        """None where the catalogue can not be read: that holds back what is started by it, and nothing else."""
+        try:
+            return self.catalogue.queues()
+        except CorruptHistory as error:
+            self.observer.notice("corrupt_history", error=str(error))
+            return ()
 
     def wakeup(self, queues: Sequence[str]) -> Wakeup:
         """A wake-up of its own for one pump that claims from these queues; ended by :meth:`close`."""

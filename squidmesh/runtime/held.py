@@ -36,10 +36,14 @@ class HeldRun:
         self.checkpoint_at = checkpoint_at
 
     def checkpoint_due(self, revision: int) -> bool:
-        """The tail exceeds the larger of 64 entries and half of what the last checkpoint covers: then folding costs
-        at most half as much again as one checkpoint, and all checkpoints of a run cost as much as its entries.
-        """
-        return revision - self.checkpoint_at > max(CHECKPOINT_TAIL, self.checkpoint_at // 2)
+        return checkpoint_due(revision, self.checkpoint_at)
+
+
+def checkpoint_due(revision: int, checkpoint_at: int) -> bool:
+    """The tail exceeds the larger of 64 entries and half of what the last checkpoint covers: then folding costs at most
+    half as much again as one checkpoint, and all checkpoints of a thread cost as much as its entries.
+    """
+    return revision - checkpoint_at > max(CHECKPOINT_TAIL, checkpoint_at // 2)
 
 
 class Definitions:
@@ -50,23 +54,23 @@ class Definitions:
         self._known: dict[str, Definition] = {}
 
     def get(self, state: RunState, patience: Patience) -> Definition:
-        """``CorruptHistory`` where it is not there, or is none that this version can read."""
-        found = self._known.get(state.fingerprint)
+        """That of a run. ``CorruptHistory`` where it is not there, or is none that this version can read."""
+        return self.of(state.fingerprint, patience, thread=state.run_id, revision=1)
+
+    def of(self, fingerprint: str, patience: Patience, *, thread: str, revision: int) -> Definition:
+        """``thread`` and ``revision`` say where it is named, for the error."""
+        found = self._known.get(fingerprint)
         if found is None:
-            body = patience.call(lambda: self._store.definition(Fingerprint(state.fingerprint)))
-            found = self._known[state.fingerprint] = _read_definition(state, body)
+            body = patience.call(lambda: self._store.definition(Fingerprint(fingerprint)))
+            name = f"its definition {fingerprint[:12]}"
+            if body is None:
+                raise CorruptHistory(f"{name} is not in the journal", thread=thread, revision=revision)
+            try:
+                found = self._known[fingerprint] = Definition.from_json(body)
+            except ValueError as error:
+                why = f"{name} can not be read; it is damaged, or of a newer version"
+                raise CorruptHistory(why, thread=thread, revision=revision) from error
         return found
-
-
-def _read_definition(state: RunState, body: bytes | None) -> Definition:
-    name = f"its definition {state.fingerprint[:12]}"
-    if body is None:
-        raise CorruptHistory(f"{name} is not in the journal", thread=state.run_id, revision=1)
-    try:
-        return Definition.from_json(body)
-    except ValueError as error:
-        why = f"{name} can not be read; it is damaged, or of a newer version"
-        raise CorruptHistory(why, thread=state.run_id, revision=1) from error
 
 
 class Runs:

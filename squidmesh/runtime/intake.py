@@ -86,8 +86,9 @@ class Intake:
         self.epoch = 0
         """The plane's, as of the last claim."""
         self._absent = AbsentSteps(registry, monotonic)
+        self._pinned: dict[tuple[str, str], BoundStep] = {}
+        self._change = registry.actions.change
         self._here: dict[str, frozenset[str]] = {}
-        self._pinned: dict[tuple[str, str], BoundStep | None] = {}
 
     def ask(self, limit: int) -> tuple[list[Grant], timedelta]:
         """Up to ``limit`` grants, and for how long there is nothing more to ask for unless something happens. A call
@@ -217,12 +218,19 @@ class Intake:
         assert isinstance(spec, FunctionStep)
         return self._assign(self._grant(claim, asked_at, continued), run, spec)
 
-    def steps_here(self, workflow: str) -> frozenset[str]:
-        """The steps of that workflow that this worker has functions for."""
-        if workflow not in self._here:
-            registered = self._registry.get(workflow)
-            self._here[workflow] = frozenset(registered.steps if registered else ())
-        return self._here[workflow]
+    def steps_here(self, run_id: str) -> frozenset[str]:
+        """The steps of a run that is held which this worker could go on with now."""
+        run = self._runs.get(run_id)
+        if run is None:
+            return frozenset()
+        if self._change is not self._registry.actions.change:
+            self._change = self._registry.actions.change
+            self._here.clear()
+        fingerprint = run.definition.fingerprint
+        if fingerprint not in self._here:
+            specs = [spec for spec in run.definition.steps_by_name.values() if isinstance(spec, FunctionStep)]
+            self._here[fingerprint] = frozenset(spec.name for spec in specs if self._is_here(run, spec))
+        return self._here[fingerprint]
 
     def _assign(self, grant: Grant, run: HeldRun, spec: FunctionStep) -> Assignment | Failed:
         state = run.state
@@ -265,11 +273,13 @@ class Intake:
         return context_of_undo(run.definition, run.state, undone, done.pick if done else dict)
 
     def _home(self, workflow: str, step: BoundStep) -> str | None:
-        """Where a child process finds the workflow of a suspect step; None where the step is to run in this one."""
-        registered = self._registry.get(workflow)
-        if registered is None or step.is_async or step.step.transaction or not self._config.quarantine:
+        """Where a child process finds a suspect step's workflow, or its action; None where it is to run in this one."""
+        if step.is_async or step.step.transaction or not self._config.quarantine:
             return None
-        return home_of(registered)
+        if step.step.action is not None:
+            return home_of(step.fn)
+        registered = self._registry.get(workflow)
+        return None if registered is None else home_of(registered.source)
 
     def _grant(self, claim: Claim, asked_at: float, continued: int = 0) -> Grant:
         run_id, step, attempt = parse_attempt_key(claim.item)
@@ -291,19 +301,26 @@ class Intake:
             self._observer.notice("corrupt_history", run_id=grant.run_id, error=str(run))
             return LONGEST_DELAY
         spec = run.definition.steps_by_name.get(grant.step)
-        if not isinstance(spec, FunctionStep) or self._bound(run, spec) is not None:
+        if not isinstance(spec, FunctionStep) or self._is_here(run, spec):
             return None
-        self._observer.notice("missing_step", workflow=run.state.workflow, step=grant.step, run_id=grant.run_id)
+        what = "missing_step" if self._registry.standing(run.state.workflow, spec) == "missing" else "disabled_action"
+        self._observer.notice(what, workflow=run.state.workflow, step=grant.step, run_id=grant.run_id)
         return self._absent.met(run.state.workflow, grant.step)
+
+    def _is_here(self, run: HeldRun, spec: FunctionStep) -> bool:
+        """Whether there is a function, and no host has disabled it. What is claimed already goes on all the same."""
+        disabled = spec.action is not None and self._registry.standing(run.state.workflow, spec) == "disabled"
+        return not disabled and self._bound(run, spec) is not None
 
     def _bound(self, run: HeldRun, spec: FunctionStep) -> BoundStep | None:
         """Today's function, bound as the run's own definition says; None where there is no such function here."""
         key = (run.definition.fingerprint, spec.name)
-        if key not in self._pinned:
-            registered = self._registry.get(run.state.workflow)
-            today = registered.steps.get(spec.name) if registered else None
-            self._pinned[key] = today.pinned_to(spec) if today else None
-        return self._pinned[key]
+        found = self._pinned.get(key)
+        if found is None:
+            found = self._registry.bound(run.state.workflow, spec)
+            if found is not None:
+                self._pinned[key] = found
+        return found
 
     def _refused(self, grant: Grant, verdict: Verdict) -> None:
         """3.5.2: refused because closed: settle. Because another claim is recorded: held by that one. Else: free."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from squidmesh.clock import Clock
 from squidmesh.config import MeshConfig
-from squidmesh.errors import InvalidUrl
+from squidmesh.errors import InvalidInput, InvalidUrl
 from squidmesh.ports.observer import Observer
 from squidmesh.ports.payload_codec import PayloadCodec
 from squidmesh.runtime.arguments import check_list, check_offers, check_url
@@ -17,6 +17,7 @@ from squidmesh.runtime.chance import SystemClock
 from squidmesh.runtime.coded import check_codec
 from squidmesh.runtime.engine import Engine
 from squidmesh.runtime.moving import move
+from squidmesh.runtime.verbs.authoring import Authoring
 from squidmesh.runtime.verbs.control import Control
 from squidmesh.runtime.verbs.cron import Crons
 from squidmesh.runtime.verbs.dead_letters import DeadLetters
@@ -25,13 +26,14 @@ from squidmesh.runtime.verbs.operating import Operating
 from squidmesh.runtime.verbs.queues import Queues
 from squidmesh.runtime.verbs.starting import Starting
 from squidmesh.runtime.watch import LogObserver
+from squidmesh.workflow.actions import Actions
 from squidmesh.workflow.authoring import Workflow
 from squidmesh.workflow.registry import Registry
 
 _OWN_LEASES = "journal"
 
 
-class Mesh(Starting, Executing, Control, Crons, DeadLetters, Queues, Operating):
+class Mesh(Starting, Authoring, Executing, Control, Crons, DeadLetters, Queues, Operating):
     """One journal, one lease backend, and the workflows that this process knows. Thread-safe; a context manager.
 
     Made by :meth:`connect`. Stores are opened by the first verb, once a process: a mesh that was made before a process
@@ -45,6 +47,7 @@ class Mesh(Starting, Executing, Control, Crons, DeadLetters, Queues, Operating):
         *,
         leases: str | None = None,
         workflows: Iterable[type[Workflow]] = (),
+        actions: Actions | None = None,
         queue: str = "default",
         lease: timedelta | float = timedelta(seconds=60),
         heartbeat: timedelta | float | None = None,
@@ -58,7 +61,8 @@ class Mesh(Starting, Executing, Control, Crons, DeadLetters, Queues, Operating):
         codec: PayloadCodec | None = None,
     ) -> Mesh:
         """A mesh over the journal at ``url`` (``sqlite:///errand.db``, ``memory://``). Touches no store yet. A relative
-        path is relative to the folder of this call, also for verbs that come later.
+        path is relative to the folder of this call, also for verbs that come later. ``actions``: the functions that
+        workflows made at run time may name (:meth:`activate_workflow`).
 
         ``leases``: another lease backend than the journal's own, such as ``redis://localhost``. ``lease``: how long a
         silent worker keeps a claim (50 ms to 1 day); ``heartbeat``: how often a live one extends it (default: a quarter
@@ -76,7 +80,9 @@ class Mesh(Starting, Executing, Control, Crons, DeadLetters, Queues, Operating):
         settings |= {"reconcile_every": reconcile_every, "sweep": sweep, "max_deliveries": max_deliveries}
         settings["quarantine"] = quarantine
         config = MeshConfig(**settings)
-        registry = Registry(check_list(workflows, field="workflows", of="Workflow classes"))
+        if actions is not None and not isinstance(actions, Actions):
+            raise InvalidInput(f"is a {type(actions).__name__}; allowed is an Actions", field="actions")
+        registry = Registry(check_list(workflows, field="workflows", of="Workflow classes"), actions)
         time_source = SystemClock() if clock is None else clock
         check_offers(time_source, "now", field="clock")
         watcher = LogObserver() if observer is None else observer

@@ -265,7 +265,7 @@ class Pump:
                 owner=assignment.claim.owner,
                 claim_hash=claim_hash(following_id),
                 lease=self._config.lease,
-                steps=self._intake.steps_here(assignment.workflow),
+                steps=self._intake.steps_here(assignment.run_id),
             )
         return Intent(
             run_id=assignment.run_id,

@@ -1,7 +1,8 @@
 """A suspect in a process of its own (protocol 3.5.5): what may have killed its last worker takes this one not with it.
 
-A fresh interpreter imports the workflow by its module and name, calls the one step, and answers in JSON over a pipe of
-its own, a line each; its stdout is the step's. What the step asks of its context is asked of the worker. Nothing is
+A fresh interpreter imports the workflow, or the action's function, by its module and name, as this process has it (no
+stored data names a module), calls the one step, and answers in JSON over a pipe of its own, a line each; its stdout is
+the step's. What the step asks of its context is asked of the worker. Nothing is
 pickled, and nothing of this process is inherited: no open database, no lock. It ends when its worker ends, and is ended
 when its lease is lost. A child that dies is a lost delivery, which its live worker reports at once.
 
@@ -28,7 +29,6 @@ from squidmesh.errors import SquidMeshError, UnstorableResult
 from squidmesh.journal.facts import StepError
 from squidmesh.runtime.context import LeaseFlag, StepVerbs
 from squidmesh.runtime.invoke import Assignment, Completed, Died, Failed, Outcome, Snoozed, Unstarted, failed, invoke
-from squidmesh.workflow.registry import RegisteredWorkflow
 
 _CHILD = "squidmesh.runtime.quarantined"
 _LOOK = 0.05
@@ -43,13 +43,12 @@ _logger = logging.getLogger("squidmesh")
 _RunHere = Callable[[Coroutine[Any, Any, Any]], Any]
 
 
-def home_of(workflow: RegisteredWorkflow) -> str | None:
-    """``module:QualifiedName`` where another interpreter finds the same class; None where it would not."""
-    source = workflow.source
-    module, name = source.__module__, source.__qualname__
-    if module == "__main__" or find(sys.modules.get(module), name) is not source:
+def home_of(source: object) -> str | None:
+    """``module:QualifiedName`` where another interpreter finds the same class or function; None where it would not."""
+    module, name = getattr(source, "__module__", None), getattr(source, "__qualname__", None)
+    if not isinstance(module, str) or not isinstance(name, str) or module == "__main__":
         return None
-    return f"{module}:{name}"
+    return f"{module}:{name}" if find(sys.modules.get(module), name) is source else None
 
 
 def run(assignment: Assignment, home: str, run_here: _RunHere, verbs: StepVerbs) -> Outcome:

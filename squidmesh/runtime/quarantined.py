@@ -29,7 +29,8 @@ from squidmesh.ports.lease_backend import Claim
 from squidmesh.runtime.context import LeaseFlag, Payload, StepVerbs, Target
 from squidmesh.runtime.invoke import Assignment, Completed, Failed, Result, Snoozed, describe, invoke
 from squidmesh.runtime.quarantine import find
-from squidmesh.workflow.authoring import Manual, Workflow, name_of
+from squidmesh.workflow.actions import Actions
+from squidmesh.workflow.authoring import Manual, name_of
 from squidmesh.workflow.definition import FunctionStep
 from squidmesh.workflow.payload import validate_payload
 from squidmesh.workflow.registry import Registry
@@ -136,12 +137,13 @@ def _assignment(asked: dict[str, Any], lost: LeaseFlag) -> Assignment | str:
     except BaseException as error:
         return f"{type(error).__name__}: {error}"
     spec = FunctionStep.model_validate(asked["step"])
-    if not (isinstance(found, type) and issubclass(found, Workflow)):
-        return f"{asked['home']} is no workflow here"
-    registered = Registry([found]).get(asked["workflow"])
-    step = registered.steps.get(spec.name) if registered else None
+    try:
+        registry = _registry(found, spec)
+    except SquidMeshError as error:
+        return f"{asked['home']}: {error}"
+    step = registry.bound(asked["workflow"], spec)
     if step is None:
-        return f"{asked['workflow']} has no step {spec.name!r} here"
+        return f"{asked['home']} is not what has the step {spec.name!r} of {asked['workflow']} here"
     claim = Claim(
         item=AttemptKey(f"{asked['run_id']}/{spec.name}#{asked['attempt']}"),
         queue="",
@@ -157,7 +159,7 @@ def _assignment(asked: dict[str, Any], lost: LeaseFlag) -> Assignment | str:
         run_id=RunId(asked["run_id"]),
         workflow=asked["workflow"],
         spec=spec,
-        step=step.pinned_to(spec),
+        step=step,
         attempt=asked["attempt"],
         delivery=asked["delivery"],
         inputs=asked["inputs"],
@@ -169,6 +171,15 @@ def _assignment(asked: dict[str, Any], lost: LeaseFlag) -> Assignment | str:
         trigger=asked["trigger"],
         activation=msgspec.convert(asked["activation"], Activation | None),
     )
+
+
+def _registry(found: Any, spec: FunctionStep) -> Registry:
+    """Of the one workflow, or the one action, that was found."""
+    if spec.action is None:
+        return Registry([found])
+    actions = Actions()
+    actions.add(spec.action, found)
+    return Registry([], actions)
 
 
 def _answer(outcome: Result) -> dict[str, Any]:

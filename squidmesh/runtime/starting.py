@@ -45,6 +45,15 @@ if TYPE_CHECKING:
 
 Target = type[Workflow] | Manual[Any] | str
 
+
+@dataclass(frozen=True, slots=True)
+class Located:
+    """A target that was looked up: once, for many starts."""
+
+    workflow: RegisteredWorkflow
+    trigger: str
+
+
 _LONGEST_DELAY = timedelta(days=366 * 10)
 _LONGEST_TARGET = 256
 _DRAWS = 5
@@ -80,7 +89,7 @@ class Start:
 
 def check_start(
     engine: Engine,
-    target: Target,
+    target: Target | Located,
     payload: BaseModel | Mapping[str, Any],
     *,
     key: str | None,
@@ -94,7 +103,8 @@ def check_start(
     """Raises ``NotFound`` (workflow or trigger), ``InvalidPayload`` (under the name ``field``) or ``InvalidInput``;
     writes nothing.
     """
-    workflow, trigger = find(engine, target, cron=cron)
+    found = target if isinstance(target, Located) else locate(engine, target, cron=cron)
+    workflow, trigger = found.workflow, found.trigger
     accepted = accept_payload(workflow.triggers[trigger], payload, field=field, marks=workflow.marks[trigger])
     return Start(
         workflow=workflow,
@@ -269,9 +279,9 @@ def offer(engine: Engine, effects: Effects) -> None:
 # ----------------------------------------------------------------------------------------------------------- target
 
 
-def find(engine: Engine, target: object, *, cron: bool | None) -> tuple[RegisteredWorkflow, str]:
-    """The registered workflow and the name of a manual trigger, of one that is ``cron``, or (None) of any. A workflow
-    alone is enough where it has one trigger of the kind.
+def locate(engine: Engine, target: object, *, cron: bool | None = False) -> Located:
+    """The workflow and its trigger: one that is ``cron`` or not, or (None) any. A workflow alone is enough where it has
+    one trigger of the kind. ``NotFound``, or ``InvalidInput`` where it is no target at all.
     """
     workflow, trigger = _named(engine, target)
     crons = workflow.definition.crons
@@ -282,11 +292,11 @@ def find(engine: Engine, target: object, *, cron: bool | None) -> tuple[Register
     if not triggers:
         raise NotFound(f"{workflow.name} has no {'cron' if cron else 'manual'} trigger", field="trigger")
     if trigger is None and len(triggers) == 1:
-        return workflow, triggers[0]
+        return Located(workflow, triggers[0])
     if trigger is None or trigger not in triggers:
         said = "several triggers; say which" if trigger is None else f"no trigger {shown(trigger)}"
         raise NotFound(f"{workflow.name} has {said}: {', '.join(triggers)}", field="trigger")
-    return workflow, trigger
+    return Located(workflow, trigger)
 
 
 def with_trigger(engine: Engine, target: Target, trigger: str | None) -> Target:
@@ -316,6 +326,13 @@ def _named(engine: Engine, target: object) -> tuple[RegisteredWorkflow, str | No
         raise InvalidInput(f"is a {type(target).__name__}; {allowed}", field="target")
     name = check_text(target, field="target", least=1, most=_LONGEST_TARGET)
     workflow, _, trigger = name.rpartition(".")
-    if registry.get(name) is None and workflow:  # a workflow's own name may have a dot
-        return registry.of(workflow), trigger
+    if (found := called(engine, name)) is not None:
+        return found, None
+    if workflow:  # a workflow's own name may have a dot
+        return called(engine, workflow) or registry.of(workflow), trigger
     return registry.of(name), None
+
+
+def called(engine: Engine, name: str) -> RegisteredWorkflow | None:
+    """The workflow of that name: of a class that is registered here, or one that is active in the journal."""
+    return engine.registry.get(name) or engine.catalogue.get(name)

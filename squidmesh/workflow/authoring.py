@@ -122,7 +122,9 @@ After: TypeAlias = "Sequence[StepDeclaration]"
 @final
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class FunctionDeclaration(StepDeclaration):
-    """See :func:`step`."""
+    """See :func:`step`. ``action`` and ``compensate_action``: the names of ``fn`` and ``compensate`` among the host's
+    actions, where the workflow was made at run time.
+    """
 
     fn: Callable[..., Any]
     output: str | None = None
@@ -140,6 +142,8 @@ class FunctionDeclaration(StepDeclaration):
     concurrency_limit: int = 1
     irreversible: bool = False
     compensatable: bool = True
+    action: str | None = None
+    compensate_action: str | None = None
     places: list[Place] = field(default_factory=_places)
 
 

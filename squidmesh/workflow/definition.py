@@ -1,7 +1,8 @@
 """The normalised definition: a workflow as data (protocol 3.10).
 
 Authoring builds one from a class; the journal stores it once, by fingerprint; planning reads it and nothing else. It
-holds no function: a worker finds the function of a step by workflow and step name among those registered with its mesh.
+holds no function: a worker finds the function of a step by workflow and step name among those registered with its mesh,
+or by its ``action`` among the host's actions.
 The JSON form (:meth:`Definition.canonical`) is canonical: the same definition gives the same bytes.
 """
 
@@ -57,12 +58,14 @@ class Route(_Spec):
 class Compensation(_Spec):
     """What undoes a step: a function with an ``input`` mapping of its own (None binds by name) and its own policy.
     ``secrets``: where its result is secret, as in :class:`FunctionStep`.
+    ``action`` as in :class:`FunctionStep`.
     """
 
     description: str = ""
     input: dict[str, str] | None = None
     retry: RetryPolicy | None = None
     secrets: tuple[str, ...] = ()
+    action: str | None = None
 
 
 class _Step(_Spec):
@@ -224,6 +227,17 @@ class Definition(_Spec):
                 found[undo_of(step.name)] = _as_step(step, step.compensate)
         return found
 
+    @property
+    def queues(self) -> tuple[str, ...]:
+        """Those that its steps name."""
+        named = (step.queue for step in self.steps if isinstance(step, Queued) and step.queue is not None)
+        return tuple(dict.fromkeys(named))
+
+    @property
+    def is_transactional(self) -> bool:
+        """Whether some step writes in the journal's own transaction."""
+        return any(isinstance(step, FunctionStep) and step.transaction for step in self.steps)
+
     @cached_property
     def roots(self) -> tuple[str, ...]:
         """Where every run begins."""
@@ -333,6 +347,7 @@ def _as_step(step: FunctionStep, undo: Compensation) -> FunctionStep:
         retry=undo.retry,
         queue=step.queue,
         priority=step.priority,
+        action=undo.action,
         undoes=step.name,
         secrets=undo.secrets,
     )

@@ -1,30 +1,34 @@
-"""The workflows that a mesh knows. A step's function is found here and nowhere else (protocol 6)."""
+"""The workflows and actions that a mesh knows. A step's function is found here and nowhere else (protocol 6)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Final, Literal
 
 from pydantic import BaseModel, TypeAdapter
 
-from squidmesh.errors import NotFound, Problem, WorkflowError
+from squidmesh.errors import InvalidInput, NotFound, Problem, WorkflowError
+from squidmesh.workflow.actions import Actions
 from squidmesh.workflow.authoring import Trigger, Workflow, name_of
-from squidmesh.workflow.definition import Definition
+from squidmesh.workflow.definition import Definition, FunctionStep
 from squidmesh.workflow.mapping import BoundStep
+from squidmesh.workflow.schema import model_of
 from squidmesh.workflow.secret import Marks, marks_of
+from squidmesh.workflow.settings import Problems
 from squidmesh.workflow.validation import Examination, examine
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RegisteredWorkflow:
-    """``source``: the class that says it. ``triggers``: the payload model of each, and ``marks``: where that has
-    secrets. ``steps``: the function steps, ready to be called. ``warnings``: what validation found odd, but let pass.
+    """``source``: the class that says it; None of one that was made at run time. ``triggers``: the payload model of
+    each, and ``marks``: where that has secrets. ``steps``: the function steps of a class, ready to be called.
+    ``warnings``: what validation found odd, but let pass.
     """
 
     name: str
-    source: type[Workflow]
+    source: type[Workflow] | None
     definition: Definition
     triggers: Mapping[str, type[BaseModel]]
     marks: Mapping[str, Marks]
@@ -32,13 +36,18 @@ class RegisteredWorkflow:
     warnings: tuple[Problem, ...]
 
 
-class Registry:
-    """Immutable; safe to share between threads."""
+Standing = Literal["here", "missing", "disabled"]
+"""Of a step's function in this process."""
 
-    def __init__(self, workflows: Iterable[type[Workflow]]) -> None:
+
+class Registry:
+    """Immutable, but for the host's ``actions``; safe to share between threads."""
+
+    def __init__(self, workflows: Iterable[type[Workflow]], actions: Actions | None = None) -> None:
         """Raises one :class:`WorkflowError` with the problems of all workflows; if several are broken, each path starts
         with the name of its workflow.
         """
+        self.actions: Final = Actions() if actions is None else actions
         self._by_name: dict[str, RegisteredWorkflow] = {}
         self._classes: dict[type, str] = {}
         broken: list[tuple[str, tuple[Problem, ...]]] = []
@@ -78,7 +87,7 @@ class Registry:
         """The same workflows, calling what ``substitute`` gives for a workflow's name and step. What a run remembers of
         its definition is the same too: a rehearsal, not another version.
         """
-        found = Registry(())
+        found = Registry((), self.actions)
         found._classes = self._classes
         found._by_name = {
             name: replace(
@@ -96,11 +105,29 @@ class Registry:
         """In the order of registration."""
         return tuple(self._by_name)
 
+    def bound(self, workflow: str, step: FunctionStep) -> BoundStep | None:
+        """Today's function of a step, bound as the definition says that a run started with (protocol 3.10); None where
+        there is none here. Whether an action is enabled is asked of :meth:`standing`.
+        """
+        if step.action is not None:
+            action = self.actions.get(step.action)
+            return None if action is None else BoundStep(step, action.fn, action.signature)
+        registered = self.get(workflow)
+        today = registered.steps.get(step.name) if registered is not None else None
+        return None if today is None else today.pinned_to(step)
+
+    def standing(self, workflow: str, step: FunctionStep) -> Standing:
+        """Whether an attempt at that step can be taken on here, now."""
+        if step.action is not None:
+            action = self.actions.get(step.action)
+            return "missing" if action is None else "here" if action.enabled else "disabled"
+        registered = self.get(workflow)
+        return "here" if registered is not None and step.name in registered.steps else "missing"
+
     @property
     def is_transactional(self) -> bool:
         """Whether some step writes in the journal's own transaction."""
-        steps = (step for found in self._by_name.values() for step in found.definition.steps)
-        return any(step.kind == "function" and step.transaction for step in steps)
+        return any(found.definition.is_transactional for found in self._by_name.values())
 
     def of(self, target: type[Workflow] | Trigger[Any] | str) -> RegisteredWorkflow:
         """The workflow that is meant by its class, its name, or one of its triggers; :class:`NotFound` otherwise."""
@@ -131,4 +158,26 @@ def _registered(source: type[Workflow], examined: Examination) -> RegisteredWork
             }
         ),
         warnings=examined.problems,
+    )
+
+
+def registered_draft(definition: Definition) -> RegisteredWorkflow:
+    """One that was made at run time, from its definition alone: what it takes to start it. ``InvalidInput`` where its
+    payload's schema is of a newer version.
+    """
+    problems = Problems()
+    triggers = {
+        trigger.name: model_of(trigger.payload_schema, path=f"triggers.{trigger.name}", problems=problems)
+        for trigger in definition.triggers
+    }
+    if problems.fatal:
+        raise InvalidInput("; ".join(map(str, problems.found)), field=f"workflow {definition.name}")
+    return RegisteredWorkflow(
+        name=definition.name,
+        source=None,
+        definition=definition,
+        triggers=MappingProxyType(triggers),
+        marks=MappingProxyType({name: marks_of(TypeAdapter(model)) for name, model in triggers.items()}),
+        steps=MappingProxyType({}),
+        warnings=(),
     )

@@ -199,10 +199,11 @@ def read_compensation(
     signature = read_signature(step.compensate)
     problems.extend(replace(one, path=f"{path}.compensate.{one.path}") for one in signature.problems)
     spec = Compensation(
-        description=_description(step.compensate),
+        description=description_of(step.compensate),
         input=_input(f"{path}.compensate_input", step.compensate_input, signature, problems),
         retry=_retry(f"{path}.compensate_retry", step.compensate_retry, problems),
         secrets=_in_context(UNDO_OUTPUT, signature.secrets.paths),
+        action=step.compensate_action,
     )
     return spec, signature
 
@@ -216,7 +217,7 @@ def read_function(
     output = _output_key(path, step.output, problems)
     spec = FunctionStep(
         name=name,
-        description=_description(step.fn),
+        description=description_of(step.fn),
         output=output,
         input=_input(f"{path}.input", step.input, signature, problems),
         retry=_retry(f"{path}.retry", step.retry, problems),
@@ -229,6 +230,7 @@ def read_function(
         irreversible=_flag(f"{path}.irreversible", step.irreversible, problems),
         compensatable=_flag(f"{path}.compensatable", step.compensatable, problems),
         secrets=_in_context(output, signature.secrets.paths),
+        action=step.action,
     )
     if spec.transaction and signature.is_async:
         message = "a transactional step is no coroutine: its connection belongs to one thread from begin to commit"
@@ -236,7 +238,8 @@ def read_function(
     return spec, signature, _written(path, step, output, signature, problems)
 
 
-def _description(fn: Any) -> str:
+def description_of(fn: Any) -> str:
+    """Its docstring, without the indentation of its source."""
     while isinstance(fn, functools.partial):
         fn = fn.func
     text = fn.__doc__ if inspect.isroutine(fn) else None

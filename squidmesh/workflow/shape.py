@@ -31,6 +31,11 @@ class Shape:
         return cls(schema, schema.get("$defs", {}))
 
     @property
+    def schema(self) -> JsonSchema:
+        """The JSON schema itself; empty where nothing is known."""
+        return self._schema
+
+    @property
     def open(self) -> bool:
         """An object of this type may have keys that are not known by name."""
         return any(_is_open(one) for one in self._alternatives())

@@ -18,7 +18,7 @@ from squidmesh.workflow.authoring import (
     Routes,
     StepDeclaration,
 )
-from squidmesh.workflow.definition import COMPLETE, Condition, Recovery, Route, TopologyKind
+from squidmesh.workflow.definition import COMPLETE, Condition, Operator, Recovery, Route, TopologyKind
 from squidmesh.workflow.dependencies import is_graph, read_dependencies
 from squidmesh.workflow.payload import require_json
 from squidmesh.workflow.supply import REFUSED
@@ -117,7 +117,7 @@ class _Reader:
             self.problem(place, "route_after_complete", "nothing follows complete: it ends the run")
             return None
         if not isinstance(arrow.source, StepDeclaration):
-            return None  # it is the target of the arrow before, which was refused
+            return None  # refused already: it is the target of the arrow before, or a map's that is no step
         return self._name(place, arrow.source)
 
     def _target(self, place: str, arrow: Arrow) -> str | None:
@@ -233,6 +233,8 @@ def _what_is_wrong(when: object) -> str | None:
     path: object = when.path
     if not isinstance(path, str) or not all(path.split(".")):
         return f"{path!r} is no path; allowed are keys with dots between them"
+    if when.operator not in get_args(Operator):
+        return f"{when.operator!r} is no comparison; allowed are {', '.join(get_args(Operator))}"
     if when.operator == "in" and not isinstance(when.value, list):
         return f"in_({when.value!r}) is refused; allowed is a list"
     if when.operator in (">", "<") and (isinstance(when.value, bool) or not isinstance(when.value, int | float | str)):

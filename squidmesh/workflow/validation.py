@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any, assert_never
 
@@ -68,13 +68,32 @@ _RESERVED = (COMPLETE, "version", "name", "flow", "timeout")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Examination:
-    """``definition`` is None if any problem is more than a warning. The rest is what a registry needs besides it."""
+    """``definition`` is None if any problem is more than a warning; ``sketch`` is there all the same, as far as it can
+    be drawn, with what was refused left out. The rest is what a registry needs besides.
+    """
 
     name: str
     problems: tuple[Problem, ...]
     definition: Definition | None
+    sketch: Definition | None = None
     payloads: Mapping[str, type[BaseModel]] = field(default_factory=dict)
     functions: Mapping[str, tuple[Callable[..., Any], Signature]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Body:
+    """A workflow as it was said, before anything is judged: by a class body, or by an editor's map. ``owner`` is the
+    class. ``descriptions``: by runnable, those that are not the function's own.
+    """
+
+    owner: type[Workflow] | None
+    name: object
+    version: object
+    description: str
+    timeout: object
+    flow: object
+    declared: tuple[tuple[str, AnyStep | Trigger[Any]], ...]
+    descriptions: Mapping[str, str] = field(default_factory=dict)
 
 
 def problems_of(workflow: type[Workflow]) -> tuple[Problem, ...]:
@@ -93,20 +112,40 @@ def define(workflow: type[Workflow]) -> Definition:
 def examine(workflow: type[Workflow]) -> Examination:
     """Problems, definition, payload models and functions of a workflow, in one pass. Never raises for its faults."""
     problems = Problems()
-    name = name_of(workflow)
-    _check_header(workflow, problems)
-    timeout = read_timeout("timeout", _setting(workflow, "timeout"), problems)
     if _check_bases(workflow, problems):
-        return Examination(name=name, problems=problems.found, definition=None)
-    parts = _Parts(workflow, problems)
-    topology = read_topology(vars(workflow).get("flow", ()), parts.steps)
+        _check_header(body_of(workflow), problems)
+        return Examination(name=name_of(workflow), problems=problems.found, definition=None)
+    return replace(examine_body(body_of(workflow)), name=name_of(workflow))
+
+
+def body_of(workflow: type[Workflow]) -> Body:
+    """What the class says."""
+    return Body(
+        owner=workflow,
+        name=getattr(workflow, "name", None) or workflow.__name__,
+        version=getattr(workflow, "version", None),
+        description=inspect.cleandoc(vars(workflow).get("__doc__") or ""),
+        timeout=getattr(workflow, "timeout", None),
+        flow=vars(workflow).get("flow", ()),
+        declared=declared(workflow),
+    )
+
+
+def examine_body(body: Body) -> Examination:
+    """The same of a workflow that no class may have said: there is one set of rules."""
+    problems = Problems()
+    timeout = _check_header(body, problems)
+    parts = _Parts(body, problems)
+    topology = read_topology(body.flow, parts.steps)
     problems.extend(topology.problems)
     _check_supply(parts, topology, problems)
     _check_shared_secrets(parts, problems)
+    sketch = _definition(body, timeout, parts, topology)
     return Examination(
-        name=name,
+        name=sketch.name,
         problems=problems.found,
-        definition=None if problems.fatal else _definition(workflow, name, timeout, parts, topology),
+        definition=None if problems.fatal else sketch,
+        sketch=sketch,
         payloads={name: trigger.payload for name, trigger in parts.triggers.items()},
         functions={name: (parts.fn(name), signature) for name, signature in parts.signatures.items()},
     )
@@ -115,24 +154,20 @@ def examine(workflow: type[Workflow]) -> Examination:
 # --------------------------------------------------------------------------------------------------------- header
 
 
-def _check_header(workflow: type[Workflow], problems: Problems) -> None:
+def _check_header(body: Body, problems: Problems) -> timedelta | None:
+    """The timeout of the whole run, if it has one. A step or trigger that has taken one of these names is a problem of
+    its own.
+    """
     allowed = "allowed are 1 to 128 of A-Z a-z 0-9 . _ -"
-    version = getattr(workflow, "version", None)
-    if version is None:
+    if body.version is None:
         problems.add(
             "version", "missing_version", f'a workflow says which version it is, as in version = "1"; {allowed}'
         )
-    elif not _is_declaration(version) and not (isinstance(version, str) and is_identifier(version)):
-        problems.add("version", "invalid_version", f"{version!r} is refused; {allowed}")
-    name = getattr(workflow, "name", None) or workflow.__name__
-    if not _is_declaration(name) and not (isinstance(name, str) and is_identifier(name)):
-        problems.add("name", "invalid_name", f"{name!r} is refused; {allowed}")
-
-
-def _setting(workflow: type[Workflow], name: str) -> object:
-    """What the class says; not a step or trigger that has taken the name, which is a problem of its own."""
-    found = getattr(workflow, name, None)
-    return None if _is_declaration(found) else found
+    elif not _is_declaration(body.version) and not is_identifier(body.version):
+        problems.add("version", "invalid_version", f"{body.version!r} is refused; {allowed}")
+    if not _is_declaration(body.name) and not is_identifier(body.name):
+        problems.add("name", "invalid_name", f"{body.name!r} is refused; {allowed}")
+    return read_timeout("timeout", None if _is_declaration(body.timeout) else body.timeout, problems)
 
 
 def _is_declaration(value: object) -> bool:
@@ -153,10 +188,10 @@ def _check_bases(workflow: type[Workflow], problems: Problems) -> bool:
 
 
 class _Parts:
-    """The declarations of a class body, read one by one."""
+    """The declarations of a body, read one by one."""
 
-    def __init__(self, workflow: type[Workflow], problems: Problems) -> None:
-        self.workflow = workflow
+    def __init__(self, body: Body, problems: Problems) -> None:
+        self.owner = body.owner
         self.problems = problems
         self.triggers: dict[str, Trigger[Any]] = {}
         self.steps: dict[str, AnyStep] = {}
@@ -165,7 +200,7 @@ class _Parts:
         self.signatures: dict[str, Signature] = {}
         self.payload = Written({}, open=False)
         self.written: dict[str, Written] = {}
-        for name, it in declared(workflow):
+        for name, it in body.declared:
             if isinstance(it, Trigger):
                 self._read_trigger(name, it)
             else:
@@ -245,7 +280,7 @@ class _Parts:
             self.problems.add(path, f"invalid_{what}_name", message)
 
     def _check_place(self, path: str, name: str, it: AnyStep | Trigger[Any], what: str) -> None:
-        if it.places[:1] not in ([], [(self.workflow, name)]):
+        if it.places[:1] not in ([], [(self.owner, name)]):
             owner, first = it.places[0]
             message = f"it is {owner.__name__}.{first} already; declare a {what} once for each name that it has"
             self.problems.add(path, f"shared_{what}", message)
@@ -279,18 +314,26 @@ def _check_supply(parts: _Parts, topology: Topology, problems: Problems) -> None
     problems.extend(check_supply(plan))
 
 
-def _definition(
-    workflow: type[Workflow], name: str, timeout: timedelta | None, parts: _Parts, topology: Topology
-) -> Definition:
-    steps = [spec.model_copy(update={"after": topology.after.get(spec.name, ())}) for spec in parts.step_specs]
+def _definition(body: Body, timeout: timedelta | None, parts: _Parts, topology: Topology) -> Definition:
     return Definition(
-        name=name,
-        version=workflow.version,
-        description=inspect.cleandoc(vars(workflow).get("__doc__") or ""),
+        name=body.name if isinstance(body.name, str) else "",
+        version=body.version if isinstance(body.version, str) else "",
+        description=body.description,
         triggers=tuple(parts.trigger_specs),
-        steps=tuple(steps),
+        steps=tuple(_placed(spec, topology, body.descriptions) for spec in parts.step_specs),
         routes=topology.routes,
         entry=topology.entry,
         topology=topology.kind,
         timeout=timeout,
     )
+
+
+def _placed(spec: AnyStepSpec, topology: Topology, descriptions: Mapping[str, str]) -> AnyStepSpec:
+    """With what is not its own to say: what it comes after, and how others describe it."""
+    found: dict[str, Any] = {"after": topology.after.get(spec.name, ())}
+    if spec.name in descriptions:
+        found["description"] = descriptions[spec.name]
+    undo = descriptions.get(undo_of(spec.name))
+    if undo is not None and isinstance(spec, FunctionStep) and spec.compensate is not None:
+        found["compensate"] = spec.compensate.model_copy(update={"description": undo})
+    return spec.model_copy(update=found)

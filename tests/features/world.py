@@ -12,7 +12,7 @@ import squidmesh_sqlite
 from redis import Redis
 from squidmesh_redis import RedisBackend
 
-from squidmesh import Mesh, Run, Workflow
+from squidmesh import Actions, Mesh, Run, Workflow
 from squidmesh.config import MeshConfig
 from squidmesh.memory import MemoryBackend
 from squidmesh.ports.backend import Backend
@@ -54,10 +54,10 @@ class World:
         """The stores of one process: the journal's, and that of the leases if it is another one."""
         raise NotImplementedError
 
-    def process(self, *workflows: type[Workflow], **settings: Any) -> Mesh:
-        """One process that knows these workflows. Its heartbeats beat when the test says so."""
+    def process(self, *workflows: type[Workflow], actions: Actions | None = None, **settings: Any) -> Mesh:
+        """One process that knows these workflows and actions. Its heartbeats beat when the test says so."""
         config = MeshConfig(**{"lease": LEASE, "reconcile_every": timedelta(milliseconds=10), **settings})
-        registry = Registry(workflows)
+        registry = Registry(workflows, actions)
 
         def open_engine() -> Engine:
             journal, leases = self.open()

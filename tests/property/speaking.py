@@ -68,7 +68,7 @@ def report(intake: Intake, held: Assignment, outcome: Outcome) -> Plea:
             owner=held.claim.owner,
             claim_hash=claim_hash(following_id),
             lease=held.claim.lease,
-            steps=intake.steps_here(held.workflow),
+            steps=intake.steps_here(held.run_id),
         )
     after = None if outcome.after is None else timedelta(seconds=outcome.after)
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from squidmesh import Context, GiveUp, RetryLater, RetryPolicy, Snooze, Workflow, fixed, manual, step
+from squidmesh import Actions, Context, GiveUp, RetryLater, RetryPolicy, Snooze, Workflow, fixed, manual, step
 
 
 class Deed(BaseModel):
@@ -76,6 +76,10 @@ def do(deed: str, file: str, context: Context) -> dict[str, Any]:
         case _:
             raise AssertionError(deed)
     return {}
+
+
+ACTIONS = Actions()
+ACTIONS.add("suspect.do", do)
 
 
 class Suspect(Workflow):

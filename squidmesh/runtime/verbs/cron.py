@@ -70,17 +70,17 @@ class Crons(Opening):
         return None if state is None else inspect(state, now=engine.store.now())
 
     def cron(self, *, look_every: timedelta | float = LOOK_EVERY) -> CronLoop:
-        """A loop that fires the cron triggers of this mesh's workflows: ``with mesh.cron(): …``, or ``look()`` by hand.
-        Any number of them, on any number of nodes, start one run a window. ``look_every`` (10 ms to 1 min): the longest
-        that it sleeps.
+        """A loop that fires the cron triggers of this mesh's workflows, and of those that are active in its journal:
+        ``with mesh.cron(): …``, or ``look()`` by hand. Any number of them, on any number of nodes, start one run a
+        window. ``look_every`` (10 ms to 1 min): the longest that it sleeps.
         """
         return CronLoop(self._engine(), look_every=look_every)
 
     def list_cron(self, *, upcoming: int = 3) -> tuple[CronStatus, ...]:
-        """The cron triggers of this mesh's workflows, each with its next windows (1 to 100)."""
+        """The cron triggers that :meth:`cron` would fire, each with its next windows (1 to 100)."""
         count = check_integer(upcoming, field="upcoming", allowed=_COUNT)
         engine = self._engine()
-        crons = crons_of(engine.registry)
+        crons = crons_of(engine.registry, engine.catalogue)
         threads = CronThreads(engine.store, engine.caller_patience())
         now = engine.store.now()
         found = []

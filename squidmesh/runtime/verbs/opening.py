@@ -13,7 +13,6 @@ from squidmesh.errors import UsageError
 from squidmesh.runtime.arguments import check_names
 from squidmesh.runtime.engine import Engine
 from squidmesh.runtime.inline import Inline
-from squidmesh.workflow.definition import Queued
 from squidmesh.workflow.registry import Registry
 
 PAGE = range(1, 1001)
@@ -69,14 +68,14 @@ class Opening:
         return self._open()[0]
 
     def _queues(self, queues: Sequence[str] | None) -> tuple[str, ...]:
-        """The queues to claim from; by default the mesh's own and those that its steps name."""
+        """The queues to claim from; by default the mesh's own and those that its steps name. Where it has actions, also
+        those that steps made at run time have named so far.
+        """
         if queues is not None:
             return check_names(queues, field="queues")
-        named = (
-            step.queue
-            for name in self._registry.names
-            if (workflow := self._registry.get(name)) is not None
-            for step in workflow.definition.steps
-            if isinstance(step, Queued) and step.queue is not None
-        )
+        registry = self._registry
+        known = [found for name in registry.names if (found := registry.get(name)) is not None]
+        named = [queue for workflow in known for queue in workflow.definition.queues]
+        if registry.actions:
+            named += self._engine().queues_made_at_run_time()
         return tuple(dict.fromkeys((self._config.queue, *named)))

@@ -17,6 +17,7 @@ from squidmesh.runtime.arguments import LONGEST_KEY, check_moment, check_name, c
 from squidmesh.runtime.engine import Engine
 from squidmesh.runtime.looking import Look, look
 from squidmesh.runtime.verbs.opening import PAGE, Opening
+from squidmesh.workflow.definition import FunctionStep
 
 STATUSES: tuple[str, ...] = get_args(RunStatus)
 
@@ -81,14 +82,22 @@ class Reading(Opening):
             return explain_corrupt(wanted, error)
         if seen.anomaly is not None:
             return explain_corrupt(wanted, seen.anomaly)
-        registered = engine.registry.get(seen.state.workflow)
-        known = registered.steps if registered else ()
+        registry = engine.registry
+        paused = {row.queue: row for row in engine.store.paused_queues()}
+        if not registry.names and not registry.actions:
+            return explain(seen.definition, seen.state, now=engine.store.now(), known_steps=None, paused=paused)
+        standing = {
+            name: registry.standing(seen.state.workflow, spec)
+            for name, spec in seen.definition.steps_by_name.items()
+            if isinstance(spec, FunctionStep)
+        }
         return explain(
             seen.definition,
             seen.state,
             now=engine.store.now(),
-            known_steps=known if engine.registry.names else None,
-            paused={row.queue: row for row in engine.store.paused_queues()},
+            known_steps={name for name, said in standing.items() if said != "missing"},
+            disabled={name for name, said in standing.items() if said == "disabled"},
+            paused=paused,
         )
 
     def inspect_run_graph(self, run_id: str, *, history: bool = False) -> RunGraph:

@@ -87,10 +87,11 @@ class Starting(Opening):
         wanted = check_list(payloads, field="payloads", of="payloads")
         each = [None] * len(wanted) if keys is None else check_keys(keys, field="keys", count=len(wanted))
         engine = self._engine()
+        located = starting.locate(engine, target)
         asked = [
             starting.check_start(
                 engine,
-                target,
+                located,
                 payload,
                 key=key,
                 queue=queue,

@@ -243,12 +243,12 @@ def test_only_what_another_interpreter_finds_has_a_home(monkeypatch: pytest.Monk
         act = step(lambda: None)
 
     registry = Registry([Suspect, Local])
-    homes = {name: home_of(found) for name in registry.names if (found := registry.get(name))}
+    homes = {name: home_of(found.source) for name in registry.names if (found := registry.get(name))}
     assert homes == {"Suspect": HOME, "Local": None}
     monkeypatch.setattr(Suspect, "__module__", "__main__")
     found = registry.get("Suspect")
     assert found is not None
-    assert home_of(found) is None
+    assert home_of(found.source) is None
 
 
 # ------------------------------------------------------------------------------------------------------ in a worker
