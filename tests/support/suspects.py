@@ -10,7 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, SecretStr
 
 from squidmesh import Actions, Context, GiveUp, RetryLater, RetryPolicy, Snooze, Workflow, fixed, manual, step
 
@@ -18,6 +18,10 @@ from squidmesh import Actions, Context, GiveUp, RetryLater, RetryPolicy, Snooze,
 class Deed(BaseModel):
     deed: str
     file: str = ""
+
+
+class Letter(BaseModel):
+    token: SecretStr
 
 
 def do(deed: str, file: str, context: Context) -> dict[str, Any]:
@@ -43,6 +47,8 @@ def do(deed: str, file: str, context: Context) -> dict[str, Any]:
             sys.exit(7)
         case "raise":
             raise ConnectionError("the gateway hung up")
+        case "start a child":
+            return {"child": context.start_child_run("Letters", Letter(token=SecretStr("mellon-42")), key="one")}
         case "give up":
             raise GiveUp("enough")
         case "tell all":

@@ -135,6 +135,22 @@ def test_a_child_tells_no_secret_in_its_error_nor_when_it_dies(capfd: pytest.Cap
     assert "mellon" not in said
 
 
+class Postman:
+    def __init__(self) -> None:
+        self.payloads: list[Any] = []
+
+    def start_child_run(self, target: Any, payload: Any, **given: Any) -> str:
+        self.payloads.append(payload)
+        return "c0de"
+
+
+def test_a_child_run_is_started_with_the_true_value_of_its_secrets() -> None:
+    postman = Postman()
+    outcome = quarantine.run(assignment("start a child"), HOME, never, postman)
+    assert isinstance(outcome, Completed)
+    assert postman.payloads == [{"token": "mellon-42"}]
+
+
 def test_a_snooze_is_a_snooze() -> None:
     outcome = run("snooze")
     assert isinstance(outcome, Snoozed)

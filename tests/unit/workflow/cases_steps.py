@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Iterator
 from datetime import date, timedelta
 from typing import NamedTuple, NoReturn, Optional
 
-from pydantic import SecretStr
+from pydantic import BaseModel, SecretStr
 from typing_extensions import TypedDict
 
 from squidmesh.workflow.authoring import Workflow, approval, manual, step, value, wait
@@ -335,6 +335,25 @@ def issue_card() -> Card: ...  # type: ignore[empty-body]
 
 def password() -> SecretStr:
     return SecretStr("mellon")
+
+
+class Held(BaseModel):
+    card: Card
+
+
+@cases(
+    ("steps.a.concurrency_key", "secret_concurrency_key"),
+    ("steps.b.concurrency_key", "secret_concurrency_key"),
+    ("steps.d.concurrency_key", "secret_concurrency_key"),
+)
+class ConcurrencyKeysThatAreSecret(Workflow):
+    version = "1"
+    start = manual(Held)
+    a = step(password, output="password", concurrency_key="card.number")
+    b = step(nothing, concurrency_key="card")
+    c = step(nothing, concurrency_key="card.holder")
+    d = step(nothing, concurrency_key="password")
+    flow = a >> b >> c >> d
 
 
 @cases()
