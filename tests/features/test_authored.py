@@ -535,13 +535,13 @@ def test_a_cron_trigger_said_as_data_is_fired_by_the_loop_of_any_process(world: 
     world.process(actions=shop.actions).activate_workflow(SWEEP, actor="sam")
     assert loop.triggers == ("Sweep.nightly",)
     assert loop.look().fired == ()
-    world.advance(hours=25)
+    world.pass_time(25 * 3600)
     (fired,) = loop.look().fired
     worker = world.process(actions=shop.actions)
     work(worker)
     assert (worker.inspect_run(fired.run_id).status, shop.did) == ("completed", ["charge Sweep 7"])
     worker.deactivate_workflow("Sweep", actor="sam")
-    world.advance(hours=25)
+    world.pass_time(25 * 3600)
     assert loop.look().fired == ()
 
 

@@ -134,7 +134,9 @@ CASES: list[Case] = [
     ("a route taken", put("routes.0.status", "selected"), [("routes[0].status", "runtime_owned_field")]),
     ("a trigger with a run", put("triggers.0.run_id", "x"), [("triggers.placed.run_id", "runtime_owned_field")]),
     ("an entry", put("entry", "charge"), [("entry", "derived_field")]),
-    ("fields of a payload", put("triggers.0.payload_fields", []), [("triggers.placed.payload_fields", "derived_field")]),
+    ("fields of a payload", put("triggers.0.payload_fields", []), [
+        ("triggers.placed.payload_fields", "derived_field")
+    ]),
     ("steps by name", put("steps", {}), [("steps", "not_a_list"), ("steps", "no_steps")] + [
         (f"routes[{n}].source", "unknown_source") for n in (0, 1)
     ]),
