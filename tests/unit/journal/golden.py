@@ -187,9 +187,7 @@ VERSION_1: list[AnyFact] = [
     RunCancelled(
         at=6, actor="elrond", comment="too late", metadata={"seat": 3}, children="leave", key="stop", signal=None
     ),
-    RunCancelled(
-        at=6, actor="9a1e", comment="", metadata={}, children="cancel", key=None, signal="c41d!cancel"
-    ),
+    RunCancelled(at=6, actor="9a1e", comment="", metadata={}, children="cancel", key=None, signal="c41d!cancel"),
     CommandRepeated(at=7, key="word"),
     AttemptScheduled(at=8, step="pack!undo", attempt=1, queue="slow", priority=0, visible_at=8, cause="undo"),
     AttemptClaimed(
