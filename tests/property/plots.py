@@ -38,7 +38,7 @@ class Rider(Workflow):
 
 class Muster(Workflow):
     version = "1"
-    timeout = 600
+    timeout = 900
     summon = manual(Summons)
     ford = step(walk, retry=TWICE, compensate=walk, compensate_retry=TWICE)
     beacon = step(walk, timeout=20, retry=TWICE, compensate=walk)
@@ -89,6 +89,6 @@ PLOTS = {
         undone=frozenset({"ford", "beacon", "gather", "march"}),
         attempts={"ford": 2, "beacon": 2, "ford!undo": 2},
         times={"beacon": 20 * SECOND, "council": 90 * SECOND, "horn": 120 * SECOND},
-        length=600 * SECOND,
+        length=900 * SECOND,
     ),
 }

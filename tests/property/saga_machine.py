@@ -50,7 +50,8 @@ Verb = Literal[
     "retry_compensation",
     "waive_compensation",
 ]
-PATIENT: tuple[Verb, ...] = ("approve", "resume", "send_event", "replay_dead_letter", "retry_compensation")
+GATES: tuple[Verb, ...] = ("approve", "resume", "send_event")
+REPAIRS: tuple[Verb, ...] = ("replay_dead_letter", "discard_dead_letter", "retry_compensation", "waive_compensation")
 
 
 @dataclass(frozen=True)
@@ -67,15 +68,16 @@ class Word:
 Interruption = Word | Literal["timers"] | None
 steps = st.sampled_from([*([None] * 6), "council", "vigil", "ford", "beacon", "march", "horn", "nonsense"])
 keys = st.sampled_from([None, None, "first", "second"])
-verbs: st.SearchStrategy[Verb] = st.sampled_from(
-    [
-        *("approve", "approve", "reject", "resume", "resume", "send_event", "send_event", "send_event", "cancel"),
-        *("replay_dead_letter", "discard_dead_letter", "retry_compensation", "waive_compensation"),
-    ]
-)
-words = st.builds(Word, verbs, steps, st.integers(1, 2), keys, st.sampled_from(["cancel", "leave"]))
+verbs: st.SearchStrategy[Verb] = st.sampled_from([*GATES, *GATES, "reject", "cancel", *REPAIRS])
+
+
+def words_of(verbs: st.SearchStrategy[Verb]) -> st.SearchStrategy[Word]:
+    return st.builds(Word, verbs, steps, st.integers(1, 2), keys, st.sampled_from(["cancel", "leave"]))
+
+
+words = words_of(verbs)
 interruptions: st.SearchStrategy[Interruption] = st.one_of(st.none(), st.just("timers"), words, words)
-spans = st.sampled_from([0, 1, 12, 30, 90, 200])
+spans = st.sampled_from([0, 0, 1, 12, 30, 90])
 
 
 class SagaMachine(Fleet):
@@ -102,24 +104,49 @@ class SagaMachine(Fleet):
     @rule(
         run=picks,
         aimed=st.sampled_from([True, True, True, False]),
-        word=words,
+        said=st.lists(words, min_size=1, max_size=3),
         also=interruptions,
         again=st.one_of(st.none(), verbs),
         fault=faults,
     )
     def say(
-        self, run: int, aimed: bool, word: Word, also: Interruption, again: Verb | None, fault: Fault | None
+        self, run: int, aimed: bool, said: list[Word], also: Interruption, again: Verb | None, fault: Fault | None
     ) -> None:
         """``aimed``: to a run that listens, if one does. ``also``: what comes between the core's decision and its
-        append. ``again``: what the client says next, under the same key.
+        append. ``again``: what the client says at last, under the same key.
         """
-        among = list(self.stories)
-        if aimed:
-            among = self._listening(word) or among
+        for word in said:
+            among = (self._listening(word) if aimed else []) or list(self.stories)
+            run_id = among[run % len(among)]
+            self._say(run_id, word, fault, self._interruption(run_id, also))
+        if again is not None:
+            self._say(run_id, word if run % 2 else replace(word, verb=again))
+
+    @precondition(lambda self: any(story.dead or story.exhausted for story in self.stories.values()))
+    @rule(run=picks, word=words_of(st.sampled_from(REPAIRS)), also=interruptions, again=st.booleans(), fault=faults)
+    def repair(self, run: int, word: Word, also: Interruption, again: bool, fault: Fault | None) -> None:
+        """An operator sees to what has come to nothing."""
+        stuck = [run_id for run_id, story in self.stories.items() if story.dead or story.exhausted]
+        among = self._listening(word) or stuck
         run_id = among[run % len(among)]
         self._say(run_id, word, fault, self._interruption(run_id, also))
-        if again is not None:
-            self._say(run_id, word if again == word.verb else replace(word, verb=again))
+        if again:
+            self._say(run_id, word)
+
+    @precondition(lambda self: any(not story.ended for story in self.stories.values()))
+    @rule(run=picks, children=st.sampled_from(["cancel", "leave"]), key=keys, also=interruptions, fault=faults)
+    def cancel(
+        self,
+        run: int,
+        children: Literal["cancel", "leave"],
+        key: str | None,
+        also: Interruption,
+        fault: Fault | None,
+    ) -> None:
+        among = [run_id for run_id, story in self.stories.items() if not story.ended]
+        among = [run_id for run_id in among if self.stories[run_id].children] or among
+        run_id = among[run % len(among)]
+        self._say(run_id, Word("cancel", key=key, children=children), fault, self._interruption(run_id, also))
 
     # -------------------------------------------------------------------------------------- workers, and timers
 
@@ -133,6 +160,21 @@ class SagaMachine(Fleet):
             self._fire(who.writer, fault, self._interruption(run_id, also))
         except WorkerDied:
             self.crash(who)
+
+    @rule(worker=picks, other=picks, outcome=st.sampled_from([Outcome("give up"), Outcome("fail")]), fault=faults)
+    def fail_beside(self, worker: int, other: int, outcome: Outcome, fault: Fault | None) -> None:
+        """One of two siblings fails while another worker holds the other."""
+        who = self.worker(worker)
+        beside = self.worker(other, lambda other: other is not who)
+        if not any(held.run_id in {it.run_id for it in beside.held} for held in who.held):
+            self.find_work()
+            for one in (who, beside):
+                one.ask(1)
+                self.turn(one, [])
+        for held in who.held:
+            if held.run_id in {it.run_id for it in beside.held}:
+                self.turn(who, [(held, outcome)], fault, grants=False)
+                return
 
     @precondition(lambda self: any(worker.held for worker in self.workers))
     @rule(worker=picks, which=picks, outcome=last_words, seconds=spans, also=interruptions)
@@ -164,10 +206,7 @@ class SagaMachine(Fleet):
             self._start(1)
 
     def answer(self) -> None:
-        for verb in PATIENT:
-            for run_id in self._listening(Word(verb, "horn" if verb == "send_event" else None)):
-                if verb != "send_event" or {"horn", "echo"} & self.stories[run_id].waiting.keys():
-                    self._say(run_id, Word(verb, "horn" if verb == "send_event" else None))
+        self._say_to_all(GATES)
 
     def is_current(self, held: Assignment) -> bool:
         return self.stories[held.run_id].holds(held.spec.name, held.claim.hash)
@@ -273,6 +312,13 @@ class SagaMachine(Fleet):
         plea = Plea(held.run_id, child.intent, foresee)
         with suppress(WorkerDied):  # only the call died; its worker may report yet, or stall
             self.record(self.engine.writer(patience=None).recorder, [plea], fault, overtaken)
+
+    def _say_to_all(self, verbs: Sequence[Verb]) -> None:
+        for verb in verbs:
+            word = Word(verb)
+            for run_id in self._listening(word):
+                if verb != "send_event" or {"horn", "echo"} & self.stories[run_id].waiting.keys():
+                    self._say(run_id, word)
 
     def _listening(self, word: Word) -> list[str]:
         """The runs that would do as they are told."""
@@ -402,6 +448,7 @@ class SagaMachine(Fleet):
                 self.turn(good, [(held, Outcome("ok")) for held in good.held])
                 continue
             self.answer()
+            self._say_to_all(("replay_dead_letter", "retry_compensation"))
             self.let_pass(LEASE.seconds)
         raise AssertionError({run_id: story for run_id, story in self.stories.items() if story.phase not in ENDS})
 
