@@ -77,6 +77,7 @@ def words_of(verbs: st.SearchStrategy[Verb]) -> st.SearchStrategy[Word]:
 
 words = words_of(verbs)
 interruptions: st.SearchStrategy[Interruption] = st.one_of(st.none(), st.just("timers"), words, words)
+bad_ends = st.sampled_from([Outcome("fail"), Outcome("fail"), Outcome("ok"), Outcome("killed", after=4)])
 spans = st.sampled_from([0, 0, 1, 12, 30, 90])
 
 
@@ -175,6 +176,21 @@ class SagaMachine(Fleet):
             if held.run_id in {it.run_id for it in beside.held}:
                 self.turn(who, [(held, outcome)], fault, grants=False)
                 return
+
+    @rule(worker=picks, ahead=st.integers(1, 4), ends=st.lists(bad_ends, min_size=1, max_size=4), fault=faults)
+    def undo_badly(self, worker: int, ahead: int, ends: list[Outcome], fault: Fault | None) -> None:
+        """A run that has come some way fails, and what undoes it does not go well."""
+        if not any(story.phase == "undoing" for story in self.stories.values()):
+            self.find_work()
+            self.work(worker, 3, [(Outcome("ok"), 6, None)] * ahead)
+            who = self.worker(worker)
+            self.turn(who, [(held, Outcome("give up")) for held in who.held[:1]], grants=False)
+        for outcome in ends:
+            self.let_pass(6)
+            who = self.worker(worker)
+            who.ask(3)
+            self.turn(who, [])
+            self.turn(who, [(held, outcome) for held in who.held if "!" in held.spec.name], fault, grants=False)
 
     @precondition(lambda self: any(worker.held for worker in self.workers))
     @rule(worker=picks, which=picks, outcome=last_words, seconds=spans, also=interruptions)
