@@ -30,7 +30,7 @@ def walk() -> dict[str, str]:
 class Rider(Workflow):
     version = "1"
     call = manual(Call)
-    saddle = step(walk, compensate=walk)
+    saddle = step(walk, compensate=walk, compensate_retry=TWICE)
     rest = wait(10)
     ride = step(walk)
     flow = saddle >> rest >> ride
@@ -44,8 +44,8 @@ class Muster(Workflow):
     beacon = step(walk, timeout=20, retry=TWICE, compensate=walk)
     council = approval(timeout=90, after=[ford])
     horn = event("horn", 120, after=[beacon])
-    echo = event("horn", after=[beacon])
     gather = step(walk, after=[ford, beacon], compensate=walk)
+    echo = event("horn", after=[gather])
     riders = wait_for_children(output="riders", after=[gather])
     vigil = pause(after=[council])
     march = step(walk, after=[council, horn, gather], compensate=walk)
@@ -71,6 +71,7 @@ PLOTS = {
     "Rider": Plot(
         after={"saddle": (), "rest": ("saddle",), "ride": ("rest",)},
         undone=frozenset({"saddle"}),
+        attempts={"saddle!undo": 2},
     ),
     "Muster": Plot(
         after={
@@ -78,8 +79,8 @@ PLOTS = {
             "beacon": (),
             "council": ("ford",),
             "horn": ("beacon",),
-            "echo": ("beacon",),
             "gather": ("ford", "beacon"),
+            "echo": ("gather",),
             "riders": ("gather",),
             "vigil": ("council",),
             "march": ("council", "horn", "gather"),

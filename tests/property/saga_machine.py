@@ -32,7 +32,7 @@ from squidmesh.runtime.starting import check_start, start_runs
 from squidmesh.runtime.timers import Timers
 from tests.property import speaking
 from tests.property.fleet import LEASE, Fleet, Worker, faults, last_words, picks
-from tests.property.plots import Muster, Rider
+from tests.property.plots import SECOND, Muster, Rider
 from tests.property.speaking import Outcome, Plea
 from tests.property.story import ENDS, MAX_DELIVERIES, Answer, Story
 from tests.property.world import Fault, WorkerDied
@@ -77,7 +77,10 @@ def words_of(verbs: st.SearchStrategy[Verb]) -> st.SearchStrategy[Word]:
 
 words = words_of(verbs)
 interruptions: st.SearchStrategy[Interruption] = st.one_of(st.none(), st.just("timers"), words, words)
-bad_ends = st.sampled_from([Outcome("fail"), Outcome("fail"), Outcome("ok"), Outcome("killed", after=4)])
+bad_ends: st.SearchStrategy[tuple[Outcome, Verb | None]] = st.tuples(
+    st.sampled_from([Outcome("fail"), Outcome("fail"), Outcome("ok"), Outcome("killed", after=4)]),
+    st.sampled_from([None, "retry_compensation", "waive_compensation"]),
+)
 spans = st.sampled_from([0, 0, 1, 12, 30, 90])
 
 
@@ -162,35 +165,75 @@ class SagaMachine(Fleet):
         except WorkerDied:
             self.crash(who)
 
-    @rule(worker=picks, other=picks, outcome=st.sampled_from([Outcome("give up"), Outcome("fail")]), fault=faults)
-    def fail_beside(self, worker: int, other: int, outcome: Outcome, fault: Fault | None) -> None:
+    @rule(worker=picks, other=picks, fault=faults)
+    def time_out_while_taken_over(self, worker: int, other: int, fault: Fault | None) -> None:
+        """What a worker stalled on is given to another one at the moment at which its time is up."""
+        _, heir = self.stall(worker, other)
+        with suppress(WorkerDied):
+            self._fire(self.engine.writer(patience=None), fault, lambda: self.turn(heir, []))
+
+    @precondition(lambda self: any(self._timed_gates(story) for story in self.stories.values()))
+    @rule(run=picks, word=words_of(st.sampled_from([*GATES, "reject"])), first=st.booleans(), fault=faults)
+    def answer_late(self, run: int, word: Word, first: bool, fault: Fault | None) -> None:
+        """Somebody answers at the moment at which the time for it is up."""
+        among = [run_id for run_id, story in self.stories.items() if self._timed_gates(story)]
+        run_id = among[run % len(among)]
+        until = max(self._timed_gates(self.stories[run_id]))
+        self.let_pass(max(0, until - self.now) // SECOND)
+        word = replace(word, subject=None)
+        if first:
+            self._say(run_id, word, fault, self._interruption(run_id, "timers"))
+            return
+        with suppress(WorkerDied):
+            self._fire(self.engine.writer(patience=None), fault, self._interruption(run_id, word))
+
+    @rule(
+        worker=picks,
+        other=picks,
+        outcome=st.sampled_from([Outcome("give up"), Outcome("fail")]),
+        then=st.sampled_from(["nothing", "nothing", "a cancel", "the deadline"]),
+        fault=faults,
+    )
+    def fail_beside(
+        self,
+        worker: int,
+        other: int,
+        outcome: Outcome,
+        then: Literal["nothing", "a cancel", "the deadline"],
+        fault: Fault | None,
+    ) -> None:
         """One of two siblings fails while another worker holds the other."""
         who = self.worker(worker)
         beside = self.worker(other, lambda other: other is not who)
-        if not any(held.run_id in {it.run_id for it in beside.held} for held in who.held):
+        if not _in_common(who, beside):
             self.find_work()
             for one in (who, beside):
                 one.ask(1)
                 self.turn(one, [])
-        for held in who.held:
-            if held.run_id in {it.run_id for it in beside.held}:
-                self.turn(who, [(held, outcome)], fault, grants=False)
-                return
+        for held in _in_common(who, beside)[:1]:
+            self.turn(who, [(held, outcome)], fault, grants=False)
+            if then == "a cancel":
+                self._say(held.run_id, Word("cancel"))
+            elif then == "the deadline":
+                self.let_pass(900)
+                self._fire(self.engine.writer(patience=None))
 
-    @rule(worker=picks, ahead=st.integers(1, 4), ends=st.lists(bad_ends, min_size=1, max_size=4), fault=faults)
-    def undo_badly(self, worker: int, ahead: int, ends: list[Outcome], fault: Fault | None) -> None:
-        """A run that has come some way fails, and what undoes it does not go well."""
+    @rule(worker=picks, ahead=st.integers(1, 5), ends=st.lists(bad_ends, min_size=1, max_size=5), fault=faults)
+    def undo_badly(self, worker: int, ahead: int, ends: list[tuple[Outcome, Verb | None]], fault: Fault | None) -> None:
+        """A run that has come some way fails, what undoes it does not go well, and an operator sees to it."""
         if not any(story.phase == "undoing" for story in self.stories.values()):
             self.find_work()
             self.work(worker, 3, [(Outcome("ok"), 6, None)] * ahead)
             who = self.worker(worker)
             self.turn(who, [(held, Outcome("give up")) for held in who.held[:1]], grants=False)
-        for outcome in ends:
+        for outcome, repair in ends:
             self.let_pass(6)
             who = self.worker(worker)
             who.ask(3)
             self.turn(who, [])
             self.turn(who, [(held, outcome) for held in who.held if "!" in held.spec.name], fault, grants=False)
+            for run_id in [run_id for run_id, story in self.stories.items() if repair and story.exhausted]:
+                self._say(run_id, Word(repair or "retry_compensation"))
 
     @precondition(lambda self: any(worker.held for worker in self.workers))
     @rule(worker=picks, which=picks, outcome=last_words, seconds=spans, also=interruptions)
@@ -328,6 +371,11 @@ class SagaMachine(Fleet):
         plea = Plea(held.run_id, child.intent, foresee)
         with suppress(WorkerDied):  # only the call died; its worker may report yet, or stall
             self.record(self.engine.writer(patience=None).recorder, [plea], fault, overtaken)
+
+    @staticmethod
+    def _timed_gates(story: Story) -> list[int]:
+        """When their time is up."""
+        return [until for until in story.waiting.values() if until is not None]
 
     def _say_to_all(self, verbs: Sequence[Verb]) -> None:
         for verb in verbs:
@@ -467,6 +515,11 @@ class SagaMachine(Fleet):
             self._say_to_all(("replay_dead_letter", "retry_compensation"))
             self.let_pass(LEASE.seconds)
         raise AssertionError({run_id: story for run_id, story in self.stories.items() if story.phase not in ENDS})
+
+
+def _in_common(who: Worker, beside: Worker) -> list[Assignment]:
+    """What the one holds of runs of which the other one holds something too."""
+    return [held for held in who.held if held.run_id in {it.run_id for it in beside.held}]
 
 
 def _command(word: Word, now: int) -> AnyCommand:

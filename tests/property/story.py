@@ -99,11 +99,11 @@ class Story:
                 else:
                     self.done.append(fact.step)
             case facts.AttemptFailed():
-                self._under_claim(fact).status = "failed"
+                self._fails_finally(fact, retryable=fact.error.code == "step_raised")
             case facts.AttemptTimedOut():
                 late = self.tries[fact.step]
                 assert late.deadline is not None and late.deadline <= fact.at, "nothing times out before its time"
-                self._under_claim(fact).status = "failed"
+                self._fails_finally(fact, retryable=True)
             case facts.AttemptCancelled():
                 cancelled = self.tries[fact.step]
                 assert self.phase != "undoing", "a compensation is not cancelled"
@@ -399,6 +399,12 @@ class Story:
         assert (one.status, one.number, one.fence) == ("held", fact.attempt, fact.fence), "I4: the current claim only"
         one.holder = None
         return one
+
+    def _fails_finally(self, fact: facts.AttemptFailed | facts.AttemptTimedOut, *, retryable: bool) -> None:
+        one = self._under_claim(fact)
+        one.status = "failed"
+        spent = one.number - one.forgiven >= self.plot.attempts.get(fact.step, 1)
+        assert fact.final == (spent or not retryable or self.phase == "failing"), "I8: no attempt too few"
 
     def _command(self, key: str | None, verb: str, subject: str) -> None:
         if key is not None:
