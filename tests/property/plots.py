@@ -41,10 +41,10 @@ class Muster(Workflow):
     timeout = 900
     summon = manual(Summons)
     ford = step(walk, retry=TWICE, compensate=walk, compensate_retry=TWICE)
-    beacon = step(walk, timeout=20, retry=TWICE, compensate=walk)
+    beacon = step(walk, timeout=20, retry=TWICE, compensate=walk, compensate_retry=TWICE)
     council = approval(timeout=90, after=[ford])
     horn = event("horn", 120, after=[beacon])
-    gather = step(walk, after=[ford, beacon], compensate=walk)
+    gather = step(walk, after=[ford, beacon], compensate=walk, compensate_retry=TWICE)
     echo = event("horn", after=[gather])
     riders = wait_for_children(output="riders", after=[gather])
     vigil = pause(after=[council])
@@ -88,7 +88,7 @@ PLOTS = {
         },
         gates={"council": "approval", "horn": "event", "echo": "event", "riders": "children", "vigil": "pause"},
         undone=frozenset({"ford", "beacon", "gather", "march"}),
-        attempts={"ford": 2, "beacon": 2, "ford!undo": 2},
+        attempts={"ford": 2, "beacon": 2, "ford!undo": 2, "beacon!undo": 2, "gather!undo": 2},
         times={"beacon": 20 * SECOND, "council": 90 * SECOND, "horn": 120 * SECOND},
         length=900 * SECOND,
     ),

@@ -78,7 +78,7 @@ def words_of(verbs: st.SearchStrategy[Verb]) -> st.SearchStrategy[Word]:
 words = words_of(verbs)
 interruptions: st.SearchStrategy[Interruption] = st.one_of(st.none(), st.just("timers"), words, words)
 bad_ends: st.SearchStrategy[tuple[Outcome, Verb | None]] = st.tuples(
-    st.sampled_from([Outcome("fail"), Outcome("fail"), Outcome("ok"), Outcome("killed", after=4)]),
+    st.sampled_from([*([Outcome("fail")] * 4), Outcome("ok"), Outcome("killed", after=4)]),
     st.sampled_from([None, "retry_compensation", "waive_compensation"]),
 )
 spans = st.sampled_from([0, 0, 1, 12, 30, 90])
@@ -220,7 +220,7 @@ class SagaMachine(Fleet):
                 self.let_pass(900)
                 self._fire(self.engine.writer(patience=None))
 
-    @rule(worker=picks, ahead=st.integers(1, 5), ends=st.lists(bad_ends, min_size=1, max_size=5), fault=faults)
+    @rule(worker=picks, ahead=st.integers(1, 5), ends=st.lists(bad_ends, min_size=1, max_size=6), fault=faults)
     def undo_badly(self, worker: int, ahead: int, ends: list[tuple[Outcome, Verb | None]], fault: Fault | None) -> None:
         """A run that has come some way fails, what undoes it does not go well, and an operator sees to it."""
         if not any(story.phase == "undoing" for story in self.stories.values()):
