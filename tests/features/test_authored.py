@@ -531,7 +531,7 @@ SWEEP: dict[str, Any] = {
 def test_a_cron_trigger_said_as_data_is_fired_by_the_loop_of_any_process(world: World) -> None:
     shop = Shop()
     loop = world.process().cron()
-    assert loop.triggers == ()
+    assert not loop.triggers
     world.process(actions=shop.actions).activate_workflow(SWEEP, actor="sam")
     assert loop.triggers == ("Sweep.nightly",)
     assert loop.look().fired == ()
