@@ -184,7 +184,7 @@ class CoreMachine(Fleet):
             run = deepcopy(foreseen[plea.run_id])
             before.append((run, plea.foresee(foreseen[plea.run_id], self.now)))
         changed = [run_id for run_id, run in foreseen.items() if run != self.runs[run_id]]
-        assert verdicts is None or sorted(call.written) == sorted(changed), ("DBG", verdicts, call.written, changed, before)
+        assert verdicts is None or sorted(call.written) == sorted(changed), "what was foreseen is written, once"
         for run_id in call.written:
             self.runs[run_id] = foreseen[run_id]
             self.runs[run_id].entries += 1
