@@ -134,6 +134,13 @@ class Expected:
             self.holder, self.visible_at = None, now + SECOND * after
         return None
 
+    def lose(self, holder: str, now: int, *, after: int) -> Refusal | None:
+        if holder != self.holder:
+            return "stale"
+        self.lost += 1
+        self.holder, self.visible_at = None, now + SECOND * after
+        return None
+
     def decide(self, on: Literal["ok", "reject"], gate: str | None, key: str | None, now: int) -> Refusal | None:
         if key is not None and key in self.decided:
             same = self.decided[key][0] == on and gate in (None, self.decided[key][1])

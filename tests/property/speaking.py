@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Literal
+from typing import Any, Generic, Literal, TypeVar
 
 from squidmesh.clock import Instant
 from squidmesh.errors import ClaimRefused, KeyReused, NotFound, NotWaiting, SquidMeshError, StaleClaim
@@ -15,6 +15,7 @@ from squidmesh.planning.commands import (
     NextClaim,
     RecordCompletion,
     RecordFailure,
+    RecordLoss,
     RecordRelease,
 )
 from squidmesh.runtime import chance
@@ -24,28 +25,32 @@ from squidmesh.runtime.recorder import Intent
 from tests.property.expected import MAX_SNOOZES, Expected, Refusal
 
 Decision = Literal["approved", "rejected"]
+Model = TypeVar("Model")
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True)
 class Outcome:
     """What a step came to. ``after`` (seconds): when to retry, or for how long it is given back. ``go_on``: the worker
-    wants the next step too, in the same entry.
+    wants the next step too, in the same entry. ``killed``: the child process that ran it died.
     """
 
-    kind: Literal["ok", "fail", "give up", "snooze", "drain"]
+    kind: Literal["ok", "fail", "give up", "snooze", "drain", "killed"]
     road: Literal["bridge", "gap", "nowhere"] = "bridge"
     after: int | None = None
     go_on: bool = False
 
 
 @dataclass(frozen=True)
-class Plea:
+class Plea(Generic[Model, Answer]):
+    """``foresee``: what the model of the run says to the same thing, at that time."""
+
     run_id: str
     intent: Intent
-    foresee: Callable[[Expected, int], Refusal | None]
+    foresee: Callable[[Model, int], Answer]
 
 
-def claim(intake: Intake, grant: Grant) -> Plea:
+def claim(intake: Intake, grant: Grant) -> Plea[Expected, Refusal | None]:
     held = grant.claim
 
     def foresee(run: Expected, now: int) -> Refusal | None:
@@ -54,7 +59,8 @@ def claim(intake: Intake, grant: Grant) -> Plea:
     return Plea(grant.run_id, intake.intent(grant), foresee)
 
 
-def report(intake: Intake, held: Assignment, outcome: Outcome) -> Plea:
+def intent_of(intake: Intake, held: Assignment, outcome: Outcome) -> Intent:
+    """As a pump records it."""
     under: dict[str, Any] = {
         "step": held.spec.name,
         "attempt": held.attempt,
@@ -84,22 +90,32 @@ def report(intake: Intake, held: Assignment, outcome: Outcome) -> Plea:
             case "snooze" | "drain":
                 delay = after or timedelta(0)
                 return RecordRelease(now=now, reason=outcome.kind, delay=delay, max_snoozes=MAX_SNOOZES, **under)
+            case "killed":
+                return RecordLoss(now=now, cause="it was killed", delay=after or timedelta(0), **under)
+
+    return Intent(run_id=held.run_id, command=command, claim=held.claim, trust_held=True, following_id=following_id)
+
+
+def report(intake: Intake, held: Assignment, outcome: Outcome) -> Plea[Expected, Refusal | None]:
+    intent = intent_of(intake, held, outcome)
 
     def foresee(run: Expected, now: int) -> Refusal | None:
         holder = held.claim.hash
         match outcome.kind:
             case "ok":
-                return run.complete(holder, outcome.road, now, then=then.claim_hash if then else None)
+                following = intent.following_id
+                return run.complete(holder, outcome.road, now, then=claim_hash(following) if following else None)
             case "fail" | "give up":
                 return run.fail(holder, now, retryable=outcome.kind == "fail", after=outcome.after)
             case "snooze" | "drain":
                 return run.give_back(holder, now, after=outcome.after or 0, snooze=outcome.kind == "snooze")
+            case "killed":
+                return run.lose(holder, now, after=outcome.after or 0)
 
-    intent = Intent(run_id=held.run_id, command=command, claim=held.claim, trust_held=True, following_id=following_id)
     return Plea(held.run_id, intent, foresee)
 
 
-def decide(run_id: str, decision: Decision, gate: str | None, key: str | None) -> Plea:
+def decide(run_id: str, decision: Decision, gate: str | None, key: str | None) -> Plea[Expected, Refusal | None]:
     def command(now: Instant) -> AnyCommand:
         return DecideApproval(now=now, decision=decision, actor="elrond", step=gate, key=key)
 

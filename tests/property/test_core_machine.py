@@ -4,9 +4,10 @@ Each machine is the same; what differs is where journal and leases live.
 """
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import settings
 from hypothesis.stateful import run_state_machine_as_test
 
+from tests.property.fleet import SOME
 from tests.property.machine import CoreMachine
 
 
@@ -24,12 +25,6 @@ class OnSqliteWithLeasesInMemory(CoreMachine):
 
 MACHINES: dict[type[CoreMachine], int] = {OnMemory: 80, OnSqlite: 60, OnSqliteWithLeasesInMemory: 60}
 """How many examples of each, wherever there is little time."""
-SOME = settings(
-    stateful_step_count=40,
-    deadline=None,
-    print_blob=True,
-    suppress_health_check=[HealthCheck.too_slow],
-)
 
 
 @pytest.mark.parametrize("machine", MACHINES)
