@@ -232,6 +232,7 @@ def _schedule(state: RunState, fact: facts.AttemptScheduled) -> None:
         generation=former.generation if former else 0,
         fence=former.fence if former else 0,
         error=former.error if former else None,
+        timed=former.timed if former else False,
         forgiven=former.forgiven if former else 0,
     )
     state.open_steps.append(fact.step)

@@ -4,9 +4,10 @@ from datetime import timedelta
 
 import pytest
 
+from squidmesh import RetryPolicy, Workflow, define, fixed, manual, step
 from squidmesh.ids import RunId, attempt_key
 from squidmesh.journal.rows import AttemptRow, RowChanges, RunRow
-from tests.unit.planning.errand import RUN, SECOND, Errander, at
+from tests.unit.planning.errand import RUN, SECOND, Empty, Errander, at, walk
 
 
 def items(changed: RowChanges) -> tuple[list[str], list[str]]:
@@ -140,3 +141,28 @@ def test_the_changes_add_up_to_what_a_rebuild_gives(step: str) -> None:
         run.now = max(run.now, runnable.visible_at)
         act(step)
         run.assert_rows_are_rebuilt()
+
+
+class Tower(Workflow):
+    version = "1"
+    leave = manual(Empty)
+    watch = step(walk, timeout=20, retry=RetryPolicy(max_attempts=2, backoff=fixed(5)))
+
+
+@pytest.mark.parametrize("how", ["timed out", "failed", "lost", "released"])
+def test_the_timer_of_a_claim_goes_with_the_claim_whatever_comes_after_it(how: str) -> None:
+    """Else it stays due while the next attempt waits, and nobody who looks at it comes to rest."""
+    run = Errander(define(Tower))
+    run.claim("watch")
+    assert [row.kind for row in run.timers.values()] == ["step"]
+    run.later(20)
+    match how:
+        case "timed out":
+            run.pass_step_deadline("watch")
+        case "failed":
+            run.fail("watch")
+        case "lost":
+            run.lose("watch")
+        case _:
+            run.release("watch")
+    assert run.timers == {}
