@@ -29,6 +29,7 @@ Reason = Literal[
     "wait",
     "delayed_start",
     "snoozed",
+    "redelivery",
     "approval",
     "pause",
     "event",
@@ -184,6 +185,10 @@ def _scheduled(definition: Definition, state: RunState, runnable: RunnableState,
             f"attempt {runnable.attempt - 1} of {runnable.step} failed{error}; "
             f"{_attempt(definition, runnable)} becomes visible {due}."
         )
+    elif runnable.last_owner is not None:
+        reason = "redelivery"
+        why = f"was delivered and came to nothing ({_lost(runnable)})" if runnable.lost else "was given back unspent"
+        summary = f"{runnable.step} {why}; it becomes visible again {due}."
     elif isinstance(step, WaitStep):
         reason = "wait"
         summary = f"{runnable.step} is a wait of {_words(step.duration)}; it is over {due}."

@@ -40,6 +40,10 @@ EVERY_REASON = {
         lambda: Told().scheduled("pack").claimed("pack").released("pack", reason="snooze", delay=30),
         5,
     ),
+    "redelivery": (
+        lambda: Told().scheduled("pack").claimed("pack").released("pack", reason="drain", delay=30),
+        5,
+    ),
     "approval": (at_council, 5),
     "completed": (lambda: in_moria().passed("moria").passed("mordor").run_completed(at=9), 20),
     "step_failed": (lambda: failing_once(final=True).run_failed("step_failed", "moria", at=9), 20),
