@@ -66,8 +66,13 @@ def claims_may_come_early(patch: pytest.MonkeyPatch) -> None:
 
 
 def the_next_step_is_scheduled_twice(patch: pytest.MonkeyPatch) -> None:
-    real = readiness._take
-    patch.setattr(readiness, "_take", lambda *args: [*real(*args), real(*args)[-1]])
+    real = readiness.Following.enter
+
+    def enter(self: Any, name: str, *, delay: int = 0) -> None:
+        real(self, name, delay=delay)
+        real(self, name, delay=delay)
+
+    patch.setattr(readiness.Following, "enter", enter)
 
 
 def closed_attempts_stay_on_the_agenda(patch: pytest.MonkeyPatch) -> None:
