@@ -137,7 +137,7 @@ def _joins_complete(store: JournalStore, state: RunState, history: list[AnyFact]
 
 def audit_timers(store: JournalStore, states: list[RunState]) -> None:
     """I13 for timers and signals, of all runs of a store: a signal is open while its sender has said it, and the one
-    whom it is for has not heard it. One for a run that has ended is dropped when somebody has tried to tell it.
+    whom it is for has not heard it. What that one can do nothing about is dropped when somebody has tried to tell it.
     """
     by_id = {state.run_id: state for state in states}
     expected = {row.timer: row for state in states for row in timers_of(state)}
@@ -147,11 +147,10 @@ def audit_timers(store: JournalStore, states: list[RunState]) -> None:
         cancels = state.phase == "cancelled" and _cancels_children(store, state)
         for signal in signals_of(state, cancel=cancels):
             hearer = by_id.get(signal.run_id)
-            heard = hearer is None or hearer.ended or _has_heard(hearer, signal)
-            if not heard:
+            if hearer is not None and not _refuses(hearer, signal) and not _has_heard(hearer, signal):
                 expected[signal.timer] = signal
     found = {row.timer: row for row in store.open_timers(limit=100_000)}
-    refusable = {name for name, row in found.items() if row.sender and by_id[row.run_id].ended}
+    refusable = {name for name, row in found.items() if row.sender and _refuses(by_id[row.run_id], row)}
     assert {name: row for name, row in found.items() if name not in refusable} == expected, "I13: timers and signals"
 
 
@@ -159,6 +158,11 @@ def _cancels_children(store: JournalStore, state: RunState) -> bool:
     (history,) = store.read([ThreadRead(thread=ThreadId(state.run_id))], whole=True)
     last = decode_facts(history.tail[-1].body, thread=state.run_id, revision=state.revision)
     return any(isinstance(fact, facts.RunCancelled) and fact.children == "cancel" for fact in last)
+
+
+def _refuses(hearer: RunState, signal: TimerRow) -> bool:
+    """What has ended hears nothing any more, and what fails is not cancelled."""
+    return hearer.ended or (signal.kind == "cancel" and hearer.phase != "open")
 
 
 def _has_heard(hearer: RunState, signal: TimerRow) -> bool:
