@@ -90,6 +90,7 @@ class Expected:
     lost: int = 0
     snoozes: int = 0
     decided: dict[str, tuple[str, str]] = field(default_factory=dict)
+    repeated: dict[str, int] = field(default_factory=dict)
     entries: int = 1
 
     def claim(self, step: str, attempt: int, fence: int, holder: str, now: int) -> Refusal | None:
@@ -144,6 +145,8 @@ class Expected:
     def decide(self, on: Literal["ok", "reject"], gate: str | None, key: str | None, now: int) -> Refusal | None:
         if key is not None and key in self.decided:
             same = self.decided[key][0] == on and gate in (None, self.decided[key][1])
+            if same and not self.ended:
+                self.repeated[key] = self.repeated.get(key, 0) + 1
             return None if same else "key reused"
         if gate is not None and gate not in GATES:
             return "no such gate"
@@ -166,6 +169,7 @@ class Expected:
     def agrees_with(self, state: RunState) -> bool:
         """Whether the journal's entries fold to this. Asserts, so that a difference is shown."""
         assert (state.revision, state.payload, state.key) == (self.entries, self.payload, self.key)
+        assert {word.key: word.repeats for word in state.commands if word.repeats} == self.repeated
         if self.ended:
             assert state.phase == self.at
         elif self.at in GATES:

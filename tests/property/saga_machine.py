@@ -17,7 +17,7 @@ from squidmesh.config import MeshConfig
 from squidmesh.errors import SquidMeshError
 from squidmesh.ids import ThreadId
 from squidmesh.journal.codec import decode_facts
-from squidmesh.journal.facts import CommandRepeated
+from squidmesh.journal.facts import AnyFact, CommandRepeated
 from squidmesh.journal.state import RunState
 from squidmesh.planning import commands
 from squidmesh.planning.commands import AnyCommand
@@ -463,7 +463,7 @@ class SagaMachine(Fleet):
         if not self.engine.leases.in_journal:
             self.untold.update(call.written)
 
-    def _entries(self, run_id: str) -> list[list[object]]:
+    def _entries(self, run_id: str) -> list[list[AnyFact]]:
         """Those that the story has not heard."""
         told = self.stories[run_id].revision if run_id in self.stories else 0
         (history,) = self.world.store.read([ThreadRead(thread=ThreadId(run_id))], whole=True)

@@ -12,7 +12,6 @@ from squidmesh.errors import SquidMeshError
 from squidmesh.ids import RunId
 from squidmesh.journal import fold
 from squidmesh.journal.codec import decode_state, encode_state
-from squidmesh.journal.facts import AttemptScheduled
 from squidmesh.journal.fold import IllegalFact
 from squidmesh.planning import claims, continuation, control, outcome, readiness, rows
 from squidmesh.runtime import chance, recorder, starting
@@ -67,13 +66,13 @@ def claims_may_come_early(patch: pytest.MonkeyPatch) -> None:
 
 
 def the_next_step_is_scheduled_twice(patch: pytest.MonkeyPatch) -> None:
-    real = readiness.follow
+    real = readiness.Following.enter
 
-    def follow(*args: Any, **given: Any) -> Any:
-        facts = real(*args, **given)
-        return [*facts, *(fact for fact in facts if isinstance(fact, AttemptScheduled))]
+    def enter(self: Any, name: str, *, delay: int = 0) -> None:
+        real(self, name, delay=delay)
+        real(self, name, delay=delay)
 
-    patch.setattr(outcome, "follow", follow)
+    patch.setattr(readiness.Following, "enter", enter)
 
 
 def closed_attempts_stay_on_the_agenda(patch: pytest.MonkeyPatch) -> None:

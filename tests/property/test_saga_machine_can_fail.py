@@ -9,11 +9,12 @@ from msgspec import structs
 
 from squidmesh.errors import SquidMeshError
 from squidmesh.journal import fold
-from squidmesh.journal.facts import AttemptCancelled, DeadLetterReplayed
+from squidmesh.journal.facts import AttemptCancelled, ChildEnded, DeadLetterReplayed, GateTimedOut
 from squidmesh.journal.fold import IllegalFact
 from squidmesh.journal.state import ChildState
 from squidmesh.planning import (
     children,
+    claims,
     control,
     dead_letters,
     deadlines,
@@ -24,7 +25,6 @@ from squidmesh.planning import (
     repeating,
     timers,
 )
-from squidmesh.planning import decide as deciding
 from tests.property.saga_machine import SagaMachine
 from tests.property.test_machine_can_fail import ENOUGH, Plant
 
@@ -106,7 +106,7 @@ def a_failure_closes_what_is_claimed(patch: Patch) -> None:
 
 
 def a_cancel_is_heard_while_the_run_fails(patch: Patch) -> None:
-    real = deciding.control.cancel
+    real = control.cancel
 
     def cancel(state: Any, command: Any) -> Any:
         was, state.phase = state.phase, "open" if state.phase == "failing" else state.phase
@@ -115,7 +115,7 @@ def a_cancel_is_heard_while_the_run_fails(patch: Patch) -> None:
         finally:
             state.phase = was
 
-    patch.setattr(deciding.control, "cancel", cancel)
+    patch.setattr(control, "cancel", cancel)
 
 
 def a_cancel_never_reaches_the_children(patch: Patch) -> None:
@@ -133,7 +133,7 @@ def a_gate_times_out_after_it_was_decided(patch: Patch) -> None:
         gate = state.gates.get(command.step)
         if gate is None or gate.status == "open":
             return real(definition, state, command)
-        return [deadlines.GateTimedOut(at=command.now, step=command.step)]
+        return [GateTimedOut(at=command.now, step=command.step)]
 
     patch.setattr(deadlines, "pass_gate", pass_gate)
 
@@ -192,7 +192,7 @@ def a_signal_is_heard_twice(patch: Patch) -> None:
     def record_end(definition: Any, state: Any, command: Any) -> Any:
         child = state.children.get(command.run_id)
         if not state.ended and child is not None and child.status is not None:
-            return [children.ChildEnded(at=command.now, run_id=command.run_id, status=child.status, signal="again")]
+            return [ChildEnded(at=command.now, run_id=command.run_id, status=child.status, signal="again")]
         return real(definition, state, command)
 
     def end_child(state: Any, fact: Any) -> None:
@@ -265,7 +265,7 @@ def a_key_serves_two_verbs(patch: Patch) -> None:
 
 
 def nothing_is_ever_given_up(patch: Patch) -> None:
-    patch.setattr(deciding.claims, "given_up", lambda runnable, command: None)
+    patch.setattr(claims, "given_up", lambda runnable, command: None)
 
 
 def a_replayed_dead_letter_keeps_its_losses(patch: Patch) -> None:
