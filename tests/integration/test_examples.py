@@ -2,6 +2,7 @@
 
 from examples import (
     cancellable_wait,
+    daily_digest,
     dependency_recovery,
     invite_delivery,
     ledger_checkout,
@@ -50,6 +51,15 @@ def test_invite_delivery() -> None:
     assert run.output is not None
     assert run.output["invited"] == 3
     assert letters == {"completed": 4, "failed": 2}
+
+
+def test_daily_digest() -> None:
+    runs = daily_digest.main()
+    assert [run.output["digest"] for run in runs if run.output] == [
+        "24.10. 20:30 WEST: a ring was found; a birthday is near",
+        "25.10. 20:30 WET: the clocks went back",
+        "26.10. 20:30 WET: a wizard knocked",
+    ]
 
 
 def test_cancellable_wait() -> None:
