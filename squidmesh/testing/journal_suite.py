@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from msgspec import structs
 
-from squidmesh.clock import micros
+from squidmesh.clock import Instant, micros
 from squidmesh.errors import DataRefused, InvalidInput, UsageError
 from squidmesh.ids import EntryId, Fingerprint, RunId, ThreadId, attempt_key, derived_id
-from squidmesh.journal.rows import AttemptRow, DeadLetterRow, PausedQueueRow, RowChanges, RunRow
+from squidmesh.journal.rows import AttemptRow, DeadLetterRow, PausedQueueRow, RowChanges, RunRow, TimerRow
 from squidmesh.ports.journal_store import (
     Answer,
     Append,
@@ -99,6 +99,16 @@ def attempt_row(name: str, attempt: int = 1, *, step: str = "pack", **rest: obje
         "fence": 0,
     }
     return AttemptRow(**{**row, **rest})  # type: ignore[arg-type]
+
+
+def timer_row(name: str, kind: str = "run", due_at: int = 0, **rest: object) -> TimerRow:
+    row: dict[str, object] = {
+        "timer": f"{name}:{kind}",
+        "run_id": RunId(thread_id(name)),
+        "kind": kind,
+        "due_at": due_at,
+    }
+    return TimerRow(**{**row, **rest})  # type: ignore[arg-type]
 
 
 def dead_letter_row(name: str, attempt: int = 1, *, step: str = "pack", **rest: object) -> DeadLetterRow:
@@ -780,3 +790,51 @@ class JournalStoreSuite:
 
         assert sum(together(4, write)) == 20
         assert revisions(store, "frodo") == revisions(store, "sam") == list(range(1, 21))
+
+    # --------------------------------------------------------------------------------------------- timers and signals
+
+    def test_timers_are_kept_as_they_were_written(self, store: JournalStore) -> None:
+        gate = timer_row("frodo", "gate", due_at=3, subject="council")
+        word = timer_row("frodo", "child_ended", due_at=1, subject="x", sender=thread_id("sam"), detail="completed")
+        store.commit([alone("frodo", rows=RowChanges(set_timers=(gate, word)))])
+        assert store.open_timers() == sorted([gate, word], key=lambda row: row.timer)
+        moved = structs.replace(gate, due_at=9)
+        store.commit([alone("frodo", 1, rows=RowChanges(set_timers=(moved,), drop_timers=(word.timer,)))])
+        assert store.open_timers() == [moved]
+
+    def test_due_timers_come_in_pages_earliest_first(self, store: JournalStore) -> None:
+        rows = tuple(timer_row(name, due_at=due) for name, due in [("c", 5), ("b", 5), ("a", 7), ("d", 1), ("e", 8)])
+        store.commit([alone("frodo", rows=RowChanges(set_timers=rows))])
+        expected = sorted((row for row in rows if row.due_at <= 7), key=lambda row: (row.due_at, row.timer))
+        assert store.due_timers(Instant(7)) == expected
+        found: list[TimerRow] = []
+        while page := store.due_timers(Instant(7), after=found[-1] if found else None, limit=1):
+            found += page
+        assert found == expected
+
+    def test_the_next_timer_is_the_earliest_one_due_or_not(self, store: JournalStore) -> None:
+        assert store.next_timer() is None
+        rows = tuple(timer_row(name, due_at=due) for name, due in [("a", 7), ("b", 3)])
+        store.commit([alone("frodo", rows=RowChanges(set_timers=rows))])
+        assert store.next_timer() == 3
+        store.commit([alone("frodo", 1, rows=RowChanges(drop_timers=(rows[1].timer,)))])
+        assert store.next_timer() == 7
+
+    def test_open_timers_come_in_pages_by_name(self, store: JournalStore) -> None:
+        rows = tuple(timer_row(name) for name in "dacb")
+        store.commit([alone("frodo", rows=RowChanges(set_timers=rows))])
+        first = store.open_timers(limit=3)
+        assert [*first, *store.open_timers(limit=3, after=first[-1].timer)] == sorted(rows, key=lambda row: row.timer)
+
+    def test_a_signal_that_nobody_hears_is_dropped_and_a_timer_is_not(self, store: JournalStore) -> None:
+        own, word = timer_row("frodo"), timer_row("sam", "cancel", sender=thread_id("frodo"))
+        store.commit([alone("frodo", rows=RowChanges(set_timers=(own, word)))])
+        store.drop_signals([own.timer, word.timer, "nobody's"])
+        store.drop_signals([word.timer])
+        assert store.open_timers() == [own]
+
+    def test_timers_of_a_group_that_conflicts_are_not_written(self, store: JournalStore) -> None:
+        store.commit([alone("frodo")])
+        (answer,) = store.commit([alone("frodo", rows=RowChanges(set_timers=(timer_row("frodo"),)))])
+        assert isinstance(answer, Conflict)
+        assert (store.open_timers(), store.next_timer()) == ([], None)

@@ -2,5 +2,6 @@
 
 import pytest
 
-for suite in ("journal_suite", "lease_suite", "offer_suite", "journal_lease_suite", "wakeup_suite", "planes"):
+SUITES = "journal_suite lease_suite offer_suite journal_lease_suite wakeup_suite agenda_suite transaction_suite planes"
+for suite in SUITES.split():
     pytest.register_assert_rewrite(f"squidmesh.testing.{suite}")

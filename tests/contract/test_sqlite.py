@@ -10,6 +10,7 @@ from squidmesh.testing.journal_lease_suite import JournalLeaseSuite
 from squidmesh.testing.journal_suite import JournalStoreSuite
 from squidmesh.testing.lease_suite import LeaseBackendSuite
 from squidmesh.testing.planes import JournalPlane
+from squidmesh.testing.transaction_suite import TransactionSuite
 
 
 @pytest.fixture
@@ -20,6 +21,12 @@ def opened(tmp_path, clock):
 
 
 class TestJournal(JournalStoreSuite):
+    @pytest.fixture
+    def store(self, opened):
+        return opened.journal()
+
+
+class TestTransactions(TransactionSuite):
     @pytest.fixture
     def store(self, opened):
         return opened.journal()
