@@ -5,8 +5,7 @@ from __future__ import annotations
 import sqlite3
 import time
 
-from squidmesh.journal.codec import encode_queue_facts
-from squidmesh.journal.queues import QueuePaused, queue_thread
+from squidmesh.journal.queues import QUEUE_CODEC, QueuePaused, queue_thread
 
 _BY = "migration"
 _WHY = "paused before pauses were recorded with a name"
@@ -17,7 +16,7 @@ def add_functions(connection: sqlite3.Connection) -> None:
     now = time.time_ns() // 1000
 
     def pause(queue: str) -> bytes:
-        return encode_queue_facts([QueuePaused(at=now, queue=queue, actor=_BY, comment=_WHY)])
+        return QUEUE_CODEC.encode_facts([QueuePaused(at=now, queue=queue, actor=_BY, comment=_WHY)])
 
     connection.create_function("queue_thread", 1, queue_thread, deterministic=True)
     connection.create_function("pause_entry", 1, pause, deterministic=True)

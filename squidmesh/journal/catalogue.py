@@ -62,6 +62,6 @@ def fold_catalogue(state: CatalogueState, entry: Iterable[AnyCatalogueFact]) -> 
     return state
 
 
-CODEC: ThreadCodec[AnyCatalogueFact, CatalogueState] = ThreadCodec(
+CATALOGUE_CODEC: ThreadCodec[AnyCatalogueFact, CatalogueState] = ThreadCodec(
     AnyCatalogueFact, CatalogueState, facts_version=1, state_version=1
 )

@@ -16,7 +16,6 @@ import msgspec
 
 from squidmesh.errors import CorruptHistory
 from squidmesh.journal.facts import AnyFact
-from squidmesh.journal.queues import AnyQueueFact
 from squidmesh.journal.sealing import why_sealed
 from squidmesh.journal.state import RunState
 
@@ -27,7 +26,6 @@ STATE_VERSION = 2
 
 _encoder = msgspec.json.Encoder()
 _facts = msgspec.json.Decoder(list[AnyFact])
-_queue_facts = msgspec.json.Decoder(list[AnyQueueFact])
 _state = msgspec.json.Decoder(RunState)
 
 
@@ -50,21 +48,6 @@ def decode_facts(body: bytes, *, thread: str, revision: int) -> list[AnyFact]:
     try:
         return _facts.decode(unseal(FACTS_VERSION, body))
     except (Unreadable, ValueError) as error:  # msgspec's errors are ValueErrors, and so is text that is not UTF-8
-        raise CorruptHistory(str(error), thread=thread, revision=revision) from error
-
-
-def encode_queue_facts(facts: Sequence[AnyQueueFact]) -> bytes:
-    """For an entry of a queue's thread. A ``ValueError`` says what of it no reader could take."""
-    json = _encoder.encode(facts)
-    _queue_facts.decode(json)
-    return seal(FACTS_VERSION, json)
-
-
-def decode_queue_facts(body: bytes, *, thread: str, revision: int) -> list[AnyQueueFact]:
-    """As :func:`decode_facts`, of a queue's thread."""
-    try:
-        return _queue_facts.decode(unseal(FACTS_VERSION, body))
-    except (Unreadable, ValueError) as error:
         raise CorruptHistory(str(error), thread=thread, revision=revision) from error
 
 

@@ -14,6 +14,7 @@ import msgspec
 from squidmesh.ids import ThreadId, derived_id
 from squidmesh.journal.facts import Fact
 from squidmesh.journal.rows import PausedQueueRow
+from squidmesh.journal.thread_codec import ThreadCodec
 
 
 class _Word(Fact, frozen=True, kw_only=True):
@@ -70,3 +71,8 @@ def fold_queue(state: QueueState, entry: Iterable[AnyQueueFact]) -> QueueState:
 def said(fact: AnyQueueFact) -> str:
     """What the fact did, in a word."""
     return "paused" if isinstance(fact, QueuePaused) else "resumed"
+
+
+QUEUE_CODEC: ThreadCodec[AnyQueueFact, QueueState] = ThreadCodec(
+    AnyQueueFact, QueueState, facts_version=1, state_version=1
+)

@@ -27,7 +27,10 @@ class ThreadCodec(Generic[F, S]):
         self._state_version: Final = state_version
 
     def encode_facts(self, facts: Sequence[F]) -> bytes:
-        return seal(self._facts_version, self._encoder.encode(facts))
+        """A ``ValueError`` says what of it no reader could take."""
+        json = self._encoder.encode(facts)
+        self._facts.decode(json)
+        return seal(self._facts_version, json)
 
     def decode_facts(self, body: bytes, *, thread: str, revision: int) -> list[F]:
         """The facts of one entry; ``thread`` and ``revision`` are for the error's text."""

@@ -13,6 +13,7 @@ import msgspec
 
 from squidmesh.journal.facts import Fact
 from squidmesh.journal.fold import IllegalFact
+from squidmesh.journal.thread_codec import ThreadCodec
 
 
 class TriggerSchedule(msgspec.Struct, frozen=True, kw_only=True):
@@ -116,3 +117,8 @@ def _advance(state: TriggerState, fact: AnyTriggerFact, to: int) -> None:
     if state.since is None or to < state.since:
         raise IllegalFact(f"{type(fact).__name__} up to {to} where the high-water mark is {state.since}")
     state.since = to
+
+
+TRIGGER_CODEC: ThreadCodec[AnyTriggerFact, TriggerState] = ThreadCodec(
+    AnyTriggerFact, TriggerState, facts_version=1, state_version=1
+)

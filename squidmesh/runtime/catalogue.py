@@ -14,7 +14,7 @@ from msgspec import structs
 from squidmesh.errors import CorruptHistory, JournalConflict, NotFound
 from squidmesh.ids import catalogue_thread
 from squidmesh.journal.catalogue import (
-    CODEC,
+    CATALOGUE_CODEC,
     AnyCatalogueFact,
     CatalogueState,
     WorkflowActivated,
@@ -117,9 +117,9 @@ class Catalogue:
                     thread=_THREAD,
                     expected_revision=state.revision,
                     entry_id=chance.new_entry_id(),
-                    body=CODEC.encode_facts([fact]),
+                    body=CATALOGUE_CODEC.encode_facts([fact]),
                     rows=RowChanges(),
-                    checkpoint=CODEC.encode_state(after) if due else None,
+                    checkpoint=CATALOGUE_CODEC.encode_state(after) if due else None,
                 )
                 group = Group(appends=(append,), definitions=definitions)
                 (answer,) = Committer(self._store, self._patience()).commit([group])
@@ -136,7 +136,7 @@ class Catalogue:
         read = ThreadRead(thread=_THREAD, after=state.revision)
         (history,) = patience.call(lambda: self._store.read([read]))
         if history.checkpoint is not None:
-            saved = CODEC.decode_state(history.checkpoint.body)
+            saved = CATALOGUE_CODEC.decode_state(history.checkpoint.body)
             if saved is None:
                 (history,) = patience.call(lambda: self._store.read([read], whole=True))
             state = saved or state
@@ -158,7 +158,9 @@ def _folded(state: CatalogueState, entry: Entry) -> CatalogueState:
     if entry.revision != state.revision + 1:
         raise CorruptHistory(f"entry {state.revision + 1} is missing", thread=entry.thread, revision=entry.revision)
     try:
-        return fold_catalogue(state, CODEC.decode_facts(entry.body, thread=entry.thread, revision=entry.revision))
+        return fold_catalogue(
+            state, CATALOGUE_CODEC.decode_facts(entry.body, thread=entry.thread, revision=entry.revision)
+        )
     except IllegalFact as error:
         raise CorruptHistory(str(error), thread=entry.thread, revision=entry.revision) from error
 

@@ -11,13 +11,7 @@ from squidmesh.errors import CorruptHistory
 from squidmesh.ids import ThreadId, trigger_thread
 from squidmesh.journal.fold import IllegalFact
 from squidmesh.journal.rows import RowChanges
-from squidmesh.journal.trigger_codec import (
-    decode_trigger_facts,
-    decode_trigger_state,
-    encode_trigger_facts,
-    encode_trigger_state,
-)
-from squidmesh.journal.triggers import AnyTriggerFact, TriggerState, fold_trigger
+from squidmesh.journal.triggers import TRIGGER_CODEC, AnyTriggerFact, TriggerState, fold_trigger
 from squidmesh.ports.journal_store import Append, Entry, Group, History, JournalStore, ThreadRead
 from squidmesh.runtime import chance
 from squidmesh.runtime.catalogue import Catalogue
@@ -98,9 +92,9 @@ class CronThreads:
             thread=cron.thread,
             expected_revision=state.revision,
             entry_id=chance.new_entry_id(),
-            body=encode_trigger_facts(facts),
+            body=TRIGGER_CODEC.encode_facts(facts),
             rows=RowChanges(),
-            checkpoint=encode_trigger_state(after),
+            checkpoint=TRIGGER_CODEC.encode_state(after),
         )
         group = Group(
             appends=(entry,) if beside is None else (entry, beside.append),
@@ -113,7 +107,7 @@ class CronThreads:
     def _opened(self, thread: ThreadId, history: History) -> TriggerState | CorruptHistory:
         try:
             point = history.checkpoint
-            state = decode_trigger_state(point.body) if point is not None else TriggerState()
+            state = TRIGGER_CODEC.decode_state(point.body) if point is not None else TriggerState()
             if state is None:
                 (history,) = self._patience.call(lambda: self._store.read([ThreadRead(thread=thread)], whole=True))
                 state = TriggerState()
@@ -128,6 +122,6 @@ def _folded(state: TriggerState, entry: Entry) -> TriggerState:
     if entry.revision != state.revision + 1:
         raise CorruptHistory(f"entry {state.revision + 1} is missing", thread=entry.thread, revision=entry.revision)
     try:
-        return fold_trigger(state, decode_trigger_facts(entry.body, thread=entry.thread, revision=entry.revision))
+        return fold_trigger(state, TRIGGER_CODEC.decode_facts(entry.body, thread=entry.thread, revision=entry.revision))
     except IllegalFact as error:
         raise CorruptHistory(str(error), thread=entry.thread, revision=entry.revision) from error

@@ -8,8 +8,7 @@ from typing import Literal
 
 from squidmesh.clock import to_datetime
 from squidmesh.errors import BackendError, CorruptHistory, JournalConflict, WrongPlane
-from squidmesh.journal.codec import decode_queue_facts, encode_queue_facts
-from squidmesh.journal.queues import QueueState, fold_queue, queue_thread
+from squidmesh.journal.queues import QUEUE_CODEC, QueueState, fold_queue, queue_thread
 from squidmesh.planning.queues import QueueCommand, decide_queue, queue_changes
 from squidmesh.ports.journal_store import Append, Committed, Group, ThreadRead
 from squidmesh.ports.lease_backend import QueueStats
@@ -74,7 +73,7 @@ def _commit(engine: Engine, word: Word, committer: Committer, patience: Patience
         thread=queue_thread(word.queue),
         expected_revision=state.revision,
         entry_id=chance.new_entry_id(),
-        body=encode_queue_facts(facts),
+        body=QUEUE_CODEC.encode_facts(facts),
         rows=queue_changes(fold_queue(state, facts)),
     )
     return committer.commit([Group(appends=(append,))]) == [Committed()]
@@ -88,7 +87,7 @@ def _load(engine: Engine, queue: str, patience: Patience) -> QueueState:
     for entry in history.tail:
         if entry.revision != state.revision + 1:  # I1
             raise CorruptHistory(f"entry {state.revision + 1} is missing", thread=thread, revision=entry.revision)
-        fold_queue(state, decode_queue_facts(entry.body, thread=thread, revision=entry.revision))
+        fold_queue(state, QUEUE_CODEC.decode_facts(entry.body, thread=thread, revision=entry.revision))
     return state
 
 

@@ -21,8 +21,7 @@ import squidmesh_sqlite
 from squidmesh import Mesh
 from squidmesh.config import MeshConfig
 from squidmesh.ids import trigger_thread
-from squidmesh.journal.trigger_codec import decode_trigger_facts, decode_trigger_state
-from squidmesh.journal.triggers import TriggerState, WindowActivated, fold_trigger
+from squidmesh.journal.triggers import TRIGGER_CODEC, TriggerState, WindowActivated, fold_trigger
 from squidmesh.ports.backend import Backend
 from squidmesh.ports.journal_store import JournalStore, ThreadRead
 from squidmesh.runtime.engine import Engine
@@ -117,7 +116,7 @@ def audit_trigger(store: JournalStore) -> TriggerState:
     state = TriggerState()
     firings: Counter[int] = Counter()
     for entry in whole.tail:
-        facts = decode_trigger_facts(entry.body, thread=HOURLY, revision=entry.revision)
+        facts = TRIGGER_CODEC.decode_facts(entry.body, thread=HOURLY, revision=entry.revision)
         fold_trigger(state, facts)
         for fact in facts:
             if isinstance(fact, WindowActivated):
@@ -125,7 +124,7 @@ def audit_trigger(store: JournalStore) -> TriggerState:
                 assert store.run_row(fact.run_id) is not None, "one group: no window without its run"
     assert set(firings.values()) <= {0, 1}
     assert short.checkpoint is not None
-    assert decode_trigger_state(short.checkpoint.body) == state, "I2"
+    assert TRIGGER_CODEC.decode_state(short.checkpoint.body) == state, "I2"
     return state
 
 

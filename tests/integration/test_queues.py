@@ -12,8 +12,7 @@ from pydantic import BaseModel
 from redis import Redis
 
 from squidmesh import KeyReused, Mesh, NotWaiting, Queue, Workflow, manual, step
-from squidmesh.journal.codec import decode_queue_facts
-from squidmesh.journal.queues import QueuePaused, QueueResumed, queue_thread
+from squidmesh.journal.queues import QUEUE_CODEC, QueuePaused, QueueResumed, queue_thread
 from squidmesh.ports.journal_store import ThreadRead
 from squidmesh.runtime.chance import SystemClock
 from squidmesh.testing.servers import Server
@@ -243,7 +242,7 @@ def test_the_words_are_facts_of_the_queues_own_thread(embedded: Site) -> None:
     mesh.resume_queue("default", actor="arwen")
     backend = squidmesh_sqlite.backend(embedded.url, clock=SystemClock())
     (history,) = backend.journal().read([ThreadRead(thread=queue_thread("default"))], whole=True)
-    facts = [decode_queue_facts(one.body, thread=one.thread, revision=one.revision) for one in history.tail]
+    facts = [QUEUE_CODEC.decode_facts(one.body, thread=one.thread, revision=one.revision) for one in history.tail]
     backend.close()
     assert [type(fact) for entry in facts for fact in entry] == [QueuePaused, QueueResumed]
     (paused,) = facts[0]

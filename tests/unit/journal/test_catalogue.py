@@ -4,7 +4,7 @@ import pytest
 
 from squidmesh.errors import CorruptHistory
 from squidmesh.journal.catalogue import (
-    CODEC,
+    CATALOGUE_CODEC,
     AnyCatalogueFact,
     CatalogueState,
     WorkflowActivated,
@@ -26,22 +26,22 @@ VERSION_1 = (
 
 
 def test_an_entry_of_version_1_is_read_as_it_was_meant() -> None:
-    assert CODEC.decode_facts(VERSION_1, thread="t", revision=1) == FACTS
+    assert CATALOGUE_CODEC.decode_facts(VERSION_1, thread="t", revision=1) == FACTS
 
 
 def test_what_is_written_now_is_version_1() -> None:
-    assert CODEC.encode_facts(FACTS) == VERSION_1
+    assert CATALOGUE_CODEC.encode_facts(FACTS) == VERSION_1
 
 
 @pytest.mark.parametrize("body", [b"", b"2" + VERSION_1[1:], VERSION_1[:-1], VERSION_1.replace(b"sam", b"bob")])
 def test_what_nobody_can_vouch_for_is_refused(body: bytes) -> None:
     with pytest.raises(CorruptHistory) as caught:
-        CODEC.decode_facts(body, thread="t", revision=7)
+        CATALOGUE_CODEC.decode_facts(body, thread="t", revision=7)
     assert (caught.value.thread, caught.value.revision) == ("t", 7)
 
 
 def test_a_checkpoint_is_the_fold_or_nothing() -> None:
     state = fold_catalogue(CatalogueState(), FACTS[:2])
-    assert CODEC.decode_state(CODEC.encode_state(state)) == state
+    assert CATALOGUE_CODEC.decode_state(CATALOGUE_CODEC.encode_state(state)) == state
     assert (state.revision, state.queues, state.active["Order"].version) == (1, ["slow"], "2")
-    assert CODEC.decode_state(b"9:00000000:{}") is None
+    assert CATALOGUE_CODEC.decode_state(b"9:00000000:{}") is None

@@ -8,15 +8,8 @@ from msgspec import structs
 from squidmesh.errors import CorruptHistory
 from squidmesh.journal.codec import seal
 from squidmesh.journal.fold import IllegalFact
-from squidmesh.journal.trigger_codec import (
-    TRIGGER_FACTS_VERSION,
-    TRIGGER_STATE_VERSION,
-    decode_trigger_facts,
-    decode_trigger_state,
-    encode_trigger_facts,
-    encode_trigger_state,
-)
 from squidmesh.journal.triggers import (
+    TRIGGER_CODEC,
     AnyTriggerFact,
     ScheduleChanged,
     TriggerRegistered,
@@ -68,7 +61,7 @@ REGISTERED: list[AnyTriggerFact] = [GOLDEN[0][1]]
 
 @pytest.mark.parametrize(("body", "fact"), GOLDEN)
 def test_an_entry_of_schema_version_1_is_read_for_ever(body: bytes, fact: AnyTriggerFact) -> None:
-    assert decode_trigger_facts(body, thread="t", revision=1) == [fact]
+    assert TRIGGER_CODEC.decode_facts(body, thread="t", revision=1) == [fact]
 
 
 def test_every_fact_is_among_them() -> None:
@@ -77,7 +70,7 @@ def test_every_fact_is_among_them() -> None:
 
 @pytest.mark.parametrize(("body", "fact"), GOLDEN)
 def test_a_fact_is_written_as_it_was(body: bytes, fact: AnyTriggerFact) -> None:
-    assert encode_trigger_facts([fact]) == body
+    assert TRIGGER_CODEC.encode_facts([fact]) == body
 
 
 @pytest.mark.parametrize(
@@ -86,14 +79,14 @@ def test_a_fact_is_written_as_it_was(body: bytes, fact: AnyTriggerFact) -> None:
         b"",
         b"nonsense",
         GOLDEN[0][0].replace(b"21", b"22"),
-        seal(TRIGGER_FACTS_VERSION + 1, b"[]"),
-        seal(TRIGGER_FACTS_VERSION, b'[{"fact":"RunStarted","at":1}]'),
-        seal(TRIGGER_FACTS_VERSION, b'[{"fact":"WindowActivated","at":3}]'),
+        seal(2, b"[]"),
+        seal(1, b'[{"fact":"RunStarted","at":1}]'),
+        seal(1, b'[{"fact":"WindowActivated","at":3}]'),
     ],
 )
 def test_what_can_not_be_vouched_for_is_refused(body: bytes) -> None:
     with pytest.raises(CorruptHistory) as refused:
-        decode_trigger_facts(body, thread="t", revision=7)
+        TRIGGER_CODEC.decode_facts(body, thread="t", revision=7)
     assert (refused.value.thread, refused.value.revision) == ("t", 7)
 
 
@@ -101,7 +94,7 @@ def test_a_checkpoint_comes_back_as_it_was_and_folding_goes_on_from_it() -> None
     entries = [[fact] for _, fact in GOLDEN]
     for cut in range(1, len(entries)):
         before = state(*entries[:cut])
-        opened = decode_trigger_state(encode_trigger_state(before))
+        opened = TRIGGER_CODEC.decode_state(TRIGGER_CODEC.encode_state(before))
         assert opened == before
         for entry in entries[cut:]:
             opened = fold_trigger(opened, entry)
@@ -109,10 +102,10 @@ def test_a_checkpoint_comes_back_as_it_was_and_folding_goes_on_from_it() -> None
 
 
 def test_a_checkpoint_of_another_version_or_none_is_passed_over() -> None:
-    json = encode_trigger_state(state(REGISTERED)).split(b":", 2)[2]
-    assert decode_trigger_state(seal(TRIGGER_STATE_VERSION, json)) is not None
-    assert decode_trigger_state(seal(TRIGGER_STATE_VERSION + 1, json)) is None
-    assert decode_trigger_state(b"nonsense") is None
+    json = TRIGGER_CODEC.encode_state(state(REGISTERED)).split(b":", 2)[2]
+    assert TRIGGER_CODEC.decode_state(seal(1, json)) is not None
+    assert TRIGGER_CODEC.decode_state(seal(2, json)) is None
+    assert TRIGGER_CODEC.decode_state(b"nonsense") is None
 
 
 def test_the_high_water_mark_is_the_newest_thing_that_was_dealt_with() -> None:

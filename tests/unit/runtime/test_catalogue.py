@@ -9,7 +9,13 @@ from msgspec import structs
 
 from squidmesh.errors import BackendUnavailable, CommitUnknown, CorruptHistory, NotFound
 from squidmesh.ids import EntryId, catalogue_thread
-from squidmesh.journal.catalogue import CODEC, CatalogueState, WorkflowActivated, WorkflowDeactivated, fold_catalogue
+from squidmesh.journal.catalogue import (
+    CATALOGUE_CODEC,
+    CatalogueState,
+    WorkflowActivated,
+    WorkflowDeactivated,
+    fold_catalogue,
+)
 from squidmesh.journal.fold import IllegalFact
 from squidmesh.journal.rows import RowChanges
 from squidmesh.ports.journal_store import Append, Group, ThreadRead
@@ -131,8 +137,8 @@ def test_a_checkpoint_of_another_version_is_passed_over(rig: Rig) -> None:
     "body",
     [
         b"rubbish",
-        CODEC.encode_facts([WorkflowDeactivated(at=1, name="Other", actor="sam")]),
-        CODEC.encode_facts([WorkflowActivated(at=1, name="x", version="1", fingerprint="f", actor="s")])[:-3],
+        CATALOGUE_CODEC.encode_facts([WorkflowDeactivated(at=1, name="Other", actor="sam")]),
+        CATALOGUE_CODEC.encode_facts([WorkflowActivated(at=1, name="x", version="1", fingerprint="f", actor="s")])[:-3],
     ],
 )
 def test_what_can_not_be_read_is_told_and_nothing_is_folded_past_it(rig: Rig, body: bytes) -> None:
@@ -153,7 +159,7 @@ def test_a_definition_that_is_not_there_is_told(rig: Rig) -> None:
         thread=catalogue_thread(),
         expected_revision=0,
         entry_id=EntryId("e"),
-        body=CODEC.encode_facts([fact]),
+        body=CATALOGUE_CODEC.encode_facts([fact]),
         rows=RowChanges(),
     )
     rig.journal.commit([Group(appends=(append,))])

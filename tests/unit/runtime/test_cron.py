@@ -10,8 +10,7 @@ from pydantic import BaseModel, Field
 from squidmesh import BackendUnavailable, CommitUnknown, InvalidInput, Mesh, UsageError, Workflow, cron, manual, step
 from squidmesh.ids import EntryId, trigger_thread
 from squidmesh.journal.rows import RowChanges
-from squidmesh.journal.trigger_codec import encode_trigger_facts
-from squidmesh.journal.triggers import ScheduleChanged, TriggerSchedule
+from squidmesh.journal.triggers import TRIGGER_CODEC, ScheduleChanged, TriggerSchedule
 from squidmesh.ports.journal_store import Append, Checkpoint, Group, ThreadRead
 from squidmesh.runtime import cron as loops
 from tests.support.audit import audit
@@ -390,7 +389,7 @@ def test_a_schedule_that_can_not_be_read_here_is_listed_as_what_replaces_it(site
         thread=HOURLY,
         expected_revision=1,
         entry_id=EntryId("x"),
-        body=encode_trigger_facts([fact]),
+        body=TRIGGER_CODEC.encode_facts([fact]),
         rows=RowChanges(),
     )
     site.journal.commit([Group(appends=(append,))])

@@ -8,8 +8,7 @@ from squidmesh_sqlite import schema, statements
 from squidmesh_sqlite.statements import Migration, migrations
 
 from squidmesh.errors import ForeignStore, SchemaOutOfDate, SchemaTooNew
-from squidmesh.journal.codec import decode_queue_facts
-from squidmesh.journal.queues import QueueState, fold_queue, queue_thread
+from squidmesh.journal.queues import QUEUE_CODEC, QueueState, fold_queue, queue_thread
 from squidmesh.ports.journal_store import ThreadRead
 from squidmesh.testing.journal_suite import add_run, revisions
 from squidmesh.testing.threads import together
@@ -221,6 +220,6 @@ def test_a_queue_that_was_paused_before_pauses_were_facts_stays_paused_and_can_b
         (history,) = store.read([ThreadRead(thread=queue_thread(row.queue))], whole=True)
         state = QueueState(queue=row.queue)
         for entry in history.tail:
-            fold_queue(state, decode_queue_facts(entry.body, thread=entry.thread, revision=entry.revision))
+            fold_queue(state, QUEUE_CODEC.decode_facts(entry.body, thread=entry.thread, revision=entry.revision))
         assert (state.paused, state.revision) == (row, 1), "the row is what the thread says"
     assert opened.leases().paused(["mordor", "payouts", "default"]) == {"mordor", "payouts"}
