@@ -22,7 +22,7 @@ from squidmesh.planning.commands import CancelRun, DecideApproval, ResumeRun, Re
 from squidmesh.planning.failure import close_all, fails, next_undo
 from squidmesh.planning.readiness import follow
 from squidmesh.planning.repeating import repeated
-from squidmesh.workflow.definition import ApprovalStep, Definition, PauseStep
+from squidmesh.workflow.definition import ApprovalStep, Definition, FunctionStep, PauseStep
 
 
 def decide_approval(definition: Definition, state: RunState, command: DecideApproval) -> list[AnyFact]:
@@ -204,3 +204,14 @@ def _decision(command: DecideApproval) -> dict[str, Any]:
         "decided_at": to_datetime(command.now).isoformat(),
         "metadata": command.metadata,
     }
+
+
+def not_to_be_repeated(definition: Definition, state: RunState) -> list[str]:
+    """Completed steps that their author marked so: a replay of the run would do them again."""
+    return [
+        step.name
+        for step in definition.steps
+        if isinstance(step, FunctionStep)
+        and step.name in state.completed
+        and (step.irreversible or not step.compensatable)
+    ]

@@ -16,6 +16,7 @@ from squidmesh.ids import undo_of
 from squidmesh.journal.facts import StepError
 from squidmesh.journal.rows import PausedQueueRow
 from squidmesh.journal.state import MANUAL_GATE, ClaimState, GateState, RunnableState, RunState
+from squidmesh.planning.control import not_to_be_repeated
 from squidmesh.reading.plain import to_plain
 from squidmesh.workflow.definition import Definition, FunctionStep, WaitStep
 
@@ -88,7 +89,7 @@ def explain(
     its host has disabled. ``paused``: the paused queues, by name.
     """
     if state.ended:
-        return _ended(state, now)
+        return _ended(definition, state, now)
     attempts = state.open_attempts()
     claimed = next((runnable for runnable in attempts if runnable.claim is not None), None)
     if claimed is not None and claimed.claim is not None:
@@ -426,7 +427,7 @@ _FAILED: dict[str | None, Reason] = {
 }
 
 
-def _ended(state: RunState, now: Instant) -> Explanation:
+def _ended(definition: Definition, state: RunState, now: Instant) -> Explanation:
     ended_at = state.ended_at if state.ended_at is not None else state.updated_at
     evidence: dict[str, Any] = {"ended_at": to_datetime(ended_at), "took": duration(ended_at - state.started_at)}
     evidence |= _on_the_way(state)
@@ -472,9 +473,15 @@ def _ended(state: RunState, now: Instant) -> Explanation:
         reason=reason,
         summary=f"the run failed {ago} ago, {took} after its start: {why}.",
         evidence=evidence,
-        next_actions=(show, f"squidmesh runs graph {state.run_id}"),
+        next_actions=(show, f"squidmesh runs graph {state.run_id}", *_again(definition, state)),
         as_of=to_datetime(now),
     )
+
+
+def _again(definition: Definition, state: RunState) -> tuple[str, ...]:
+    """A replay, where nothing would be done twice that must not be."""
+    replay = f"squidmesh runs replay {state.run_id} --actor NAME"
+    return () if not_to_be_repeated(definition, state) else (f"{replay}  (a new run of the same payload)",)
 
 
 def _cancelled(state: RunState, evidence: dict[str, Any], now: Instant) -> Explanation:

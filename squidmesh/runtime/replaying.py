@@ -8,11 +8,11 @@ from typing import Any
 from squidmesh.errors import InvalidInput, NotAllowed
 from squidmesh.ids import RunId, derived_id
 from squidmesh.journal.state import RunState
+from squidmesh.planning.control import not_to_be_repeated
 from squidmesh.runtime import starting
 from squidmesh.runtime.deciding import Said
 from squidmesh.runtime.engine import Engine
 from squidmesh.runtime.looking import look
-from squidmesh.workflow.definition import Definition, FunctionStep
 
 
 def replay(
@@ -33,7 +33,7 @@ def replay(
     old = seen.state
     if not old.ended:
         raise NotAllowed(f"run {old.run_id} has not ended; allowed is the replay of a run that has")
-    final = _irreversible(seen.definition, old)
+    final = not_to_be_repeated(seen.definition, old)
     if final and not allow_irreversible:
         why = (
             f"run {old.run_id} has passed {', '.join(final)}, which can not be undone; allow_irreversible=True does it"
@@ -54,17 +54,6 @@ def replay(
     )
     (state,) = starting.start_runs(engine, [asked])
     return state
-
-
-def _irreversible(definition: Definition, state: RunState) -> list[str]:
-    """Completed steps that the author marked as not to be repeated."""
-    return [
-        step.name
-        for step in definition.steps
-        if isinstance(step, FunctionStep)
-        and step.name in state.completed
-        and (step.irreversible or not step.compensatable)
-    ]
 
 
 def _metadata(said: Said) -> dict[str, Any]:
