@@ -172,3 +172,27 @@ def test_a_run_that_fails_is_not_cancelled_and_says_why(world: World) -> None:
     worker.run()
     worker.record()
     assert seen(mesh, run).status == "failed"
+
+
+def test_a_step_that_runs_sees_the_cancel_at_its_next_heartbeat(world: World) -> None:
+    told: list[bool] = []
+
+    def long(context: Context) -> None:
+        told.append(context.cancelled)
+        operator.cancel_run(context.run_id, actor="sam")
+        worker.beat()
+        told.append(context.cancelled)
+
+    class Long(Workflow):
+        version = "1"
+        go = manual(Nothing)
+        act = step(long)
+
+    operator = world.process(Long)
+    run = operator.start_run(Long.go)
+    worker = Hand(world.process(Long), "worker")
+    worker.claim()
+    worker.run()
+    worker.record()
+    assert told == [False, True]
+    assert seen(operator, run).status == "cancelled"

@@ -228,3 +228,30 @@ def test_a_child_is_retried_cancelled_and_replayed_by_itself(world: World) -> No
     work(mesh)
     assert seen(mesh, again).output == {"letter": "Dear Sam"}
     assert (again.replay_of, again.parent_run) == (second.run_id, None)
+
+
+def test_a_child_may_have_another_trigger_queue_and_metadata_than_its_parent(world: World) -> None:
+    class Letter(Workflow):
+        version = "1"
+        by_hand = manual(Guest)
+        by_eagle = manual(Guest)
+        write = step(lambda name: {"letter": name}, input=["name"])
+
+    def ask(context: Context) -> None:
+        said: dict[str, Any] = {"key": "k", "trigger": "by_eagle", "queue": "eagles", "metadata": {"tenant": "bree"}}
+        context.start_child_run(Letter, {"name": "Sam"}, **said)
+
+    class Asking(Workflow):
+        version = "1"
+        plan = manual(Party)
+        begin = step(ask)
+
+    mesh = world.process(Asking, Letter)
+    run = mesh.start_run(Asking.plan)
+    work(mesh)
+    (link,) = seen(mesh, run).children
+    child = seen(mesh, link.run_id)
+    assert (child.trigger, child.queue, child.metadata) == ("by_eagle", "eagles", {"tenant": "bree"})
+    assert child.status == "running", "nobody works on its queue yet"
+    work(world.process(Asking, Letter, queue="eagles"))
+    assert seen(mesh, link.run_id).status == "completed"

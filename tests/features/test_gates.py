@@ -1,9 +1,13 @@
 """Approvals, pauses and events: each moves only by a word that is itself a fact (I17)."""
 
+from datetime import datetime
+from typing import Any
+
 import pytest
 from pydantic import BaseModel
 
 from squidmesh import (
+    Decision,
     KeyReused,
     NotAllowed,
     NotWaiting,
@@ -280,3 +284,30 @@ def test_an_event_for_a_run_that_lasts_goes_through_the_history(world: World) ->
         "post",
         "p1",
     )
+
+
+def test_a_step_takes_a_decision_as_one(world: World) -> None:
+    def heed(word: Decision) -> dict[str, Any]:
+        return {
+            "by": word.actor,
+            "approved": word.approved,
+            "said": [word.comment, word.metadata],
+            "at": word.decided_at,
+        }
+
+    class Weighed(Workflow):
+        version = "1"
+        call = manual(Nothing)
+        council = approval(output="word")
+        weigh = step(heed, output="weighed")
+        flow = council >> weigh
+
+    mesh = world.process(Weighed)
+    run = mesh.start_run(Weighed.call)
+    mesh.approve_run(run.run_id, actor="elrond", comment="verified", metadata={"ring": 1})
+    work(mesh)
+    output = seen(mesh, run).output
+    assert output is not None
+    at = datetime.fromisoformat(output["weighed"].pop("at"))
+    assert output["weighed"] == {"by": "elrond", "approved": True, "said": ["verified", {"ring": 1}]}
+    assert at == datetime.fromisoformat(output["word"]["decided_at"])

@@ -278,3 +278,21 @@ def test_what_is_no_graph_is_refused_with_its_code(make: Make, code: str) -> Non
     from squidmesh import problems_of
 
     assert code in {problem.code for problem in problems_of(make())}
+
+
+def test_the_docstring_of_a_step_is_its_description_in_definition_and_graph(world: World) -> None:
+    from squidmesh import define
+
+    def in_leaves(weight: int) -> None:
+        """Wraps it in leaves."""
+
+    class Described(Workflow):
+        version = "1"
+        placed = manual(Order)
+        wrap = step(in_leaves)
+
+    assert define(Described).step("wrap").description == "Wraps it in leaves."
+    mesh = world.process(Described)
+    run = mesh.start_run(Described.placed, Order())
+    assert [node.description for node in mesh.inspect_run_graph(run.run_id).nodes] == ["Wraps it in leaves."]
+    work(mesh)

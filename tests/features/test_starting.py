@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, Field
 
-from squidmesh import Command, InvalidInput, KeyReused, NotAllowed, Workflow, approval, manual, step
+from squidmesh import Command, InvalidInput, KeyReused, NotAllowed, NotFound, Workflow, approval, manual, step
 from tests.features.world import World, seen, work
 
 counter: list[int] = []
@@ -151,3 +151,57 @@ def test_data_that_is_no_verb_is_refused_and_says_what_is_allowed(world: World, 
     with pytest.raises(InvalidInput, match=r"allowed|needs") as refused:
         world.process(Other).apply(command)
     assert refused.value.field == field
+
+
+def test_a_replay_past_a_step_that_is_not_compensatable_must_be_allowed(world: World) -> None:
+    class Posted(Workflow):
+        version = "1"
+        placed = manual(Order)
+        post = step(lambda: None, compensatable=False)
+
+    mesh = world.process(Posted)
+    run = mesh.start_run(Posted, {"name": "x"})
+    work(mesh)
+    with pytest.raises(NotAllowed, match="has passed post"):
+        mesh.replay_run(run.run_id, actor="sam")
+    again = mesh.replay_run(run.run_id, actor="sam", allow_irreversible=True)
+    work(mesh)
+    assert seen(mesh, again).status == "completed"
+
+
+def test_a_workflow_may_have_several_triggers_and_is_started_by_the_one_that_is_named(world: World) -> None:
+    class Place(BaseModel):
+        place: str
+
+    class Either(Workflow):
+        version = "1"
+        placed = manual(Order)
+        moved = manual(Place)
+        look = step(lambda: None)
+
+    mesh = world.process(Either)
+    with pytest.raises(NotFound, match="say which: moved, placed"):
+        mesh.start_run(Either, {"name": "x"})
+    first = mesh.start_run(Either.placed, Order(name="x", number=1))
+    other = mesh.start_run("Either.moved", {"place": "Bree"})
+    work(mesh)
+    assert [(one.trigger, one.payload) for one in (seen(mesh, first), seen(mesh, other))] == [
+        ("placed", {"name": "x", "number": 1}),
+        ("moved", {"place": "Bree"}),
+    ]
+
+
+def test_a_call_executes_one_visible_attempt_or_gives_none(world: World) -> None:
+    mesh = world.process(Sale)
+    assert mesh.execute_next() is None
+    run = mesh.start_run(Sale, {"name": "x"})
+    later = mesh.start_run(Sale, {"name": "y"}, delay=10)
+    after = [mesh.execute_next() for _ in range(3)]
+    assert [one and (one.run_id, one.status, one.current_steps) for one in after] == [
+        (run.run_id, "running", ("charge",)),
+        (run.run_id, "completed", ()),
+        None,
+    ]
+    assert seen(mesh, later).status == "waiting"
+    world.pass_time(11)
+    work(mesh)
