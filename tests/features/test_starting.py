@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, Field
 
-from squidmesh import Command, InvalidInput, KeyReused, NotAllowed, NotFound, Workflow, approval, manual, step
+from squidmesh import Command, GiveUp, InvalidInput, KeyReused, NotAllowed, NotFound, Workflow, approval, manual, step
 from tests.features.world import World, seen, work
 
 counter: list[int] = []
@@ -205,3 +205,32 @@ def test_a_call_executes_one_visible_attempt_or_gives_none(world: World) -> None
     assert seen(mesh, later).status == "waiting"
     world.pass_time(11)
     work(mesh)
+
+
+def test_whoever_asks_about_a_failed_run_is_told_of_a_replay_unless_it_would_do_something_twice(world: World) -> None:
+    def post() -> dict[str, bool]:
+        return {"posted": True}
+
+    def fail() -> None:
+        raise GiveUp("no")
+
+    class Again(Workflow):
+        version = "1"
+        placed = manual(Order)
+        post = step(post)
+        fail = step(fail)
+        flow = post >> fail
+
+    class Once(Workflow):
+        version = "1"
+        placed = manual(Order)
+        post = step(post, irreversible=True)
+        fail = step(fail)
+        flow = post >> fail
+
+    mesh = world.process(Again, Once)
+    for workflow, may in ((Again, True), (Once, False)):
+        run = mesh.start_run(workflow, {"name": "x"})
+        work(mesh)
+        told = mesh.explain_run(run.run_id).next_actions
+        assert any("runs replay" in action for action in told) == may

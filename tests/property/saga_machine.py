@@ -66,7 +66,7 @@ class Word:
 
 
 Interruption = Word | Literal["timers"] | None
-steps = st.sampled_from([*([None] * 6), "council", "vigil", "ford", "beacon", "march", "horn", "nonsense"])
+steps = st.sampled_from([*([None] * 12), "council", "vigil", "ford", "beacon", "march", "horn", "nonsense"])
 keys = st.sampled_from([None, None, "first", "second"])
 verbs: st.SearchStrategy[Verb] = st.sampled_from([*GATES, *GATES, "reject", "cancel", *REPAIRS])
 
@@ -192,8 +192,9 @@ class SagaMachine(Fleet):
     @rule(
         worker=picks,
         other=picks,
-        outcome=st.sampled_from([Outcome("give up"), Outcome("fail")]),
-        then=st.sampled_from(["nothing", "nothing", "a cancel", "the deadline"]),
+        outcome=st.sampled_from([Outcome("give up"), Outcome("give up"), Outcome("fail")]),
+        then=st.sampled_from(["nothing", "a cancel", "the deadline"]),
+        swapped=st.booleans(),
         fault=faults,
     )
     def fail_beside(
@@ -202,6 +203,7 @@ class SagaMachine(Fleet):
         other: int,
         outcome: Outcome,
         then: Literal["nothing", "a cancel", "the deadline"],
+        swapped: bool,
         fault: Fault | None,
     ) -> None:
         """One of two siblings fails while another worker holds the other."""
@@ -212,6 +214,8 @@ class SagaMachine(Fleet):
             for one in (who, beside):
                 one.ask(1)
                 self.turn(one, [])
+        if swapped:  # whoever asks first gets the first root
+            who, beside = beside, who
         for held in _in_common(who, beside)[:1]:
             self.turn(who, [(held, outcome)], fault, grants=False)
             if then == "a cancel":
@@ -275,6 +279,9 @@ class SagaMachine(Fleet):
 
     def plead_claim(self, who: Worker, grant: Grant) -> Plea[Story, Answer]:
         claim = grant.claim
+        one = self.stories[grant.run_id].tries.get(grant.step)
+        if one is not None and one.number == grant.attempt:
+            one.lapsed = max(one.lapsed, claim.lapsed)
 
         def foresee(story: Story, now: int) -> Answer:
             return story.answer_claim(grant.step, grant.attempt, claim.generation, claim.fence, now)

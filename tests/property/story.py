@@ -24,7 +24,9 @@ ENDS = ("completed", "failed", "cancelled")
 
 @dataclass
 class Try:
-    """The newest attempt of a runnable. ``over``: nothing more comes of it; ``failed``: unless it is tried again."""
+    """The newest attempt of a runnable. ``over``: nothing more comes of it; ``failed``: unless it is tried again.
+    ``lapsed``: how many grants of it in a row ended without a word, as the grants of some worker have told it.
+    """
 
     number: int
     visible_at: int
@@ -35,6 +37,7 @@ class Try:
     holder: str | None = None
     deadline: int | None = None
     lost: int = 0
+    lapsed: int = 0
     snoozes: int = 0
     forgiven: int = 0
 
@@ -199,7 +202,8 @@ class Story:
         told, self.heard = self.heard, []
         now = told[-1].at
         for before, one in self.torn:
-            given_up = before == "failing" and one.lost + 1 >= MAX_DELIVERIES
+            lost_for_good = one.lost + 1 >= MAX_DELIVERIES or one.lapsed >= LAPSES
+            given_up = before == "failing" and lost_for_good
             assert self.phase == "cancelled" or self.is_late(now) or given_up, "what is claimed may end"
         self.torn = []
         if self.phase == "open":

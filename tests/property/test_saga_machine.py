@@ -23,7 +23,7 @@ class OnSqliteWithLeasesInMemory(SagaMachine):
     plane = "sqlite, leases in memory"
 
 
-MACHINES: dict[type[SagaMachine], int] = {OnMemory: 40, OnSqlite: 20, OnSqliteWithLeasesInMemory: 20}
+MACHINES: dict[type[SagaMachine], int] = {OnMemory: 100, OnSqlite: 50, OnSqliteWithLeasesInMemory: 50}
 """How many examples of each, wherever there is little time."""
 
 
