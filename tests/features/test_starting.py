@@ -208,24 +208,24 @@ def test_a_call_executes_one_visible_attempt_or_gives_none(world: World) -> None
 
 
 def test_whoever_asks_about_a_failed_run_is_told_of_a_replay_unless_it_would_do_something_twice(world: World) -> None:
-    def post() -> dict[str, bool]:
+    def to_post() -> dict[str, bool]:
         return {"posted": True}
 
-    def fail() -> None:
+    def to_fail() -> None:
         raise GiveUp("no")
 
     class Again(Workflow):
         version = "1"
         placed = manual(Order)
-        post = step(post)
-        fail = step(fail)
+        post = step(to_post)
+        fail = step(to_fail)
         flow = post >> fail
 
     class Once(Workflow):
         version = "1"
         placed = manual(Order)
-        post = step(post, irreversible=True)
-        fail = step(fail)
+        post = step(to_post, irreversible=True)
+        fail = step(to_fail)
         flow = post >> fail
 
     mesh = world.process(Again, Once)
