@@ -84,8 +84,9 @@ def intent_of(intake: Intake, held: Assignment, outcome: Outcome) -> Intent:
                 output = {held.spec.output: {"road": outcome.road}} if held.spec.output else {}
                 return RecordCompletion(now=now, output=output, then=then, **under)
             case "fail" | "give up":
-                error = StepError(code="step_raised", type="Balrog", message="you shall not pass")
                 retryable = outcome.kind == "fail"
+                code = "step_raised" if retryable else "gave_up"
+                error = StepError(code=code, type="Balrog", message="you shall not pass")
                 return RecordFailure(now=now, error=error, retryable=retryable, retry_after=after, **under)
             case "snooze" | "drain":
                 delay = after or timedelta(0)
