@@ -214,15 +214,18 @@ def test_the_main_job_reaches_every_port_method(make_world: type[World], work: W
 
 
 @WAYS
+@pytest.mark.parametrize("quarter", range(4))
 def test_a_death_at_any_port_call_loses_nothing(
-    make_world: type[World], work: Work, places: list[str], tmp_path: Path
+    make_world: type[World], work: Work, places: list[str], quarter: int, tmp_path: Path
 ) -> None:
+    """In quarters, which can be tried side by side."""
+    calls = range(1 + quarter, len(places) + 1, 4)
     died = 0
-    for chosen in range(1, len(places) + 1):
+    for chosen in calls:
         world = make_world(tmp_path / str(chosen), work)
         world.check(world.live_until_done(dies_at(chosen), deaths=1))
         died += world.lives > 1
-    assert died == len(places), "every chosen call was reached, and killed its process"
+    assert died == len(calls) > 0, "every chosen call was reached, and killed its process"
 
 
 @WAYS

@@ -171,8 +171,17 @@ class SagaMachine(Fleet):
     def time_out_while_taken_over(self, worker: int, other: int, fault: Fault | None) -> None:
         """What a worker stalled on is given to another one at the moment at which its time is up."""
         _, heir = self.stall(worker, other)
+        heir.grants = [grant for grant in heir.grants if grant.step == "beacon"] or heir.grants
         with suppress(WorkerDied):
             self._fire(self.engine.writer(patience=None), fault, lambda: self.turn(heir, []))
+
+    @precondition(lambda self: any(map(self._unheard, self.stories.values())))
+    @rule(fault=faults, also=interruptions)
+    def hear_twice(self, fault: Fault | None, also: Interruption) -> None:
+        """Two hear of the same child's end, or of the same parent's, at the same moment."""
+        run_id = next(run_id for run_id, story in self.stories.items() if self._unheard(story))
+        with suppress(WorkerDied):
+            self._fire(self.engine.writer(patience=None), fault, self._interruption(run_id, also or "timers"))
 
     @precondition(lambda self: any(self._timed_gates(story) for story in self.stories.values()))
     @rule(run=picks, word=words_of(st.sampled_from([*GATES, "reject"])), first=st.booleans(), fault=faults)
@@ -193,7 +202,7 @@ class SagaMachine(Fleet):
         worker=picks,
         other=picks,
         outcome=st.sampled_from([Outcome("give up"), Outcome("give up"), Outcome("fail")]),
-        then=st.sampled_from(["nothing", "a cancel", "the deadline"]),
+        then=st.sampled_from(["nothing", "a child", "a cancel", "the deadline"]),
         swapped=st.booleans(),
         fault=faults,
     )
@@ -202,7 +211,7 @@ class SagaMachine(Fleet):
         worker: int,
         other: int,
         outcome: Outcome,
-        then: Literal["nothing", "a cancel", "the deadline"],
+        then: Literal["nothing", "a child", "a cancel", "the deadline"],
         swapped: bool,
         fault: Fault | None,
     ) -> None:
@@ -218,7 +227,10 @@ class SagaMachine(Fleet):
             who, beside = beside, who
         for held in _in_common(who, beside)[:1]:
             self.turn(who, [(held, outcome)], fault, grants=False)
-            if then == "a cancel":
+            if then == "a child":
+                for sibling in [it for it in beside.held if it.run_id == held.run_id]:
+                    self._start_child(sibling, "Éomer")
+            elif then == "a cancel":
                 self._say(held.run_id, Word("cancel"))
             elif then == "the deadline":
                 self.let_pass(900)
@@ -380,6 +392,13 @@ class SagaMachine(Fleet):
         plea = Plea(held.run_id, child.intent, foresee)
         with suppress(WorkerDied):  # only the call died; its worker may report yet, or stall
             self.record(self.engine.writer(patience=None).recorder, [plea], fault, overtaken)
+
+    def _unheard(self, story: Story) -> bool:
+        """Whether it has said, or is to be told, something about a child."""
+        open_children = [self.stories[run_id] for run_id, status in story.children.items() if status is None]
+        if story.ended:
+            return story.takes_children and any(not child.ended for child in open_children)
+        return any(child.ended for child in open_children)
 
     @staticmethod
     def _timed_gates(story: Story) -> list[int]:
