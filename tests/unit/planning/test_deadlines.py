@@ -141,14 +141,21 @@ def test_whatever_ends_a_claim_drops_its_timer(how: str) -> None:
     assert f"{RUN}/pack!timeout" not in run.timers
 
 
-def test_a_claim_that_goes_on_with_the_next_step_has_its_deadline() -> None:
-    run = Errander(TIMED)
-    run.do("pack")
-    run.later(3600)
-    run.pass_gate_deadline("council")
-    assert run.state.open_steps == ["road"]
-    run.claim("road")
-    assert run.timers[f"{RUN}/road!timeout"].due_at == 3610 * SECOND
+def test_a_claim_that_goes_on_with_the_next_step_has_a_deadline_too() -> None:
+    class Two(Workflow):
+        version = "1"
+        leave = manual(Empty)
+        pack = step(walk, timeout=30)
+        march = step(walk, timeout=10)
+        flow = pack >> march
+
+    run = Errander(define(Two))
+    run.claim("pack")
+    run.later(7)
+    *_, claimed = run.complete("pack", then=run.wish("march"))
+    assert isinstance(claimed, AttemptClaimed)
+    assert (claimed.step, claimed.deadline) == ("march", 17 * SECOND)
+    assert [(row.timer, row.due_at) for row in run.timers.values()] == [(f"{RUN}/march!timeout", 17 * SECOND)]
 
 
 # ----------------------------------------------------------------------------------------------------------- gates
