@@ -6,6 +6,7 @@ comes after: what a sibling gives is not seen, whether or not it happens to be t
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -49,8 +50,8 @@ class _View(Mapping[str, Any]):
     def __init__(self, state: RunState) -> None:
         self._state = state
 
-    def sees(self, writer: str) -> bool:
-        raise NotImplementedError
+    @abstractmethod
+    def sees(self, writer: str) -> bool: ...
 
     def __getitem__(self, key: str) -> Any:
         state = self._state

@@ -5,13 +5,11 @@ Called by slots, in whatever thread they have. What a step does to the mesh mean
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Mapping
-from datetime import timedelta
+from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
 from squidmesh.runtime import quarantine
-from squidmesh.runtime.children import child_of, start_child
-from squidmesh.runtime.context import Payload, StepVerbs, Target
+from squidmesh.runtime.children import Child, ChildVerbs, start_child
 from squidmesh.runtime.invoke import Assignment, Outcome, invoke
 from squidmesh.runtime.transactional import carry_out_in_transaction
 
@@ -29,41 +27,14 @@ class Carrier:
     def __call__(self, assignment: Assignment) -> Outcome:
         if assignment.spec.transaction:
             return carry_out_in_transaction(self._engine, assignment)
-        verbs = Verbs(self._engine, assignment)
+        verbs = _Verbs(self._engine, assignment)
         if assignment.home is not None:
             return quarantine.run(assignment, assignment.home, self._run_coroutine, verbs)
         return invoke(assignment, self._run_coroutine, verbs)
 
 
-class Verbs(StepVerbs):
-    """Of one step: each is carried out at once."""
+class _Verbs(ChildVerbs):
+    """Each is carried out at once."""
 
-    def __init__(self, engine: Engine, assignment: Assignment) -> None:
-        self._engine = engine
-        self._assignment = assignment
-
-    def start_child_run(
-        self,
-        target: Target,
-        payload: Payload,
-        *,
-        key: str,
-        trigger: str | None,
-        queue: str | None,
-        priority: int | None,
-        delay: timedelta | float | None,
-        metadata: Mapping[str, Any] | None,
-    ) -> str:
-        child = child_of(
-            self._engine,
-            self._assignment,
-            target,
-            payload,
-            key=key,
-            trigger=trigger,
-            queue=queue,
-            priority=priority,
-            delay=delay,
-            metadata=metadata,
-        )
+    def begin(self, child: Child) -> str:
         return start_child(self._engine, self._assignment, child)

@@ -7,6 +7,7 @@ because the parent's fact stands under its fence.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -22,6 +23,7 @@ from squidmesh.planning.commands import StartChild
 from squidmesh.runtime import starting
 from squidmesh.runtime.arguments import check_key, check_metadata
 from squidmesh.runtime.commit import CALLER_PATIENCE
+from squidmesh.runtime.context import Payload, StepVerbs, Target
 from squidmesh.runtime.invoke import Assignment
 from squidmesh.runtime.recorder import Birth, Intent
 
@@ -80,6 +82,44 @@ def child_of(
 
     intent = Intent(run_id=assignment.run_id, command=command, birth=_birth(asked, queue, priority))
     return Child(run_id=run_id, key=key, start=asked, intent=intent)
+
+
+class ChildVerbs(StepVerbs):
+    """What one step does to the mesh. What it asks for is checked here; when it is done is for :meth:`begin`."""
+
+    def __init__(self, engine: Engine, assignment: Assignment) -> None:
+        self._engine = engine
+        self._assignment = assignment
+
+    @abstractmethod
+    def begin(self, child: Child) -> str:
+        """The child's run id."""
+
+    def start_child_run(
+        self,
+        target: Target,
+        payload: Payload,
+        *,
+        key: str,
+        trigger: str | None,
+        queue: str | None,
+        priority: int | None,
+        delay: timedelta | float | None,
+        metadata: Mapping[str, Any] | None,
+    ) -> str:
+        child = child_of(
+            self._engine,
+            self._assignment,
+            target,
+            payload,
+            key=key,
+            trigger=trigger,
+            queue=queue,
+            priority=priority,
+            delay=delay,
+            metadata=metadata,
+        )
+        return self.begin(child)
 
 
 def _birth(asked: starting.Start, queue: str | None, priority: int | None) -> Callable[[RunState, Instant], Birth]:

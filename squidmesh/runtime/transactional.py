@@ -8,7 +8,7 @@ it, under the step's claim. Then it is committed; or nothing of it ever was. Wha
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -23,9 +23,8 @@ from squidmesh.errors import (
 )
 from squidmesh.planning.commands import RecordCompletion, RecordRelease
 from squidmesh.ports.journal_store import StepTransaction
-from squidmesh.runtime.children import Child, child_of
+from squidmesh.runtime.children import Child, ChildVerbs
 from squidmesh.runtime.commit import Committer, Patience
-from squidmesh.runtime.context import Payload, StepVerbs, Target
 from squidmesh.runtime.held import Runs
 from squidmesh.runtime.invoke import Assignment, Completed, Outcome, Recorded, Unstarted, failed, invoke
 from squidmesh.runtime.recorder import Intent, Recorder, Verdict
@@ -37,39 +36,15 @@ _SHARE_OF_LEASE = 3
 """A step is interrupted at so much of a lease: its transaction may hold up the heartbeats of others."""
 
 
-class _Buffer(StepVerbs):
+class _Buffer(ChildVerbs):
     """What the step does to the mesh, kept until its completion is recorded."""
 
     def __init__(self, engine: Engine, assignment: Assignment) -> None:
-        self._engine = engine
-        self._assignment = assignment
+        super().__init__(engine, assignment)
         self.children: dict[str, Child] = {}
 
-    def start_child_run(
-        self,
-        target: Target,
-        payload: Payload,
-        *,
-        key: str,
-        trigger: str | None,
-        queue: str | None,
-        priority: int | None,
-        delay: timedelta | float | None,
-        metadata: Mapping[str, Any] | None,
-    ) -> str:
-        child = child_of(
-            self._engine,
-            self._assignment,
-            target,
-            payload,
-            key=key,
-            trigger=trigger,
-            queue=queue,
-            priority=priority,
-            delay=delay,
-            metadata=metadata,
-        )
-        self.children.setdefault(key, child)
+    def begin(self, child: Child) -> str:
+        self.children.setdefault(child.key, child)
         return child.run_id
 
 

@@ -70,7 +70,6 @@ WHERE run_id IN (
         UNION
         SELECT run_id FROM runs WHERE key >= :text AND key < :text || char(1114111)
     )
-   
     AND (started_at, run_id) < (:started_at, :run_id) AND started_at >= :since
     AND (:queue IS NULL OR queue = :queue)
     AND (:workflow IS NULL OR workflow = :workflow)
