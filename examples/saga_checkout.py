@@ -57,9 +57,9 @@ def main() -> tuple[Run, list[str]]:
     outside.clear()
     with mesh_with(Checkout) as mesh:
         run = mesh.start_run(Checkout.paid, Cart(cart_id="C-3"))
-        ended = mesh.wait_for(run.run_id, timeout=30)
-        tell(mesh, ended)
-        for one in mesh.inspect_run(run.run_id).compensations:
+        tell(mesh, mesh.wait_for(run.run_id, timeout=30))
+        ended = mesh.inspect_run(run.run_id, history=True)
+        for one in ended.compensations:
             print(f"  {one.step}: {one.status}")
         return ended, list(outside)
 
