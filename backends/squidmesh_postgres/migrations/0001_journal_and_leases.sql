@@ -1,0 +1,222 @@
+-- serves: 1
+
+-- Texts sort as their bytes do, as in every other store: a cursor means the same everywhere, whatever the database's
+-- own collation.
+
+-- ------------------------------------------------------------------------------------------------------ the clock
+
+-- Microseconds since 1970. The one clock of this plane; tests put another one in its place.
+CREATE FUNCTION squidmesh.moment() RETURNS bigint LANGUAGE sql VOLATILE
+AS $$ SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint $$;
+
+-- ---------------------------------------------------------------------------------------------------- the threads
+
+-- A revision is a locked counter: who holds the row appends the next entry. Never a sequence, which would have gaps.
+-- 0: somebody began to write the thread's first entry, and did not.
+CREATE TABLE squidmesh.threads (
+    thread   text COLLATE "C" NOT NULL PRIMARY KEY,
+    revision integer          NOT NULL
+) WITH (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0);
+
+CREATE TABLE squidmesh.entries (
+    thread   text COLLATE "C" NOT NULL,
+    revision integer          NOT NULL,
+    entry_id text COLLATE "C" NOT NULL,
+    body     bytea            NOT NULL,
+    PRIMARY KEY (thread, revision)
+) WITH (autovacuum_vacuum_insert_scale_factor = 0.05);
+
+CREATE TABLE squidmesh.checkpoints (
+    thread   text COLLATE "C" NOT NULL PRIMARY KEY,
+    revision integer          NOT NULL,
+    body     bytea            NOT NULL
+);
+
+CREATE TABLE squidmesh.definitions (
+    fingerprint text COLLATE "C" NOT NULL PRIMARY KEY,
+    body        bytea            NOT NULL
+);
+
+-- ------------------------------------------------------------------------------------------------------- the rows
+
+CREATE TABLE squidmesh.runs (
+    run_id     text COLLATE "C" NOT NULL PRIMARY KEY,
+    workflow   text COLLATE "C" NOT NULL,
+    version    text COLLATE "C" NOT NULL,
+    trigger    text COLLATE "C" NOT NULL,
+    key        text COLLATE "C",
+    queue      text COLLATE "C" NOT NULL,
+    status     text COLLATE "C" NOT NULL,
+    step       text COLLATE "C",
+    error      text COLLATE "C",
+    started_at bigint           NOT NULL,
+    due_at     bigint,
+    ended_at   bigint
+) WITH (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.02,
+        autovacuum_vacuum_cost_delay = 0);
+
+CREATE INDEX runs_newest ON squidmesh.runs (started_at, run_id);
+CREATE INDEX runs_of_workflow ON squidmesh.runs (workflow, started_at, run_id);
+CREATE INDEX runs_of_queue ON squidmesh.runs (queue, started_at, run_id);
+CREATE INDEX runs_by_key ON squidmesh.runs (key) WHERE key IS NOT NULL;
+-- Most runs end well, and nobody looks for those by their status.
+CREATE INDEX runs_by_status ON squidmesh.runs (status, started_at, run_id) WHERE status <> 'completed';
+
+-- What waits only for a time counts as running from then on.
+CREATE INDEX runs_due ON squidmesh.runs (due_at) WHERE status IN ('waiting', 'retrying') AND due_at IS NOT NULL;
+
+-- How many runs have which status: the sum of these. Every entry that changes a status adds a row, so that writers do
+-- not wait for each other; now and then many rows become few.
+CREATE TABLE squidmesh.run_tallies (
+    workflow text COLLATE "C" NOT NULL,
+    status   text COLLATE "C" NOT NULL,
+    runs     bigint           NOT NULL
+) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_cost_delay = 0);
+
+CREATE SEQUENCE squidmesh.arrivals AS bigint CACHE 1;
+
+-- Open attempts only, so it stays small. `aside_until`: held back by its concurrency key, for as long as that; a
+-- lease that ends brings the first of its key back before.
+CREATE TABLE squidmesh.agenda (
+    item              text COLLATE "C" NOT NULL PRIMARY KEY,
+    run_id            text COLLATE "C" NOT NULL,
+    step              text COLLATE "C" NOT NULL,
+    attempt           integer          NOT NULL,
+    queue             text COLLATE "C" NOT NULL,
+    priority          integer          NOT NULL,
+    visible_at        bigint           NOT NULL,
+    generation        integer          NOT NULL,
+    fence             bigint           NOT NULL,
+    owner             text COLLATE "C",
+    claim_hash        text COLLATE "C",
+    lease             bigint,
+    concurrency_key   text COLLATE "C",
+    concurrency_limit integer,
+    arrival           bigint           NOT NULL DEFAULT nextval('squidmesh.arrivals'),
+    aside_until       bigint,
+    writer            xid8
+) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 200,
+        autovacuum_analyze_scale_factor = 0.05, autovacuum_vacuum_cost_delay = 0);
+
+CREATE INDEX agenda_order ON squidmesh.agenda (queue, priority, visible_at, arrival) WHERE aside_until IS NULL;
+CREATE INDEX agenda_aside ON squidmesh.agenda (queue, concurrency_key, priority, visible_at, arrival)
+    WHERE aside_until IS NOT NULL;
+CREATE INDEX agenda_aside_until ON squidmesh.agenda (queue, aside_until) WHERE aside_until IS NOT NULL;
+-- What a reconciler asks: which rows were written since it passed last. By the id of the writing transaction: a
+-- sequence would be overtaken by a transaction that took its number early and committed late.
+CREATE INDEX agenda_changes ON squidmesh.agenda (queue, writer, item) WHERE writer IS NOT NULL;
+
+CREATE TABLE squidmesh.timers (
+    timer   text COLLATE "C" NOT NULL PRIMARY KEY,
+    run_id  text COLLATE "C" NOT NULL,
+    kind    text COLLATE "C" NOT NULL,
+    due_at  bigint           NOT NULL,
+    subject text COLLATE "C" NOT NULL,
+    sender  text COLLATE "C",
+    detail  text COLLATE "C" NOT NULL
+) WITH (autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 200, autovacuum_vacuum_cost_delay = 0);
+
+CREATE INDEX timers_due ON squidmesh.timers (due_at, timer);
+
+CREATE TABLE squidmesh.dead_letters (
+    item       text COLLATE "C" NOT NULL PRIMARY KEY,
+    run_id     text COLLATE "C" NOT NULL,
+    workflow   text COLLATE "C" NOT NULL,
+    step       text COLLATE "C" NOT NULL,
+    attempt    integer          NOT NULL,
+    queue      text COLLATE "C" NOT NULL,
+    generation integer          NOT NULL,
+    fence      bigint           NOT NULL,
+    cause      text COLLATE "C" NOT NULL,
+    lost       integer          NOT NULL,
+    lapsed     integer          NOT NULL,
+    detail     text COLLATE "C",
+    owner      text COLLATE "C",
+    died_at    bigint           NOT NULL
+);
+
+CREATE INDEX dead_letters_oldest ON squidmesh.dead_letters (died_at, item);
+
+CREATE TABLE squidmesh.pauses (
+    queue     text COLLATE "C" NOT NULL PRIMARY KEY,
+    actor     text COLLATE "C" NOT NULL,
+    comment   text COLLATE "C" NOT NULL,
+    paused_at bigint           NOT NULL
+);
+
+-- ----------------------------------------------------------------------------------------------------- the leases
+
+-- One row at most an agenda row. `fence` is the fence of the holder, `granted` the greatest one that was ever granted
+-- or told as a floor. Without an owner the item is only held back until `expires_at`. `concurrency_key`: set while the
+-- lease counts, from the grant to its end.
+CREATE TABLE squidmesh.leases (
+    item            text COLLATE "C" NOT NULL PRIMARY KEY,
+    queue           text COLLATE "C" NOT NULL,
+    generation      integer          NOT NULL,
+    fence           bigint           NOT NULL,
+    granted         bigint           NOT NULL,
+    owner           text COLLATE "C",
+    claim_hash      text COLLATE "C",
+    request_hash    text COLLATE "C",
+    position        integer,
+    lease           bigint,
+    expires_at      bigint           NOT NULL,
+    lapsed          integer          NOT NULL DEFAULT 0,
+    concurrency_key text COLLATE "C"
+) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 200,
+        autovacuum_vacuum_cost_delay = 0);
+
+CREATE INDEX leases_by_owner ON squidmesh.leases (owner, request_hash) WHERE owner IS NOT NULL;
+CREATE INDEX leases_by_end ON squidmesh.leases (queue, expires_at);
+CREATE INDEX leases_by_key ON squidmesh.leases (queue, concurrency_key, expires_at) WHERE concurrency_key IS NOT NULL;
+
+-- A place of a concurrency key is free: the first that waits for it, and that nobody holds at this moment, may try.
+-- Whoever is overlooked comes back by itself when its `aside_until` is over.
+CREATE FUNCTION squidmesh.bring_back() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE squidmesh.agenda SET aside_until = NULL WHERE item = (
+        SELECT item FROM squidmesh.agenda
+        WHERE queue = old.queue AND concurrency_key = old.concurrency_key AND aside_until IS NOT NULL
+        ORDER BY priority, visible_at, arrival LIMIT 1 FOR UPDATE SKIP LOCKED
+    );
+    RETURN NULL;
+END
+$$;
+
+CREATE TRIGGER lease_is_gone AFTER DELETE ON squidmesh.leases FOR EACH ROW
+    WHEN (old.concurrency_key IS NOT NULL) EXECUTE FUNCTION squidmesh.bring_back();
+CREATE TRIGGER lease_counts_no_more AFTER UPDATE OF concurrency_key ON squidmesh.leases FOR EACH ROW
+    WHEN (old.concurrency_key IS NOT NULL AND new.concurrency_key IS NULL) EXECUTE FUNCTION squidmesh.bring_back();
+
+-- ------------------------------------------------------------------------------------------------------ one row each
+
+CREATE TABLE squidmesh.plane (
+    one         integer          NOT NULL PRIMARY KEY CHECK (one = 1),
+    mesh        text COLLATE "C" NOT NULL,
+    kind        text COLLATE "C" NOT NULL,
+    name        text COLLATE "C" NOT NULL,
+    epoch       bigint           NOT NULL,
+    incarnation text COLLATE "C",
+    moving      boolean          NOT NULL
+);
+
+-- A row here: writers of agenda rows leave their transaction's id.
+CREATE TABLE squidmesh.changes (
+    one integer NOT NULL PRIMARY KEY CHECK (one = 1)
+);
+
+-- Random words that reconcilers commit before they offer: a cursor whose word is not here was written for another past.
+CREATE TABLE squidmesh.tokens (
+    queue  text COLLATE "C" NOT NULL,
+    number bigint           NOT NULL,
+    token  text COLLATE "C" NOT NULL,
+    PRIMARY KEY (queue, number)
+);
+
+-- The name of this schema's memory.
+CREATE TABLE squidmesh.store (
+    one         integer          NOT NULL PRIMARY KEY CHECK (one = 1),
+    incarnation text COLLATE "C" NOT NULL
+);
+
+INSERT INTO squidmesh.store (one, incarnation) VALUES (1, replace(gen_random_uuid()::text, '-', ''));
