@@ -324,7 +324,8 @@ class JournalStore(Protocol):
 
         Raises ``UsageError``: ``connection_unsupported`` where the store has no such thing, ``inside_transaction`` in
         the thread of a step's :meth:`transaction`. ``InvalidInput`` (``connection``) where the object is no connection
-        that the store knows, is closed, is an async one, or leads to another database.
+        that the store knows, is closed, is an async one, leads to another database, or has no transaction that the host
+        could end (autocommit).
         """
         ...
 

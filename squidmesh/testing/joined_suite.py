@@ -142,6 +142,16 @@ class JoinedSuite(WithHosts):
         assert (open_items(store), store.definition(Fingerprint("f")), self.told(host)) == ([], None, [])
         assert store.commit([started("frodo")]) == [Committed()], "its key is free"
 
+    @pytest.mark.parametrize("ends", ["commit", "rollback"])
+    def test_a_start_may_be_the_first_thing_that_the_transaction_does(
+        self, store: JournalStore, host: Hosts, ends: str
+    ) -> None:
+        ours = host()
+        assert store.joined(ours.connection).commit([started("frodo")]) == [Committed()]
+        assert revisions(store, "frodo") == [], "it commits nothing by itself"
+        getattr(ours, ends)()
+        assert revisions(store, "frodo") == ([1] if ends == "commit" else [])
+
     def test_the_transaction_sees_what_it_has_started(self, store: JournalStore, host: Hosts) -> None:
         ours = host()
         joined = store.joined(ours.connection)
@@ -371,8 +381,10 @@ class JoinedSuite(WithHosts):
         return [by_item[item] for item in found]  # type: ignore[index]
 
 
-class SnapshotSuite(WithHosts):
-    """For a database whose transactions may keep the picture that they took at their beginning."""
+class PostgresHostSuite(WithHosts):
+    """What only PostgreSQL has: transactions that keep the picture that they took at their beginning, and settings of a
+    transaction.
+    """
 
     def begun(self, host: Hosts) -> Host:
         ours = host()
@@ -401,6 +413,25 @@ class SnapshotSuite(WithHosts):
         assert ours.execute("SELECT 1") == [(1,)], "it is usable"
         ours.commit()
         assert [entry.body for entry in read(store, "frodo").tail] == [b"first"]
+
+    def test_the_hosts_settings_are_as_they_were(self, store: JournalStore, host: Hosts) -> None:
+        settings = ("lock_timeout", "statement_timeout", "search_path", "transaction_isolation", "role")
+        blocking, ours = host(), host()
+        store.joined(blocking.connection).commit([started("sam")])
+        ours.execute("SET LOCAL lock_timeout = '77s'")
+
+        def now() -> list[list[tuple[Any, ...]]]:
+            return [ours.execute(f"SHOW {name}") for name in settings]
+
+        before = now()
+        joined = store.joined(ours.connection)
+        joined.commit([started("frodo")])
+        assert now() == before
+        with pytest.raises(BackendUnavailable):
+            joined.commit([started("sam", entry_id="later")])
+        assert now() == before
+        ours.rollback()
+        assert ours.execute("SHOW lock_timeout") != before[0], "the setting ends with the transaction"
 
 
 class InsideStepSuite(WithHosts):
