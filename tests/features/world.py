@@ -23,8 +23,10 @@ from squidmesh.runtime.pump import Pump
 from squidmesh.testing.clock import VirtualClock
 from squidmesh.testing.servers import Server
 from squidmesh.workflow.registry import Registry
+from tests.support import postgres_world
 from tests.support.audit import audit, audit_timers
-from tests.support.redises import NOW, ServerClock
+from tests.support.postgres_world import Emptied
+from tests.support.redises import CLOCK, NOW, ServerClock
 
 LEASE = timedelta(seconds=30)
 
@@ -49,9 +51,17 @@ class World:
     def __init__(self) -> None:
         self.notices = Notices()
         self._meshes: list[Mesh] = []
+        self._backends: list[Backend] = []
 
     def open(self) -> tuple[Backend, Backend | None]:
-        """The stores of one process: the journal's, and that of the leases if it is another one."""
+        """The stores of one process: the journal's, and that of the leases if it is another one. Closed with the world,
+        if not before.
+        """
+        journal, leases = self.stores()
+        self._backends += [journal] if leases is None else [leases, journal]
+        return journal, leases
+
+    def stores(self) -> tuple[Backend, Backend | None]:
         raise NotImplementedError
 
     def process(self, *workflows: type[Workflow], actions: Actions | None = None, **settings: Any) -> Mesh:
@@ -88,8 +98,8 @@ class World:
             if error is None:
                 self.check()
         finally:
-            for mesh in self._meshes:
-                mesh.close()
+            for one in (*self._meshes, *self._backends):
+                one.close()
 
     def check(self) -> None:
         """Holds every run to the invariants."""
@@ -106,7 +116,7 @@ class MemoryWorld(World):
         self.clock = VirtualClock()
         self._stores = KeptMemory("memory://", clock=self.clock)
 
-    def open(self) -> tuple[Backend, Backend | None]:
+    def stores(self) -> tuple[Backend, Backend | None]:
         return self._stores, None
 
 
@@ -146,7 +156,7 @@ class SqliteWorld(World):
     def path(self) -> Path:
         return self.folder / "journal.db"
 
-    def open(self) -> tuple[Backend, Backend | None]:
+    def stores(self) -> tuple[Backend, Backend | None]:
         return squidmesh_sqlite.backend(f"sqlite:///{self.path}", clock=self.clock), None
 
 
@@ -158,9 +168,46 @@ class RedisWorld(SqliteWorld):
         self.clock = ServerClock(redis)
         self._server = server
 
-    def open(self) -> tuple[Backend, Backend | None]:
-        journal, _ = super().open()
+    def stores(self) -> tuple[Backend, Backend | None]:
+        journal, _ = super().stores()
         return journal, RedisBackend(self._server.url, now=NOW)
+
+
+class PostgresWorld(World):
+    plane = "postgres"
+
+    def __init__(self, database: Emptied) -> None:
+        super().__init__()
+        self.database = database
+        self.clock: VirtualClock = postgres_world.ServerClock(database.owner)
+
+    def stores(self) -> tuple[Backend, Backend | None]:
+        return postgres_world.backend_of(self.database.url, self.clock), None
+
+
+class PostgresRedisWorld(PostgresWorld):
+    plane = "postgres_redis"
+
+    def __init__(self, database: Emptied, server: Server, redis: Redis) -> None:
+        super().__init__(database)
+        self.clock = BothClocks(database.owner, redis)
+        self._server = server
+
+    def stores(self) -> tuple[Backend, Backend | None]:
+        journal, _ = super().stores()
+        return journal, RedisBackend(self._server.url, now=NOW)
+
+
+class BothClocks(postgres_world.ServerClock):
+    """Two servers, whose clocks agree."""
+
+    def __init__(self, connection: Any, redis: Redis) -> None:
+        self._redis = redis
+        super().__init__(connection)
+
+    def write(self) -> None:
+        super().write()
+        self._redis.set(CLOCK, self.now())
 
 
 # ------------------------------------------------------------------------------------------------- what tests do
