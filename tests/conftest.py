@@ -4,6 +4,10 @@ import os
 
 import pytest
 
+from tests.support.postgreses import postgres_server, postgres_servers, postgres_templates, postgres_url
+
+__all__ = ["postgres_server", "postgres_servers", "postgres_templates", "postgres_url"]
+
 
 def skips_are_refused() -> bool:
     return any(os.environ.get(name, "") not in ("", "0", "false") for name in ("CI", "SQUIDMESH_NO_SKIPS"))
