@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
@@ -58,9 +58,9 @@ class Address:
         )
 
 
-def _unless_told(told: dict[str, object]) -> dict[str, object]:
+def _unless_told(told: Mapping[str, object]) -> dict[str, str | int]:
     """A line that is dead is noticed within half a minute."""
-    ours: dict[str, object] = {
+    ours: dict[str, str | int] = {
         "connect_timeout": CONNECT_TIMEOUT,
         "keepalives_idle": 10,
         "keepalives_interval": 5,
@@ -100,9 +100,8 @@ class PostgresBackend:
         return self.schema.migrate()
 
     def journal(self) -> PostgresJournal:
-        self._open()
-        steps = self._pool("step")
-        return PostgresJournal(self._pool("durable"), steps, self._time, self._address.schema)
+        incarnation = self._open()
+        return PostgresJournal(self._pool("durable"), self._pool("step"), self._time, self._address.schema, incarnation)
 
     def leases(self) -> PostgresLeases:
         incarnation = self._open()

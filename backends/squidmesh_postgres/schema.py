@@ -40,7 +40,7 @@ class Schema:
                 with connection.transaction():
                     connection.execute(self._sql["lock"], {"schema": self._schema})
                     if migration.number not in self._known(connection):
-                        connection.execute(migration.sql)  # type: ignore[arg-type]
+                        connection.execute(migration.sql)
                         self._note(connection, migration)
                         applied.append(migration.name)
         return applied

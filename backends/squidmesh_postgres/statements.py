@@ -15,7 +15,8 @@ OUR_SCHEMA = "squidmesh"
 _NAME = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
 _COMMENT = re.compile(r"^\s*--.*\n?", re.MULTILINE)
 _MIGRATION = re.compile(r"(\d{4})_\w+\.sql")
-_QUALIFIED = re.compile(rf"\b{OUR_SCHEMA}\.(?=\w)")
+_QUALIFIED = re.compile(rf"\b{OUR_SCHEMA}(?=\.\w|;$)", re.MULTILINE)
+"""In front of another name, or at the end of a statement."""
 
 
 @cache
@@ -24,12 +25,12 @@ def load(file: str, schema: str = OUR_SCHEMA) -> dict[str, str]:
     text = (resources.files("squidmesh_postgres") / "sql" / f"{file}.sql").read_text("utf-8")
     _, *parts = _NAME.split(text)
     pairs = zip(parts[::2], parts[1::2], strict=True)
-    return {name: in_schema(_COMMENT.sub("", sql).strip().removesuffix(";"), schema) for name, sql in pairs}
+    return {name: in_schema(_COMMENT.sub("", sql).strip(), schema).removesuffix(";") for name, sql in pairs}
 
 
 def in_schema(sql: str, schema: str) -> str:
     """``schema`` is a plain identifier: the URL's reader has checked it."""
-    return sql if schema == OUR_SCHEMA else _QUALIFIED.sub(f"{schema}.", sql)
+    return sql if schema == OUR_SCHEMA else _QUALIFIED.sub(schema, sql)
 
 
 class Migration(NamedTuple):
