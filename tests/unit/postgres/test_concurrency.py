@@ -27,7 +27,9 @@ def read(url, *names):
 def deadlocks(url):
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("SELECT pg_stat_force_next_flush()")
-        return connection.execute("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()").fetchone()
+        return connection.execute(
+            "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
+        ).fetchone()
 
 
 def test_appends_to_disjoint_runs_never_conflict(url):
