@@ -14,6 +14,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from squidmesh.clock import Clock
 from squidmesh.errors import InvalidUrl
 from squidmesh_postgres.faults import translated
+from squidmesh_postgres.joined import STARTED
 from squidmesh_postgres.journal import PostgresJournal
 from squidmesh_postgres.leases import PostgresLeases
 from squidmesh_postgres.pool import CONNECT_TIMEOUT, Durability, Pool
@@ -131,6 +132,9 @@ class PostgresBackend:
         wakeup = PostgresWakeup(self._listener, queues, self._handed_out.discard)
         self._handed_out.add(wakeup)
         return wakeup
+
+    def starts_announced(self) -> PostgresWakeup:
+        return self.wakeup([STARTED])
 
     def close(self) -> None:
         for one in list(self._handed_out):

@@ -13,9 +13,11 @@ import psycopg
 from psycopg import Connection
 from psycopg.pq import TransactionStatus
 
-from squidmesh.errors import InvalidInput
-from squidmesh.ids import ThreadId
+from squidmesh.errors import InvalidInput, JournalConflict
+from squidmesh.ids import Fingerprint, ThreadId
+from squidmesh.journal.rows import AttemptRow, RunRow
 from squidmesh.ports.journal_store import Answer, Entry, Group, History, ThreadRead
+from squidmesh_postgres import lists
 from squidmesh_postgres.faults import translate
 from squidmesh_postgres.pool import LOCK_TIMEOUT
 from squidmesh_postgres.statements import load
@@ -23,6 +25,8 @@ from squidmesh_postgres.statements import load
 if TYPE_CHECKING:
     from squidmesh_postgres.journal import PostgresJournal
 
+STARTED = "@started"
+"""The word that a host's transaction leaves for reconcilers. No queue has such a name."""
 _ALLOWED = "allowed are a psycopg.Connection in a transaction, and SQLAlchemy's Connection or Session over psycopg"
 
 
@@ -32,8 +36,11 @@ class JoinedJournal:
     def __init__(self, journal: PostgresJournal, connection: object, *, schema: str, incarnation: str) -> None:
         self._journal = journal
         self._connection = driver_connection(connection)
+        self._schema = schema
         self._sql = load("transaction", schema)
         self._incarnation = incarnation
+        with self._saved():
+            pass  # refuses one to another database
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._journal, name)
@@ -46,13 +53,22 @@ class JoinedJournal:
         with self._saved() as connection:
             return self._journal.entry_in(connection, thread, revision)
 
-    def commit(self, groups: Sequence[Group]) -> list[Answer]:
-        """Appends, and commits nothing. Definitions go before, by themselves: nobody shall wait for the host's
-        transaction because it is the first to bring one.
-        """
-        self._journal.put_definitions(groups)
+    def definition(self, fingerprint: Fingerprint) -> bytes | None:
         with self._saved() as connection:
-            return self._journal.write_in(connection, groups, aloud=True)
+            return self._journal.definition_in(connection, fingerprint)
+
+    def run_row(self, run_id: str) -> RunRow | None:
+        with self._saved() as connection:
+            return lists.run_row(connection, self._schema, run_id)
+
+    def open_attempts(self, *, run_id: str | None = None, limit: int = 1000, after: str = "") -> list[AttemptRow]:
+        with self._saved() as connection:
+            return lists.open_attempts(connection, self._schema, run_id, limit, after)
+
+    def commit(self, groups: Sequence[Group]) -> list[Answer]:
+        """Appends, and commits nothing. The host's own commit says aloud that there is something to claim."""
+        with self._saved() as connection:
+            return self._journal.write_in(connection, groups, aloud=True, also=STARTED)
 
     @contextmanager
     def _saved(self) -> Iterator[Connection[Any]]:
@@ -73,6 +89,9 @@ class JoinedJournal:
                     connection.execute(self._sql["undo"])
                 raise
             connection.execute(self._sql["release"])
+        except psycopg.errors.SerializationFailure as error:
+            why = "another transaction has written it after this one took its picture of the database"
+            raise JournalConflict(f"{name}: {why}; allowed is to roll back and do it again") from error
         except (psycopg.Error, UnicodeError, OverflowError) as error:
             raise translate(error, name) from error
 

@@ -39,7 +39,7 @@ from squidmesh_postgres.pool import Pool
 from squidmesh_postgres.raw import Raw
 from squidmesh_postgres.statements import load
 from squidmesh_postgres.times import ServerTime
-from squidmesh_postgres.transaction import step_transaction
+from squidmesh_postgres.transaction import require_outside, step_transaction
 from squidmesh_postgres.writes import Batch, one_by_one
 
 _FOLD_EVERY = 500
@@ -71,6 +71,7 @@ class PostgresJournal:
         """One round trip, and one statement where no thread begins, whatever the size of the batch."""
         if not groups:
             return []
+        require_outside()
         with translated(self._pool.name):
             batch = Batch(groups)  # before anything is locked
         with self._pool.use() as connection:
@@ -117,23 +118,26 @@ class PostgresJournal:
         return answers
 
     def write_in(
-        self, connection: Connection[Any], groups: Sequence[Group], *, mark: str | None = None, aloud: bool = False
+        self,
+        connection: Connection[Any],
+        groups: Sequence[Group],
+        *,
+        mark: str | None = None,
+        aloud: bool = False,
+        also: str | None = None,
     ) -> list[Answer]:
-        """In a transaction that is open. ``aloud``: its commit itself says that there is something to claim."""
+        """In a transaction that is open. ``aloud``: its commit itself says that there is something to claim, and
+        ``also`` that word.
+        """
+        whole = Batch(groups)
         answers: list[Answer] = []
-        for batch in one_by_one(groups):
+        for batch in one_by_one(groups) if whole.is_tangled else [whole]:
             if batch.new:
                 self._found.execute(connection, {"new": msgspec.json.encode(batch.new).decode()})
             answers += self._answers(batch, self._write(connection, batch, mark))
             if aloud and batch.words:
-                self._say(connection, batch.words)
+                self._say(connection, batch.words if also is None else {*batch.words, also})
         return answers
-
-    def put_definitions(self, groups: Sequence[Group]) -> None:
-        """By themselves, so that nobody waits for the transaction that brings one first."""
-        with translated(self._pool.name), self._pool.use() as connection:
-            for record in {record.fingerprint: record for group in groups for record in group.definitions}.values():
-                connection.execute(self._sql["put_definition"], msgspec.structs.asdict(record))
 
     def _fold_tallies(self, connection: Connection[Any]) -> None:
         """Housekeeping: what fails here is done by the next one."""
@@ -173,8 +177,11 @@ class PostgresJournal:
 
     def definition(self, fingerprint: Fingerprint) -> bytes | None:
         with self._reading() as connection:
-            asked = {"fingerprint": fingerprint}
-            row = connection.execute(self._sql["read_definition"], asked, binary=True).fetchone()
+            return self.definition_in(connection, fingerprint)
+
+    def definition_in(self, connection: Connection[Any], fingerprint: Fingerprint) -> bytes | None:
+        asked = {"fingerprint": fingerprint}
+        row = connection.execute(self._sql["read_definition"], asked, binary=True).fetchone()
         return None if row is None else bytes(row[0])
 
     # ---------------------------------------------------------------------------------------------------- rows
@@ -303,7 +310,7 @@ class PostgresJournal:
         return step_transaction(self, self._steps, limit)
 
     def joined(self, connection: object) -> JoinedJournal:
-        """The journal as the host's open transaction sees it. ``InvalidInput`` where that is none that is known."""
+        require_outside()
         return JoinedJournal(self, connection, schema=self._schema, incarnation=self._incarnation)
 
     def close(self) -> None:

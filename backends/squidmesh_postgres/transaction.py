@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import secrets
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
@@ -31,6 +32,19 @@ if TYPE_CHECKING:
 
 _SQL = load("transaction")
 _ENDS = re.compile(r"\s*(COMMIT|END|ABORT|ROLLBACK(?!\s+TO\b)|PREPARE\s+TRANSACTION)\b", re.IGNORECASE)
+
+
+_STEP = threading.local()
+
+
+def require_outside() -> None:
+    """Raises ``UsageError`` (``inside_transaction``) in the thread of a step whose transaction is open."""
+    if getattr(_STEP, "inside", False):
+        raise UsageError(
+            "this thread is in a transactional step, which writes through its context only: context.connection, and"
+            " the verbs of the context",
+            code="inside_transaction",
+        )
 
 
 class StepCursor(psycopg.Cursor[Any]):
@@ -78,6 +92,7 @@ class StepConnection:
 @contextmanager
 def step_transaction(journal: PostgresJournal, pool: Pool, limit: timedelta) -> Iterator[StepTransaction]:
     """What the step's own statements raise is the step's: it is not translated."""
+    require_outside()
     mark = secrets.token_hex(16)
     connection = pool.take()
     step = StepConnection(connection)
@@ -86,8 +101,10 @@ def step_transaction(journal: PostgresJournal, pool: Pool, limit: timedelta) -> 
             with translated(pool.name):
                 _begin(connection, mark, limit)
             connection.cursor_factory = StepCursor
+            _STEP.inside = True
             yield StepsJournal(journal, connection, step, mark, pool.name)
     finally:
+        _STEP.inside = False
         step.end()
         connection.cursor_factory = psycopg.Cursor
         _as_before(connection)

@@ -105,6 +105,9 @@ class SqliteBackend:
         self._handed_out.add(wakeup)
         return wakeup
 
+    def starts_announced(self) -> None:
+        """No host can start runs in a transaction of its own."""
+
     def close(self) -> None:
         for one in list(self._handed_out):
             one.close()

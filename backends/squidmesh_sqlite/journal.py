@@ -12,7 +12,7 @@ from typing import NamedTuple
 import msgspec
 
 from squidmesh.clock import Clock, Instant
-from squidmesh.errors import DataRefused
+from squidmesh.errors import DataRefused, UsageError
 from squidmesh.ids import AttemptKey, EntryId, Fingerprint, ThreadId
 from squidmesh.journal.rows import AttemptRow, DeadLetterRow, PausedQueueRow, RunRow, TimerRow
 from squidmesh.ports.journal_store import (
@@ -27,6 +27,7 @@ from squidmesh.ports.journal_store import (
     Entry,
     Group,
     History,
+    JournalStore,
     Moved,
     Plane,
     RunPage,
@@ -252,6 +253,15 @@ class SqliteJournal:
         batch = self._batch(groups)
         with translated(self._pool.path), savepoint(connection):
             return self._write(connection, batch)
+
+    def joined(self, connection: object) -> JournalStore:
+        raise UsageError(
+            "a journal in SQLite writes through its own connections only: the host's has settings of its own, which"
+            " decide what is durable, and would keep every worker from writing until the host commits; allowed is a"
+            " journal in PostgreSQL, a start without connection=, or a step with transaction=True",
+            field="connection",
+            code="connection_unsupported",
+        )
 
     def close(self) -> None:
         self._pool.close()

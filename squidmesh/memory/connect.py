@@ -40,6 +40,9 @@ class MemoryBackend:
     def wakeup(self, queues: Sequence[str] = ()) -> MemoryWakeup:
         return MemoryWakeup(self._bell)
 
+    def starts_announced(self) -> None:
+        """No host can start runs in a transaction of its own."""
+
     def close(self) -> None:
         self._journal.close()
         self._leases.close()

@@ -25,6 +25,7 @@ from squidmesh.ports.journal_store import (
     Entry,
     Group,
     History,
+    JournalStore,
     Moved,
     Plane,
     RunPage,
@@ -268,6 +269,14 @@ class MemoryJournal:
         raise UsageError(
             "a memory has no database that a step could write to; allowed is a journal such as sqlite:///file.db",
             code="transactions_unsupported",
+        )
+
+    def joined(self, connection: object) -> JournalStore:
+        raise UsageError(
+            "a memory has no transaction that a host could have open; allowed is a journal in PostgreSQL, or a start"
+            " without connection=",
+            field="connection",
+            code="connection_unsupported",
         )
 
     def close(self) -> None:

@@ -38,6 +38,14 @@ class Backend(Protocol):
         """
         ...
 
+    def starts_announced(self) -> Wakeup | None:
+        """For one sleeper, who closes it: ends its wait when a transaction of a host's in which runs were started
+        (:meth:`JournalStore.joined`) has committed, in whatever process. What is announced between two waits ends the
+        next one, and a sleeper who is away for long holds nobody up. None where no host can start runs so: all other
+        starts tell the lease backend themselves.
+        """
+        ...
+
     def close(self) -> None:
         """Closes all that was handed out and is still open."""
         ...

@@ -57,9 +57,9 @@ class DefinitionRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Group(msgspec.Struct, frozen=True, kw_only=True):
-    """All or nothing. ``leases`` are applied in the same transaction by a store that also keeps the leases, when all
-    appends succeeded; the caller gives them to no other store. ``epoch``: that of the plane on which the claims were
-    granted that are recorded here; None where none is.
+    """All or nothing; without appends, the definitions alone. ``leases`` are applied in the same transaction by a store
+    that also keeps the leases, when all appends succeeded; the caller gives them to no other store. ``epoch``: that of
+    the plane on which the claims were granted that are recorded here; None where none is.
     """
 
     appends: tuple[Append, ...]
@@ -306,6 +306,26 @@ class JournalStore(Protocol):
         """One transaction of the store's own database for one step, in the caller's thread. Left without a commit, or
         by an exception, it is rolled back. After ``limit`` a statement of the step is interrupted. ``UsageError``
         (``transactions_unsupported``) where the store has no database that a step could write to.
+        """
+        ...
+
+    # -- the host's own transaction (protocol 3.4) ---------------------------------------------------------------------
+
+    def joined(self, connection: object) -> JournalStore:
+        """The journal as the host's open transaction sees it: ``commit``, ``read``, ``entry``, ``definition``,
+        ``run_row`` and ``open_attempts`` go through the host's connection, and ``now`` is the journal's. It is good
+        until that transaction ends, and is not closed.
+
+        Its ``commit`` appends in the transaction and commits nothing. An error of it leaves the transaction as it was
+        before the call, and usable: nothing of ours is written. So ``CommitUnknown`` is not raised here. Another open
+        transaction that appends to the same thread is waited for, not for ever: ``BackendUnavailable`` then. Where the
+        transaction of the host goes on with the picture that it took at its beginning, what was committed since is
+        a ``Conflict`` or a ``JournalConflict``. When the host has committed, whoever waits for work is woken.
+
+        Raises ``UsageError``: ``connection_unsupported`` where the store has no such thing, ``inside_transaction`` in
+        the thread of a step's :meth:`transaction`. ``InvalidInput`` (``connection``) where the object is no connection
+        that the store knows, is closed, is an async one, leads to another database, or has no transaction that the host
+        could end (autocommit).
         """
         ...
 

@@ -155,6 +155,9 @@ class AsyncVerbs(AsyncCalls):
         ``priority``: 0 (first) to 9. ``delay``: nothing of it becomes visible before. ``metadata``: JSON values of the
         host's own, kept with the run. Raises ``NotFound``, ``InvalidPayload``, ``InvalidInput``, or ``KeyReused`` where
         the key started another payload.
+
+        ``connection`` is a matter of ``mesh.mesh``, in a thread of the host's: a coroutine that is cancelled leaves its
+        verb at work, and a transaction that has been rolled back meanwhile is no place for that.
         """
         return await self._call(
             self.mesh.start_run,
@@ -180,6 +183,9 @@ class AsyncVerbs(AsyncCalls):
         """Many runs of one trigger in one commit; ``keys``, if given, has one for each payload. Every payload is
         checked before anything is written. ``KeyReused`` where a key started another payload before; all other runs
         have started then, and the same call without that key finds them.
+
+        ``connection`` is a matter of ``mesh.mesh``, in a thread of the host's: a coroutine that is cancelled leaves its
+        verb at work, and a transaction that has been rolled back meanwhile is no place for that.
         """
         return await self._call(
             self.mesh.start_runs, target, payloads, keys=keys, queue=queue, priority=priority, delay=delay

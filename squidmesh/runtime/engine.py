@@ -103,7 +103,12 @@ class Engine:
             owner=f"reconciler@{self.nonce}",
             monotonic=monotonic,
         )
-        self._reconciling = Reconciling(self.reconciler, every=config.reconcile_every, observer=observer)
+        self._reconciling = Reconciling(
+            self.reconciler,
+            every=config.reconcile_every,
+            observer=observer,
+            announced=journal.starts_announced,
+        )
         self.solitude = Solitude(self.poke)
         self.endings = Endings()
         self.loop = AsyncLoop()

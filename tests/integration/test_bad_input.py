@@ -125,6 +125,8 @@ class Bad:
     error: type[UsageError] = InvalidInput
     named: str | None = None
     others: dict[str, Any] = field(default_factory=dict)
+    code: str | None = None
+    """Where it is not that of the error's class."""
 
 
 def of_start(verb: str) -> list[Bad]:
@@ -137,6 +139,7 @@ def of_start(verb: str) -> list[Bad]:
         Bad(verb, "priority", [*NOT_AN_INTEGER, -1, 10]),
         Bad(verb, "delay", [*NOT_A_DURATION, timedelta(days=4000)]),
         Bad(verb, "queue", NOT_A_NAME),
+        Bad(verb, "connection", [*NOT_TEXT, "", NUL, HUGE, {}], UsageError, code="connection_unsupported"),
     ]
 
 
@@ -292,9 +295,9 @@ def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         yield Place(mesh, run.run_id, ended.run_id)
 
 
-def check_error(error: UsageError, kind: type[UsageError], named: str) -> None:
+def check_error(error: UsageError, kind: type[UsageError], named: str, code: str | None = None) -> None:
     assert type(error) is kind
-    assert error.code == kind.code
+    assert error.code == (code or kind.code)
     assert error.http_status == kind.http_status
     assert error.field is not None
     assert error.field == named or error.field.startswith((f"{named}.", f"{named}["))
@@ -310,7 +313,7 @@ def test_a_bad_value_is_refused_by_name_and_nothing_is_written(place: Place, row
         try:
             place.call(row.verb, **{**row.others, row.argument: bad})
         except UsageError as error:
-            check_error(error, row.error, row.named or row.argument)
+            check_error(error, row.error, row.named or row.argument, row.code)
         except Exception as error:
             pytest.fail(f"value {number}, a {type(bad).__name__}, raised {type(error).__name__}: {str(error)[:200]}")
         else:

@@ -152,6 +152,9 @@ class World:
     def wakeup(self, queues: Sequence[str] = ()) -> Any:
         return self._backend.wakeup(queues)
 
+    def starts_announced(self) -> Any:
+        return self._backend.starts_announced()
+
     def migrate(self) -> list[str]:
         return []
 

@@ -75,6 +75,9 @@ class CrashingBackend:
     def wakeup(self, queues: Sequence[str] = ()) -> Any:
         return self._inner.wakeup(queues)
 
+    def starts_announced(self) -> Any:
+        return self._inner.starts_announced()
+
     def close(self) -> None:
         self._inner.close()
 

@@ -208,8 +208,9 @@ saved AS (
 defined AS (
     INSERT INTO squidmesh.definitions (fingerprint, body)
     SELECT fingerprint, decode(body, 'base64')
-    FROM json_to_recordset(%(definitions)s::json) AS (g integer, fingerprint text, body text)
-    WHERE (g IN (SELECT g FROM accepted)) IS TRUE ORDER BY fingerprint
+    FROM json_to_recordset(%(definitions)s::json) AS of_group (g integer, fingerprint text, body text)
+    WHERE (g IN (SELECT g FROM accepted)) IS TRUE OR NOT EXISTS (SELECT FROM given WHERE given.g = of_group.g)
+    ORDER BY fingerprint
     ON CONFLICT (fingerprint) DO NOTHING
 )
 

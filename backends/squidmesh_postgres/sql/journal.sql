@@ -30,10 +30,6 @@ SELECT entry_id, body FROM squidmesh.entries WHERE thread = %(thread)s AND revis
 -- name: read_definition
 SELECT body FROM squidmesh.definitions WHERE fingerprint = %(fingerprint)s;
 
--- name: put_definition
-INSERT INTO squidmesh.definitions (fingerprint, body) VALUES (%(fingerprint)s, %(body)s)
-ON CONFLICT (fingerprint) DO NOTHING;
-
 -- name: fold_tallies
 -- Many rows become few; the sum stays. Whoever else is at it takes others.
 WITH taken AS (

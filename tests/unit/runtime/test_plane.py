@@ -262,6 +262,9 @@ class Stores:
     def wakeup(self, queues=()):
         return MemoryWakeup(Bell())
 
+    def starts_announced(self):
+        return None
+
     def migrate(self):
         return []
 

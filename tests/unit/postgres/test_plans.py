@@ -1,0 +1,101 @@
+"""Plans that do not depend on luck: every statement reaches the tables that grow by an index, whatever they hold, and
+whether anybody has ever counted what they hold.
+"""
+
+import psycopg
+import pytest
+from squidmesh_postgres.pool import Pool
+from squidmesh_postgres.statements import load
+from squidmesh_postgres.writes import _ARRAYS, _ORDER, _composed
+
+from tests.support.plans import generic_plan, walks
+
+FILES = ("agenda", "journal", "lists", "timers")
+NO_PLAN = {"lock_plane", "lock_changes", "wait_for_keys"}
+"""They are no queries."""
+FEW = {
+    "nothing_aside": "once in a move from one plane to another",
+    "count_dead_letters": "as many as there are dead letters",
+}
+"""May read a whole table, because it is asked for all of it."""
+
+
+def statements():
+    for file in FILES:
+        for name, sql in load(file).items():
+            if name not in NO_PLAN and name not in FEW:
+                yield pytest.param(sql, id=f"{file}.{name}")
+    for by_epoch in (False, True):
+        for marked in (False, True):
+            yield pytest.param(_composed("squidmesh", _ORDER, by_epoch, marked), id=f"commit-{by_epoch}-{marked}")
+
+
+FILL = """
+    INSERT INTO squidmesh.threads SELECT 'run-' || i, 3 FROM generate_series(1, {n}) AS i;
+    INSERT INTO squidmesh.entries SELECT 'run-' || i, r, i || ':' || r, 'facts' FROM generate_series(1, {n}) AS i,
+        generate_series(1, 3) AS r;
+    INSERT INTO squidmesh.runs SELECT 'run-' || i, 'W', '1', 't', 'key-' || i, 'default',
+        CASE i % 10 WHEN 0 THEN 'running' WHEN 1 THEN 'waiting' ELSE 'completed' END, NULL, NULL, i, i, i
+        FROM generate_series(1, {n}) AS i;
+    INSERT INTO squidmesh.agenda (item, run_id, step, attempt, queue, priority, visible_at, generation, fence, writer)
+        SELECT 'run-' || i || '/s#1', 'run-' || i, 's', 1, 'default', 5, i, 0, 0, pg_current_xact_id()
+        FROM generate_series(1, {n}) AS i;
+    INSERT INTO squidmesh.leases (item, queue, generation, fence, granted, owner, claim_hash, request_hash, lease,
+        expires_at) SELECT 'run-' || i || '/s#1', 'default', 0, 1, 1, 'sam@1', 'h' || i, 'r', 60, i
+        FROM generate_series(1, {n}) AS i;
+    INSERT INTO squidmesh.timers SELECT 'run-' || i || ':run', 'run-' || i, 'run', i, '', 'x', ''
+        FROM generate_series(1, {n}) AS i;
+    INSERT INTO squidmesh.dead_letters SELECT 'run-' || i || '/s#1', 'run-' || i, 'W', 's', 1, 'default', 0, 0, 'lost',
+        5, 0, NULL, NULL, i FROM generate_series(1, {n}) AS i;
+"""
+
+
+def set_up(connection, state):
+    for table in ("agenda", "leases", "runs", "threads", "entries", "timers", "dead_letters"):
+        connection.execute(f"ALTER TABLE squidmesh.{table} SET (autovacuum_enabled = off)")
+    if state == "empty":
+        return
+    connection.execute(FILL.format(n=5000))
+    if state == "analysed":
+        connection.execute("ANALYZE")
+    if state == "bloated":  # counted when it was full of what is dead by now
+        connection.execute("ANALYZE")
+        for table in ("agenda", "leases", "timers", "dead_letters"):
+            connection.execute(f"DELETE FROM squidmesh.{table}")
+
+
+@pytest.fixture(scope="module", params=["empty", "bulk_filled", "analysed", "bloated"])
+def session(request, postgres_server):
+    """A session of ours on a database in that state."""
+    from squidmesh_postgres import PostgresBackend
+
+    name = f"plans_{request.param}"
+    url = postgres_server.create_database(name)
+    backend = PostgresBackend(url)
+    backend.migrate()
+    with psycopg.connect(url, autocommit=True) as connection:
+        set_up(connection, request.param)
+    pool = Pool(url, name, "durable")
+    with pool.use() as connection:
+        yield connection
+    pool.close()
+    postgres_server.drop_database(name)
+
+
+@pytest.mark.parametrize("statement", list(statements()))
+def test_no_statement_walks_a_table(session, statement):
+    sql = statement if isinstance(statement, str) else statement.sql
+    assert walks(generic_plan(session, sql)) == []
+
+
+def test_a_walk_would_be_seen(session):
+    for sql in (
+        "SELECT count(*) FROM squidmesh.runs WHERE workflow > %(x)s OR error = %(x)s",
+        "SELECT * FROM squidmesh.entries JOIN (VALUES ('a'), ('b')) AS given (t) ON given.t || '' = thread || ''",
+        "SELECT * FROM squidmesh.agenda ORDER BY item",
+    ):
+        assert walks(generic_plan(session, sql)) != []
+
+
+def test_every_array_has_its_part():
+    assert {"appends", "remove", "put"} < set(_ARRAYS)
