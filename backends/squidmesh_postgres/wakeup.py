@@ -33,7 +33,7 @@ class Listener:
 
     def __init__(self, conninfo: str, schema: str) -> None:
         self._conninfo = conninfo
-        self._listen = sql.SQL(_SQL["listen"]).format(channel=sql.Identifier(schema))  # type: ignore[arg-type]
+        self._listen = sql.SQL(_SQL["listen"]).format(channel=sql.Identifier(schema))
         self._bell = Bell()
         self._words: dict[str, int] = {}
         self._all_words = 0
