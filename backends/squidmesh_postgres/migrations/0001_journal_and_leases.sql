@@ -75,8 +75,9 @@ CREATE TABLE squidmesh.run_tallies (
 
 CREATE SEQUENCE squidmesh.arrivals AS bigint CACHE 1;
 
--- Open attempts only, so it stays small. `aside_until`: held back by its concurrency key, for as long as that; a
--- lease that ends brings the first of its key back before.
+-- Open attempts only, so it stays small. `aside_until`: held back by its concurrency key. What ends a lease of the key,
+-- or takes away one of its attempts that stood in order, brings the first of them back (see `bring_back`); when that time
+-- is over it tries its luck by itself.
 CREATE TABLE squidmesh.agenda (
     item              text COLLATE "C" NOT NULL PRIMARY KEY,
     run_id            text COLLATE "C" NOT NULL,
@@ -169,24 +170,57 @@ CREATE TABLE squidmesh.leases (
 CREATE INDEX leases_by_owner ON squidmesh.leases (owner, request_hash) WHERE owner IS NOT NULL;
 CREATE INDEX leases_by_end ON squidmesh.leases (queue, expires_at);
 CREATE INDEX leases_by_key ON squidmesh.leases (queue, concurrency_key, expires_at) WHERE concurrency_key IS NOT NULL;
+CREATE INDEX leases_that_count ON squidmesh.leases (queue, expires_at) WHERE concurrency_key IS NOT NULL;
 
--- A place of a concurrency key is free: the first that waits for it, and that nobody holds at this moment, may try.
--- Whoever is overlooked comes back by itself when its `aside_until` is over.
-CREATE FUNCTION squidmesh.bring_back() RETURNS trigger LANGUAGE plpgsql AS $$
+-- What always holds: where something of a key is aside, a lease of that key counts, or something of that key is in order,
+-- or something of it comes back within moments. So whatever ends the one or takes away the other brings the first of
+-- those that wait back in order, which then tries its luck like everyone. The triggers see to it, whoever writes. They
+-- wait for nobody: whom another transaction has locked at this moment is overlooked.
+
+CREATE FUNCTION squidmesh.bring_back(text, text) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     UPDATE squidmesh.agenda SET aside_until = NULL WHERE item = (
         SELECT item FROM squidmesh.agenda
-        WHERE queue = old.queue AND concurrency_key = old.concurrency_key AND aside_until IS NOT NULL
+        WHERE queue = $1 AND concurrency_key = $2 AND aside_until IS NOT NULL
         ORDER BY priority, visible_at, arrival LIMIT 1 FOR UPDATE SKIP LOCKED
     );
+END
+$$;
+
+CREATE FUNCTION squidmesh.lease_gives_its_place_back() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM squidmesh.bring_back(old.queue, old.concurrency_key);
     RETURN NULL;
 END
 $$;
 
 CREATE TRIGGER lease_is_gone AFTER DELETE ON squidmesh.leases FOR EACH ROW
-    WHEN (old.concurrency_key IS NOT NULL) EXECUTE FUNCTION squidmesh.bring_back();
+    WHEN (old.concurrency_key IS NOT NULL) EXECUTE FUNCTION squidmesh.lease_gives_its_place_back();
 CREATE TRIGGER lease_counts_no_more AFTER UPDATE OF concurrency_key ON squidmesh.leases FOR EACH ROW
-    WHEN (old.concurrency_key IS NOT NULL AND new.concurrency_key IS NULL) EXECUTE FUNCTION squidmesh.bring_back();
+    WHEN (old.concurrency_key IS NOT NULL AND new.concurrency_key IS NULL)
+    EXECUTE FUNCTION squidmesh.lease_gives_its_place_back();
+
+-- An attempt that is closed takes its lease along. A trigger, for it sees what its statement can not: the lease of a
+-- claim for whose row lock the statement has just waited.
+CREATE FUNCTION squidmesh.attempts_are_gone() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    counted text[];
+BEGIN
+    IF NOT EXISTS (SELECT FROM gone) THEN
+        RETURN NULL;
+    END IF;
+    WITH ended AS (
+        DELETE FROM squidmesh.leases WHERE item = ANY (ARRAY(SELECT item FROM gone)) RETURNING item, concurrency_key
+    )
+    SELECT array_agg(item) INTO counted FROM ended WHERE concurrency_key IS NOT NULL;
+    PERFORM squidmesh.bring_back(queue, concurrency_key) FROM gone
+    WHERE concurrency_key IS NOT NULL AND aside_until IS NULL AND (item = ANY (counted)) IS NOT TRUE;
+    RETURN NULL;
+END
+$$;
+
+CREATE TRIGGER attempts_are_gone AFTER DELETE ON squidmesh.agenda REFERENCING OLD TABLE AS gone FOR EACH STATEMENT
+    EXECUTE FUNCTION squidmesh.attempts_are_gone();
 
 -- ------------------------------------------------------------------------------------------------------ one row each
 
