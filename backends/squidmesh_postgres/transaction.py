@@ -185,10 +185,14 @@ class StepsJournal:
             self._raw.execute(_SQL["plan_as_we_do"])
             answers = self._journal.write_in(self._raw, groups, mark=self._mark, aloud=True)
         if answers == [Committed()] * len(groups):
-            try:
-                ended = self._raw.execute(_SQL["commit"])
-            except psycopg.Error as error:
-                raise translate_commit(error, self._raw, self._name) from error
-            if ended.statusmessage != "COMMIT":
-                raise TransactionMisused("the step's transaction was rolled back by the server")
+            self.end()
         return answers
+
+    def end(self) -> None:
+        """Commits. Raises ``CommitUnknown`` where the answer was lost."""
+        try:
+            ended = self._raw.execute(_SQL["commit"])
+        except psycopg.Error as error:
+            raise translate_commit(error, self._raw, self._name) from error
+        if ended.statusmessage != "COMMIT":
+            raise TransactionMisused("the step's transaction was rolled back by the server")

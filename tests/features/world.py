@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import psycopg
 import squidmesh_sqlite
 from redis import Redis
+from squidmesh_postgres.journal import PostgresJournal
+from squidmesh_postgres.transaction import StepsJournal
 from squidmesh_redis import RedisBackend
+from squidmesh_sqlite.journal import SqliteJournal
+from squidmesh_sqlite.pool import Lent
 
 from squidmesh import Actions, Mesh, Run, Workflow
 from squidmesh.config import MeshConfig
@@ -45,8 +52,14 @@ class Notices:
 
 
 class World:
+    """``commit_of_steps`` and ``append_of_steps``: the methods by which a transactional step is committed, and its
+    entry appended in that transaction, of a world with a database that a step can write to.
+    """
+
     plane: str
     clock: VirtualClock
+    commit_of_steps: tuple[type, str]
+    append_of_steps: tuple[type, str]
 
     def __init__(self) -> None:
         self.notices = Notices()
@@ -62,6 +75,10 @@ class World:
         return journal, leases
 
     def stores(self) -> tuple[Backend, Backend | None]:
+        raise NotImplementedError
+
+    def query(self, sql: str) -> list[Any]:
+        """The rows that the database has, as everybody sees them; none where there is no such table."""
         raise NotImplementedError
 
     def process(self, *workflows: type[Workflow], actions: Actions | None = None, **settings: Any) -> Mesh:
@@ -156,6 +173,16 @@ class SqliteWorld(World):
     def path(self) -> Path:
         return self.folder / "journal.db"
 
+    def query(self, sql: str) -> list[Any]:
+        with closing(sqlite3.connect(self.path)) as connection:
+            try:
+                return connection.execute(sql).fetchall()
+            except sqlite3.OperationalError:
+                return []
+
+    commit_of_steps = (Lent, "commit")
+    append_of_steps = (SqliteJournal, "commit_in")
+
     def stores(self) -> tuple[Backend, Backend | None]:
         return squidmesh_sqlite.backend(f"sqlite:///{self.path}", clock=self.clock), None
 
@@ -183,6 +210,15 @@ class PostgresWorld(World):
 
     def stores(self) -> tuple[Backend, Backend | None]:
         return postgres_world.backend_of(self.database.url, self.clock), None
+
+    def query(self, sql: str) -> list[Any]:
+        try:
+            return self.database.owner.execute(sql.encode()).fetchall()
+        except psycopg.errors.UndefinedTable:
+            return []
+
+    commit_of_steps = (StepsJournal, "end")
+    append_of_steps = (PostgresJournal, "write_in")
 
 
 class PostgresRedisWorld(PostgresWorld):
