@@ -268,8 +268,10 @@ put_aside AS (
     RETURNING item
 ),
 taken_back AS (
-    UPDATE squidmesh.agenda SET aside_until = NULL
-    WHERE item = ANY (ARRAY(SELECT item FROM granted)) AND aside_until IS NOT NULL
+    -- (With "aside_until IS NOT NULL" here, it could be planned as a walk over all that is aside.)
+    UPDATE squidmesh.agenda SET aside_until = NULL WHERE item = ANY (ARRAY(
+        SELECT granted.item FROM granted JOIN free ON free.item = granted.item WHERE free.aside_until IS NOT NULL
+    ))
 ),
 filled AS (
     -- Limits of one key may differ, and who ran alone may leave room for several: the next of its key may try.

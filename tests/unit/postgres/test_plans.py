@@ -4,6 +4,7 @@ whether anybody has ever counted what they hold.
 
 import psycopg
 import pytest
+from squidmesh_postgres.lease_changes import LEASE_PARTS
 from squidmesh_postgres.pool import Pool
 from squidmesh_postgres.statements import load
 from squidmesh_postgres.writes import _ARRAYS, _ORDER, _composed
@@ -28,6 +29,25 @@ def statements():
     for by_epoch in (False, True):
         for marked in (False, True):
             yield pytest.param(_composed("squidmesh", _ORDER, by_epoch, marked), id=f"commit-{by_epoch}-{marked}")
+    for name, sql in of_leases().items():
+        yield pytest.param(sql, id=f"leases.{name}")
+
+
+def of_leases():
+    known, changes = load("leases"), load("commit_leases")
+
+    def whole(*parts):
+        return ",\n".join(known[part] for part in parts)
+
+    return {
+        "claim_of_one_queue": whole("claim", "share_of_one", "heads", "granted"),
+        "claim_of_queues": whole("claim", "shares", "heads", "granted"),
+        "claim_of_item": whole("claim", "share_of_one", "head_of_item", "granted"),
+        "beat": whole("held", "beat"),
+        "beat_one": whole("held_by_one", "beat"),
+        **{name: known[name] for name in ("lock_keys", "claim_keyed", "bring_back", "items", "paused", "stats")},
+        "call": "WITH " + ",\n".join(changes[part] for part in ("call", *LEASE_PARTS)) + changes["called"],
+    }
 
 
 FILL = """
