@@ -1,8 +1,8 @@
 """A transaction that a step writes its own rows in, and the journal its completion (protocol 5).
 
 The step gets the connection through a proxy without commit or rollback, and a statement that begins with such a word
-is refused. Should it end the transaction all the same, hidden in another statement, then the mark that was set for it is
-gone with it: the append, which asks for the mark, writes nothing.
+is refused. Should it end the transaction all the same, hidden in another statement, then the mark that was set for it
+is gone with it: the append, which asks for the mark, writes nothing.
 """
 
 from __future__ import annotations

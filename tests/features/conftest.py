@@ -50,16 +50,19 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
 @contextmanager
 def _world(plane: str, fixture: Callable[[str], Any], folder: Path) -> Iterator[World]:
     with ExitStack() as stack:
-        redis = stack.enter_context(_emptied_redis(fixture("server"))) if "redis" in plane else None
-        if plane == "memory":
-            found: World = MemoryWorld()
-        elif plane == "sqlite":
-            found = SqliteWorld(folder)
-        elif plane == "redis":
-            found = RedisWorld(folder, fixture("server"), redis)
-        else:
-            database = stack.enter_context(_emptied_postgres(fixture("emptied")))
-            found = PostgresWorld(database) if redis is None else PostgresRedisWorld(database, fixture("server"), redis)
+        found: World
+        match plane:
+            case "memory":
+                found = MemoryWorld()
+            case "sqlite":
+                found = SqliteWorld(folder)
+            case "redis":
+                found = RedisWorld(folder, fixture("server"), stack.enter_context(_emptied_redis(fixture("server"))))
+            case "postgres":
+                found = PostgresWorld(_emptied_postgres(fixture("emptied")))
+            case _:
+                redis = stack.enter_context(_emptied_redis(fixture("server")))
+                found = PostgresRedisWorld(_emptied_postgres(fixture("emptied")), fixture("server"), redis)
         yield stack.enter_context(found)
 
 
@@ -71,7 +74,6 @@ def _emptied_redis(server: Server) -> Iterator[Redis]:
         assert left_behind(redis) == []
 
 
-@contextmanager
-def _emptied_postgres(database: Emptied) -> Iterator[Emptied]:
+def _emptied_postgres(database: Emptied) -> Emptied:
     database.empty()
-    yield database
+    return database

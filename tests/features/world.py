@@ -115,8 +115,10 @@ class World:
             if error is None:
                 self.check()
         finally:
-            for one in (*self._meshes, *self._backends):
-                one.close()
+            for mesh in self._meshes:
+                mesh.close()
+            for backend in self._backends:
+                backend.close()
 
     def check(self) -> None:
         """Holds every run to the invariants."""

@@ -11,6 +11,7 @@ from typing import Any
 import psycopg
 from squidmesh_postgres import PostgresBackend
 
+from squidmesh.clock import Instant
 from squidmesh.testing.clock import VirtualClock
 
 WORKER = "worker_of_tests"
@@ -42,9 +43,10 @@ class ServerClock(VirtualClock):
         self._schema = schema
         self.write()
 
-    def advance(self, by: timedelta) -> None:
-        super().advance(by)
+    def advance(self, by: timedelta) -> Instant:
+        moment = super().advance(by)
         self.write()
+        return moment
 
     def write(self) -> None:
         self._connection.execute(f"UPDATE {self._schema}.test_clock SET now = {self.now()}")
