@@ -4,15 +4,20 @@ Everything else is what runs in production, the worker's rights included.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import closing
 from datetime import timedelta
 from importlib import resources
 from typing import Any
 
 import psycopg
+import pytest
 from squidmesh_postgres import PostgresBackend
 
 from squidmesh.clock import Instant
 from squidmesh.testing.clock import VirtualClock
+from squidmesh.testing.postgres import Postgres
+from tests.support.redises import CLOCK
 
 WORKER = "worker_of_tests"
 """May do what a worker may, and no more."""
@@ -52,6 +57,18 @@ class ServerClock(VirtualClock):
         self._connection.execute(f"UPDATE {self._schema}.test_clock SET now = {self.now()}")
 
 
+class BothClocks(ServerClock):
+    """Two servers, whose clocks agree."""
+
+    def __init__(self, connection: Any, redis: Any) -> None:
+        self._redis = redis
+        super().__init__(connection)
+
+    def write(self) -> None:
+        super().write()
+        self._redis.set(CLOCK, self.now())
+
+
 def backend_of(url: str, clock: VirtualClock) -> PostgresBackend:
     return PostgresBackend(url, monotonic=lambda: clock.now() / 1e6)
 
@@ -80,3 +97,10 @@ class Emptied:
 
     def close(self) -> None:
         self.owner.close()
+
+
+@pytest.fixture(scope="session")
+def emptied_postgres(postgres_server: Postgres) -> Iterator[Emptied]:
+    """One for a test process: whoever takes it empties it first."""
+    with closing(Emptied(postgres_server.create_database("emptied"))) as database:
+        yield database
