@@ -117,8 +117,8 @@ class PostgresLeases:
         held = [{"item": claim.item, "claim_hash": claim.hash, "fence": claim.fence} for claim in claims]
         with self._connection() as connection:
             answers = self._answers(connection, self._beat, held)
-            for place, answer in enumerate(answers):
-                if answer == _BUSY:
+            for place in range(len(answers)):
+                while answers[place] == _BUSY:  # a second time if the lease has ended while this waited for it
                     (answers[place],) = self._answers(connection, self._beat_one, [held[place]])
         return [_BEATS[answer] for answer in answers]
 
