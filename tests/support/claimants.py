@@ -9,6 +9,7 @@ import threading
 from collections import Counter
 from datetime import timedelta
 from itertools import count
+from typing import Any
 
 from msgspec import structs
 
@@ -32,13 +33,13 @@ class Board:
     def __init__(self):
         self._lock = threading.Lock()
         self._held = {}
-        self._revisions = Counter()
-        self._keys = Counter()
+        self._revisions: Counter[str] = Counter()
+        self._keys: Counter[tuple[str, str | None]] = Counter()
         self._fences = set()
         self._cancelled = set()
         self._numbers = count()
         self.wrong = []
-        self.granted = Counter()
+        self.granted: Counter[str | None] = Counter()
 
     def number(self):
         with self._lock:
@@ -173,7 +174,8 @@ class Claimant:
     def outcomes(self):
         """One batch: some complete, with a successor or a hand-over or none, some are tried again."""
         claims, seen = self._open(self._some())
-        changes, following = [], {}
+        changes: list[tuple[Any, ...]] = []
+        following = {}
         for claim in claims:
             self._board.give_up(claim.item)
             run, name, _ = parse_attempt_key(claim.item)
