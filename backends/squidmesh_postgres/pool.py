@@ -37,7 +37,7 @@ MOST_IDLE = 8
 
 
 class Pool:
-    """Of one process, for one kind of use. ``name``: the store as people know it. ``on_close`` is told who was closed."""
+    """Of one process, for one kind of use. ``name``: the store as people know it. ``on_close`` hears who was closed."""
 
     def __init__(
         self,

@@ -1,8 +1,8 @@
 """A transaction that a step writes its own rows in, and the journal its completion (protocol 5).
 
 The step gets the connection through a proxy without commit or rollback, and a statement that begins with such a word
-is refused. Should it end the transaction all the same, hidden in another statement, then the mark that was set for it is
-gone with it: the append, which asks for the mark, writes nothing.
+is refused. Should it end the transaction all the same, hidden in another statement, then the mark that was set for it
+is gone with it: the append, which asks for the mark, writes nothing.
 """
 
 from __future__ import annotations
@@ -185,10 +185,14 @@ class StepsJournal:
             self._raw.execute(_SQL["plan_as_we_do"])
             answers = self._journal.write_in(self._raw, groups, mark=self._mark, aloud=True)
         if answers == [Committed()] * len(groups):
-            try:
-                ended = self._raw.execute(_SQL["commit"])
-            except psycopg.Error as error:
-                raise translate_commit(error, self._raw, self._name) from error
-            if ended.statusmessage != "COMMIT":
-                raise TransactionMisused("the step's transaction was rolled back by the server")
+            self.end()
         return answers
+
+    def end(self) -> None:
+        """Commits. Raises ``CommitUnknown`` where the answer was lost."""
+        try:
+            ended = self._raw.execute(_SQL["commit"])
+        except psycopg.Error as error:
+            raise translate_commit(error, self._raw, self._name) from error
+        if ended.statusmessage != "COMMIT":
+            raise TransactionMisused("the step's transaction was rolled back by the server")

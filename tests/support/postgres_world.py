@@ -1,0 +1,82 @@
+"""A PostgreSQL journal under a virtual clock: the function that tells the time reads a row, which the clock writes.
+Everything else is what runs in production, the worker's rights included.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from importlib import resources
+from typing import Any
+
+import psycopg
+from squidmesh_postgres import PostgresBackend
+
+from squidmesh.clock import Instant
+from squidmesh.testing.clock import VirtualClock
+
+WORKER = "worker_of_tests"
+"""May do what a worker may, and no more."""
+_VIRTUAL = """
+CREATE TABLE {schema}.test_clock (now bigint NOT NULL);
+INSERT INTO {schema}.test_clock VALUES (0);
+GRANT SELECT ON {schema}.test_clock TO PUBLIC;
+CREATE OR REPLACE FUNCTION {schema}.moment() RETURNS bigint LANGUAGE sql VOLATILE
+    AS $$ SELECT now FROM {schema}.test_clock $$;
+"""
+_ROLE = f"""
+DO $$ BEGIN
+    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '{WORKER}') THEN CREATE ROLE {WORKER} LOGIN; END IF;
+END $$;
+"""
+_TABLES = """
+SELECT string_agg(format('DELETE FROM %I.%I', schemaname, tablename), '; ')
+FROM pg_tables WHERE schemaname = 'squidmesh' AND tablename NOT IN ('migrations', 'store', 'test_clock')
+"""
+
+
+class ServerClock(VirtualClock):
+    """A virtual clock that statements read from the server."""
+
+    def __init__(self, connection: psycopg.Connection[Any], schema: str = "squidmesh") -> None:
+        super().__init__()
+        self._connection = connection
+        self._schema = schema
+        self.write()
+
+    def advance(self, by: timedelta) -> Instant:
+        moment = super().advance(by)
+        self.write()
+        return moment
+
+    def write(self) -> None:
+        self._connection.execute(f"UPDATE {self._schema}.test_clock SET now = {self.now()}")
+
+
+def backend_of(url: str, clock: VirtualClock) -> PostgresBackend:
+    return PostgresBackend(url, monotonic=lambda: clock.now() / 1e6)
+
+
+class Emptied:
+    """One database, migrated once, and empty for each test. ``url`` is a worker's; ``owner`` may do everything."""
+
+    def __init__(self, url: str) -> None:
+        self.owner_url = url
+        self.url = url.replace("postgres@", f"{WORKER}@", 1)
+        assert self.url != url
+        PostgresBackend(url).migrate()
+        self.owner = psycopg.connect(url, autocommit=True)
+        self.owner.execute(_VIRTUAL.format(schema="squidmesh"))
+        self.owner.execute((resources.files("squidmesh_postgres") / "roles.sql").read_text("utf-8"))
+        self.owner.execute(_ROLE)
+        self.owner.execute(f"GRANT squidmesh_worker TO {WORKER}; GRANT CREATE ON SCHEMA public TO {WORKER}")
+        (self._emptying,) = self.owner.execute(_TABLES).fetchone() or ("",)
+
+    def empty(self) -> None:
+        self.owner.execute(self._emptying)
+        self.owner.execute(
+            f"SET client_min_messages = warning; DROP SCHEMA public CASCADE; CREATE SCHEMA public;"
+            f"GRANT ALL ON SCHEMA public TO {WORKER}"
+        )
+
+    def close(self) -> None:
+        self.owner.close()
