@@ -90,6 +90,16 @@ class _Look(msgspec.Struct, frozen=True):
     next_due: int | None
 
 
+class _Decided(msgspec.Struct, frozen=True):
+    """About what has a concurrency key. ``back_at``: when what was put aside tries again. ``filled``: something that
+    was aside may try in its turn now.
+    """
+
+    granted: list[_Row]
+    back_at: list[int]
+    filled: bool
+
+
 class Claiming:
     """The statements, for one schema."""
 
@@ -115,6 +125,7 @@ class Claiming:
         """``connection``: in autocommit. ``queues``: each once, in the order of their turns."""
         asked = {"queues": _json(queues), "skip": _json(skip), "item": item}
         rows: list[_Row] = []
+        due: list[int] = []
         look, base, looks, came_back = limit, 0, 0, False
         while True:
             most = limit - len(rows)
@@ -127,10 +138,11 @@ class Claiming:
                 came_back = True
                 self._bring_back.execute(connection, {"queues": asked["queues"], "most": _MOST_BACK})
             if found.keyed and len(rows) < limit:
-                granted, filled = self._with_keys(connection, request, found.keyed, base, look, limit - len(rows), item)
-                rows += granted
+                keyed = self._with_keys(connection, request, found.keyed, base, look, limit - len(rows), item)
+                rows += keyed.granted
+                due += keyed.back_at
                 looks += len(found.keyed)
-                again |= filled or found.seen == look
+                again |= keyed.filled or found.seen == look
             base += look
             if len(rows) >= limit or not again or looks >= MOST_LOOKS:
                 break
@@ -138,7 +150,7 @@ class Claiming:
         claims = _in_order(request, rows)
         if len(claims) >= limit:
             return Granted(Grants(claims=claims), found.now)
-        due = [] if found.next_due is None else [found.next_due]
+        due += [] if found.next_due is None else [found.next_due]
         due += [found.now + request.lease] if claims else []
         due += [found.now] if again else []
         next_due = duration(max(0, min(due) - found.now)) if due else None
@@ -175,9 +187,9 @@ class Claiming:
         look: int,
         most: int,
         item: AttemptKey | None,
-    ) -> tuple[list[_Row], bool]:
-        """What was granted, and whether one that was aside may try in its turn now."""
+    ) -> _Decided:
         rows: list[_Row] = []
+        due: list[int] = []
         filled = False
         for begin in range(0, len(keyed), _PAGE):
             page = [dict(zip(_NAMES, one, strict=True)) for one in keyed[begin : begin + _PAGE]]
@@ -193,12 +205,13 @@ class Claiming:
             with connection.pipeline(), connection.transaction():
                 self._lock_keys.execute(connection, told)
                 decided = self._keyed.execute(connection, told)
-            _, granted, _, brought_back = decided.fetchone() or (0, None, 0, 0)
+            granted, back_at, some_filled = decided.fetchone() or (None, None, False)
             rows += _read(granted)
-            filled |= brought_back > 0
+            due += [] if back_at is None else [back_at]
+            filled |= some_filled
             if len(rows) >= most:
                 break
-        return rows, filled
+        return _Decided(rows, due, filled)
 
 
 def _of_request(request: Request, base: int, look: int) -> dict[str, Any]:

@@ -66,6 +66,7 @@ class PostgresLeases:
         known = load("leases", schema)
         self._beat = Raw(f"{known['held']},\n{known['beat']}")
         self._beat_one = Raw(f"{known['held_by_one']},\n{known['beat']}")
+        self._announce = Raw(load("commit", schema)["announce"])
         self._items, self._paused, self._stats = (Raw(known[name]) for name in ("items", "paused", "stats"))
 
     def incarnation(self, queue: str) -> str:
@@ -117,8 +118,8 @@ class PostgresLeases:
         held = [{"item": claim.item, "claim_hash": claim.hash, "fence": claim.fence} for claim in claims]
         with self._connection() as connection:
             answers = self._answers(connection, self._beat, held)
-            for place, answer in enumerate(answers):
-                if answer == _BUSY:
+            for place in range(len(answers)):
+                while answers[place] == _BUSY:  # a second time if the lease has ended while this waited for it
                     (answers[place],) = self._answers(connection, self._beat_one, [held[place]])
         return [_BEATS[answer] for answer in answers]
 
@@ -142,14 +143,19 @@ class PostgresLeases:
         self._change(releases)
 
     def _change(self, changes: Sequence[LeaseChange]) -> None:
-        """What rides in a commit otherwise, by itself."""
+        """What rides in a commit otherwise, by itself. Others are told of what they may claim at once."""
         if not changes:
             return
+        free = {change.claim.queue for change in changes if _frees(change)}
         rows = lease_rows([(0, Group(appends=(), leases=tuple(changes)))])
         parts = tuple(part for part in LEASE_PARTS if rows.get(part))
         arrays = {part: _json(rows.get(part, [])) for part in LEASE_PARTS}
-        with self._connection() as connection:
-            (now,) = _call(self._schema, parts).execute(connection, arrays).fetchone() or (0,)
+        with self._connection() as connection, connection.pipeline() as pipeline:
+            called = _call(self._schema, parts).execute(connection, arrays)
+            if free:
+                pipeline.sync()
+                self._announce.execute(connection, {"channel": self._schema, "queues": _json(sorted(free))})
+            (now,) = called.fetchone() or (0,)
         self._times.hear(now)
 
     # --------------------------------------------------------------------------------------------- reconciling
@@ -205,6 +211,10 @@ class PostgresLeases:
         """Every call may be made again as it is, whatever went wrong."""
         with translated(self._pool.name), self._pool.use() as connection:
             yield connection
+
+
+def _frees(change: LeaseChange) -> bool:
+    return isinstance(change, Release) and change.as_claim is None and not change.delay
 
 
 @cache

@@ -9,6 +9,7 @@ import threading
 from collections import Counter
 from datetime import timedelta
 from itertools import count
+from typing import Any
 
 from msgspec import structs
 
@@ -32,13 +33,13 @@ class Board:
     def __init__(self):
         self._lock = threading.Lock()
         self._held = {}
-        self._revisions = Counter()
-        self._keys = Counter()
+        self._revisions: Counter[str] = Counter()
+        self._keys: Counter[tuple[str, str | None]] = Counter()
         self._fences = set()
         self._cancelled = set()
         self._numbers = count()
         self.wrong = []
-        self.granted = Counter()
+        self.granted: Counter[str | None] = Counter()
 
     def number(self):
         with self._lock:
@@ -72,6 +73,10 @@ class Board:
             self._cancelled.update(items)
         for item in items:
             self.give_up(item)
+
+    def is_cancelled(self, item):
+        with self._lock:
+            return item in self._cancelled
 
     def revision(self, thread):
         with self._lock:
@@ -118,14 +123,14 @@ class Claimant:
         ]
         self._commit([(row.run_id, RowChanges(put=(row,)), ()) for row in rows])
 
-    def _commit(self, changes):
-        """Which were accepted: (run, rows, leases) each."""
+    def _commit(self, changes, seen=None):
+        """Which were accepted: (run, rows, leases) each. ``seen``: revisions that were read before."""
         groups = []
         for run, rows, leases in changes:
             entry = EntryId(derived_id("entry", str(self._board.number())))
             append = Append(
                 thread=run,
-                expected_revision=self._board.revision(run),
+                expected_revision=seen[run] if seen else self._board.revision(run),
                 entry_id=entry,
                 body=b"{}",
                 rows=rows,
@@ -168,8 +173,9 @@ class Claimant:
 
     def outcomes(self):
         """One batch: some complete, with a successor or a hand-over or none, some are tried again."""
-        claims = self._some()
-        changes, following = [], {}
+        claims, seen = self._open(self._some())
+        changes: list[tuple[Any, ...]] = []
+        following = {}
         for claim in claims:
             self._board.give_up(claim.item)
             run, name, _ = parse_attempt_key(claim.item)
@@ -186,11 +192,20 @@ class Claimant:
                     changes.append((run, RowChanges(remove=(claim.item,), put=(row,)), [Settlement(claim=claim)]))
             else:
                 changes.append((run, RowChanges(remove=(claim.item,)), [Settlement(claim=claim)]))
-        self._ended(claims, changes, following)
+        self._ended(claims, changes, following, seen)
 
-    def _ended(self, claims, changes, following):
+    def _open(self, claims):
+        """Those that nobody has cancelled, and the revisions of their runs: decided on before anything is written."""
+        seen = {run: self._board.revision(run) for run in (parse_attempt_key(claim.item)[0] for claim in claims)}
+        closed = [claim for claim in claims if self._board.is_cancelled(claim.item)]
+        for claim in closed:
+            self._forget(claim)
+        self._leases.release([Release(claim=claim) for claim in closed])
+        return [claim for claim in claims if claim not in closed], seen
+
+    def _ended(self, claims, changes, following, seen):
         refused = []
-        for claim, accepted in zip(claims, self._commit(changes), strict=True):
+        for claim, accepted in zip(claims, self._commit(changes, seen), strict=True):
             self._held.pop(claim.item, None)
             if not accepted:
                 refused.append(Release(claim=claim))
@@ -227,13 +242,14 @@ class Claimant:
         """Ends all that can be claimed. How many that were."""
         ended = 0
         while claims := self.claim(limit=16).claims:
+            seen = {run: self._board.revision(run) for run in (parse_attempt_key(claim.item)[0] for claim in claims)}
             for claim in claims:
                 self._board.give_up(claim.item)
             changes = [
                 (parse_attempt_key(claim.item)[0], RowChanges(remove=(claim.item,)), [Settlement(claim=claim)])
                 for claim in claims
             ]
-            ended += self._ended(claims, changes, {})
+            ended += self._ended(claims, changes, {}, seen)
         return ended
 
     def go_home(self):

@@ -265,7 +265,7 @@ put_aside AS (
         ))
         THEN %(aside)s::bigint ELSE %(soon)s::bigint END
     WHERE item = ANY (ARRAY(SELECT item FROM crowd))
-    RETURNING item
+    RETURNING aside_until
 ),
 taken_back AS (
     -- (With "aside_until IS NOT NULL" here, it could be planned as a walk over all that is aside.)
@@ -286,10 +286,10 @@ filled AS (
     ))
     RETURNING item
 )
-SELECT (SELECT now FROM clock) AS now,
+SELECT
     (SELECT json_agg(json_build_array(item, queue, generation, fence, position, lease, lapsed)) FROM granted)::text
         AS granted,
-    (SELECT count(*) FROM put_aside) AS put_aside, (SELECT count(*) FROM filled) AS filled;
+    (SELECT min(aside_until) FROM put_aside) AS back_at, EXISTS (SELECT FROM filled) AS filled;
 
 -- name: bring_back
 -- Leases whose time is over leave their places (a trigger lets the next try), and who has been aside for long enough

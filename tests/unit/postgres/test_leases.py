@@ -1,14 +1,20 @@
-"""Many who claim at once; and what a claim and a heartbeat read of a table that is full, and that nobody has counted."""
+"""Many who claim, beat, settle, release and cancel at once; and the races that are rare among them, one by one."""
 
 import threading
 import time
+from contextlib import contextmanager
 from datetime import timedelta
 
 import psycopg
 import pytest
+from squidmesh_postgres.claiming import Claiming, Request
 
+from squidmesh.ports.lease_backend import Beat, Settlement
+from squidmesh.testing.lease_suite import LEASE, SECOND, claim, claimed, item, key, keys
+from squidmesh.testing.planes import JournalPlane
 from squidmesh.testing.threads import together
 from tests.support.claimants import LIMIT, Board, Claimant
+from tests.support.postgreses import opened_with_clock
 
 THREADS = 8
 
@@ -16,10 +22,8 @@ THREADS = 8
 def deadlocks(url):
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("SELECT pg_stat_force_next_flush()")
-        (count,) = connection.execute(
-            "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
-        ).fetchone()
-        return count
+        counted = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
+        return connection.execute(counted).fetchone()
 
 
 class Watch:
@@ -81,8 +85,103 @@ def test_eight_at_once_grant_nothing_twice_keep_the_limits_and_never_deadlock(ba
         drained(claimants[0], journal)
 
     assert (board.wrong, watch.wrong) == ([], [])
-    assert deadlocks(postgres_url) == 0
+    assert deadlocks(postgres_url) == (0,)
     assert watch.looks > 20
     assert min(before.get(key, 0) for key in (None, *LIMIT)) > 20, f"too little of something: {before}"
     with psycopg.connect(postgres_url) as connection:
         assert connection.execute("SELECT count(*) FROM squidmesh.leases").fetchone() == (0,), "leases of nothing"
+
+
+@pytest.fixture
+def opened(postgres_url):
+    with opened_with_clock(postgres_url) as opened:
+        yield opened
+
+
+@pytest.fixture
+def plane(opened):
+    return JournalPlane(opened[0].journal(), opened[0].leases())
+
+
+@contextmanager
+def claims_in_an_open_transaction(url, queue="default"):
+    """What a claim does before its commit, for as long as the block lasts."""
+    with psycopg.connect(url, autocommit=True) as connection, connection.transaction():
+        request = Request("frodo@1", "a-request", LEASE, "")
+        yield Claiming("squidmesh").claim(connection, request, [queue], 10, None, []).grants.claims
+
+
+LOCKED_OUT = """
+    SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()
+"""
+
+
+def waits_for_a_lock(url):
+    with psycopg.connect(url, autocommit=True) as connection:
+        ends = time.monotonic() + 10
+        looking = (
+            "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+        )
+        while connection.execute(looking).fetchone() == (0,):
+            assert time.monotonic() < ends, "it waits for nobody"
+
+
+def test_an_attempt_that_is_closed_while_it_is_claimed_leaves_no_lease(plane, postgres_url):
+    """The entry waits for the claim; its statement began before the lease was there."""
+    plane.publish(item("ring"))
+    closing = threading.Thread(target=plane.withdraw, args=(key("ring"),))
+    with claims_in_an_open_transaction(postgres_url) as claims:
+        assert [claim.item for claim in claims] == keys("ring")
+        closing.start()
+        waits_for_a_lock(postgres_url)
+    closing.join()
+
+    assert plane.leases.heartbeat(claims) == [Beat.GONE]
+    with psycopg.connect(postgres_url) as connection:
+        assert connection.execute("SELECT count(*) FROM squidmesh.leases").fetchone() == (0,)
+
+
+def test_a_lease_that_ends_while_another_is_put_aside_for_it_brings_it_back(plane, postgres_url):
+    """The end waits until it can see who waits."""
+    plane.publish(*(item(f"frodo-{n}", concurrency=("frodo", 1)) for n in range(2)))
+    (first,) = claim(plane, limit=1).claims
+    settling = threading.Thread(target=plane.settle, args=(Settlement(claim=first),))
+    with claims_in_an_open_transaction(postgres_url) as claims:
+        assert claims == ()
+        settling.start()
+        waits_for_a_lock(postgres_url)
+    settling.join()
+
+    assert claimed(claim(plane)) == keys("frodo-1")
+
+
+def test_what_is_put_aside_for_a_lease_that_is_ending_comes_back_soon(plane, opened, postgres_url):
+    """The end did not see who would wait for it, and its place is not free yet."""
+    plane.publish(*(item(f"frodo-{n}", concurrency=("frodo", 1)) for n in range(2)))
+    (first,) = claim(plane, limit=1).claims
+    with psycopg.connect(postgres_url) as connection:
+        connection.execute("DELETE FROM squidmesh.agenda WHERE item = %s", [first.item])
+        grants = claim(plane)
+        assert (grants.claims, grants.next_due) == ((), SECOND)
+    assert claim(plane).claims == ()
+    opened[1].advance(SECOND)
+
+    assert claimed(claim(plane)) == keys("frodo-1")
+
+
+def test_a_beat_waits_for_nobody_but_for_the_one_lease(plane, postgres_url):
+    """A lease that somebody holds on to is asked for when the others have been extended."""
+    plane.publish(*(item(f"orc-{n}") for n in range(3)))
+    claims = claim(plane).claims
+    answers = []
+    beating = threading.Thread(target=lambda: answers.extend(plane.leases.heartbeat(claims)))
+    with psycopg.connect(postgres_url) as connection:
+        connection.execute("DELETE FROM squidmesh.leases WHERE item = %s", [claims[1].item])
+        beating.start()
+        waits_for_a_lock(postgres_url)
+        rest = [claims[0].item, claims[2].item]
+        locked = "SELECT item FROM squidmesh.leases WHERE item = ANY (%s) FOR UPDATE NOWAIT"
+        assert len(connection.execute(locked, [rest]).fetchall()) == 2
+    beating.join()
+
+    assert answers == [Beat.EXTENDED, Beat.LOST, Beat.EXTENDED]
