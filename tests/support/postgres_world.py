@@ -69,6 +69,14 @@ class BothClocks(ServerClock):
         self._redis.set(CLOCK, self.now())
 
 
+def all_of(connection: psycopg.Connection[Any]) -> str:
+    """Everything in the schema, as text."""
+    tables = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'squidmesh'").fetchall()
+    return "\n".join(
+        str(row) for (table,) in tables for row in connection.execute(f"SELECT t::text FROM squidmesh.{table} AS t")
+    )
+
+
 def backend_of(url: str, clock: VirtualClock) -> PostgresBackend:
     return PostgresBackend(url, monotonic=lambda: clock.now() / 1e6)
 

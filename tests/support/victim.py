@@ -1,4 +1,4 @@
-"""A real process over a real file, or a real server, that kills itself, with SIGKILL, at a port call of its parent's choosing.
+"""A real process over a real store that kills itself, with SIGKILL, at a port call of its parent's choosing.
 
 python -m tests.support.victim JOURNAL_URL EFFECTS_FILE "leases.claim after"
 """
