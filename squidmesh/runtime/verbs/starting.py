@@ -59,8 +59,8 @@ class Starting(Opening):
 
         ``target``: a trigger, a workflow that has one, or a name (``"RingErrand"``, ``"RingErrand.leave_shire"``).
         ``priority``: 0 (first) to 9. ``delay``: nothing of it becomes visible before. ``metadata``: JSON values of the
-        host's own, kept with the run. Raises ``NotFound``, ``InvalidPayload``, ``InvalidInput``, or ``KeyReused`` where
-        the key started another payload.
+        host's own, kept with the run. Raises ``NotFound``, ``InvalidPayload``, ``InvalidInput``, ``KeyReused`` where
+        the key started another payload, or ``RunPruned`` where it started a run that is not kept any more.
         """
         engine = self._engine()
         given = {} if payload is None else payload
@@ -81,8 +81,9 @@ class Starting(Opening):
         delay: timedelta | float | None = None,
     ) -> list[Run]:
         """Many runs of one trigger in one commit; ``keys``, if given, has one for each payload. Every payload is
-        checked before anything is written. ``KeyReused`` where a key started another payload before; all other runs
-        have started then, and the same call without that key finds them.
+        checked before anything is written. ``KeyReused`` where a key started another payload before, ``RunPruned``
+        where its run is not kept any more; all other runs have started then, and the same call without that key finds
+        them.
         """
         wanted = check_list(payloads, field="payloads", of="payloads")
         each = [None] * len(wanted) if keys is None else check_keys(keys, field="keys", count=len(wanted))
