@@ -22,6 +22,7 @@ from squidmesh.testing.journal_lease_suite import JournalLeaseSuite
 from squidmesh.testing.journal_suite import JournalStoreSuite, alone
 from squidmesh.testing.lease_suite import LeaseBackendSuite
 from squidmesh.testing.planes import JournalPlane
+from squidmesh.testing.retention_suite import RetentionSuite
 from squidmesh.testing.transaction_suite import TransactionSuite
 from squidmesh.testing.wakeup_suite import WakeupSuite
 from tests.support.postgres_world import Emptied, ServerClock, all_of, backend_of
@@ -83,6 +84,13 @@ class TestLeasesInTheJournal(OnServer, JournalLeaseSuite):
 
 class TestWakeup(OnServer, WakeupSuite):
     pass
+
+
+class TestRetention(OnServer, RetentionSuite):
+    @pytest.fixture
+    def opened(self, database, clock):
+        with closing(backend_of(database.operator_url, clock)) as backend:
+            yield backend
 
 
 # ------------------------------------------------------------------------------------- the host's own transaction

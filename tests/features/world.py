@@ -211,7 +211,7 @@ class PostgresWorld(World):
         self.clock: VirtualClock = postgres_world.ServerClock(database.owner)
 
     def stores(self) -> tuple[Backend, Backend | None]:
-        return postgres_world.backend_of(self.database.url, self.clock), None
+        return postgres_world.backend_of(self.database.operator_url, self.clock), None
 
     def query(self, sql: str) -> list[Any]:
         try:

@@ -19,8 +19,8 @@ from squidmesh.testing.clock import VirtualClock
 from squidmesh.testing.postgres import Postgres
 from tests.support.redises import CLOCK
 
-WORKER = "worker_of_tests"
-"""May do what a worker may, and no more."""
+WORKER, OPERATOR = "worker_of_tests", "operator_of_tests"
+"""May do what a worker may, or an operator, and no more."""
 _VIRTUAL = """
 CREATE TABLE {schema}.test_clock (now bigint NOT NULL);
 INSERT INTO {schema}.test_clock VALUES (0);
@@ -28,10 +28,11 @@ GRANT SELECT ON {schema}.test_clock TO PUBLIC;
 CREATE OR REPLACE FUNCTION {schema}.moment() RETURNS bigint LANGUAGE sql VOLATILE
     AS $$ SELECT now FROM {schema}.test_clock $$;
 """
-_ROLE = f"""
+_ROLE = """
 DO $$ BEGIN
-    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '{WORKER}') THEN CREATE ROLE {WORKER} LOGIN; END IF;
+    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '{role}') THEN CREATE ROLE {role} LOGIN; END IF;
 END $$;
+GRANT {rights} TO {role};
 """
 _TABLES = """
 SELECT string_agg(format('DELETE FROM %I.%I', schemaname, tablename), '; ')
@@ -82,25 +83,28 @@ def backend_of(url: str, clock: VirtualClock) -> PostgresBackend:
 
 
 class Emptied:
-    """One database, migrated once, and empty for each test. ``url`` is a worker's; ``owner`` may do everything."""
+    """One database, migrated once, and empty for each test. ``url`` is a worker's, ``operator_url`` an operator's;
+    ``owner`` may do everything.
+    """
 
     def __init__(self, url: str) -> None:
         self.owner_url = url
         self.url = url.replace("postgres@", f"{WORKER}@", 1)
-        assert self.url != url
+        self.operator_url = url.replace("postgres@", f"{OPERATOR}@", 1)
+        assert self.url != url != self.operator_url
         PostgresBackend(url).migrate()
         self.owner = psycopg.connect(url, autocommit=True)
         self.owner.execute(_VIRTUAL.format(schema="squidmesh"))
         self.owner.execute((resources.files("squidmesh_postgres") / "roles.sql").read_text("utf-8"))
-        self.owner.execute(_ROLE)
-        self.owner.execute(f"GRANT squidmesh_worker TO {WORKER}; GRANT CREATE ON SCHEMA public TO {WORKER}")
+        for role, rights in ((WORKER, "squidmesh_worker"), (OPERATOR, "squidmesh_operator")):
+            self.owner.execute(_ROLE.format(role=role, rights=rights))
         (self._emptying,) = self.owner.execute(_TABLES).fetchone() or ("",)
 
     def empty(self) -> None:
         self.owner.execute(self._emptying)
         self.owner.execute(
             f"SET client_min_messages = warning; DROP SCHEMA public CASCADE; CREATE SCHEMA public;"
-            f"GRANT ALL ON SCHEMA public TO {WORKER}"
+            f"GRANT ALL ON SCHEMA public TO {WORKER}, {OPERATOR}"
         )
 
     def close(self) -> None:
