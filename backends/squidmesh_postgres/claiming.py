@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import Any
 
 import msgspec
-from psycopg import Connection
+from psycopg import Connection, Cursor
 
 from squidmesh.clock import duration, micros
 from squidmesh.ids import AttemptKey, ClaimId, claim_hash
@@ -123,13 +123,16 @@ class Claiming:
         skip: Sequence[str],
     ) -> Granted:
         """``connection``: in autocommit. ``queues``: each once, in the order of their turns."""
+        one = self._of_one_queue if len(queues) == 1 else self._of_queues
+        statement = one if item is None else self._of_item
         asked = {"queues": _json(queues), "skip": _json(skip), "item": item}
         rows: list[_Row] = []
         due: list[int] = []
         look, base, looks, came_back = limit, 0, 0, False
         while True:
             most = limit - len(rows)
-            found = self._look(connection, request, asked, item, base, look, most)
+            told = {**asked, **_of_request(request, base, look), "first": base == 0, "look": look, "most": most}
+            found = _look(statement.execute(connection, told))
             if found.repeated:
                 return Granted(Grants(claims=_in_order(request, found.repeated)), found.now)
             rows += found.granted
@@ -137,14 +140,14 @@ class Claiming:
             if again:
                 came_back = True
                 self._bring_back.execute(connection, {"queues": asked["queues"], "most": _MOST_BACK})
-            if found.keyed and len(rows) < limit:
+            if found.keyed and (len(rows) < limit or base > 0):  # a crowd is put aside, whoever else fills the limit
                 keyed = self._with_keys(connection, request, found.keyed, base, look, limit - len(rows), item)
                 rows += keyed.granted
                 due += keyed.back_at
                 looks += len(found.keyed)
                 again |= keyed.filled or found.seen == look
             base += look
-            if len(rows) >= limit or not again or looks >= MOST_LOOKS:
+            if len(rows) >= limit or not again or looks >= MOST_LOOKS or item is not None:
                 break
             look = max(limit - len(rows), _PAGE) if found.keyed else limit - len(rows)
         claims = _in_order(request, rows)
@@ -155,28 +158,6 @@ class Claiming:
         due += [found.now] if again else []
         next_due = duration(max(0, min(due) - found.now)) if due else None
         return Granted(Grants(claims=claims, next_due=next_due), found.now)
-
-    def _look(
-        self,
-        connection: Connection[Any],
-        request: Request,
-        asked: dict[str, Any],
-        item: AttemptKey | None,
-        base: int,
-        look: int,
-        most: int,
-    ) -> _Look:
-        statement = self._of_queues if asked["queues"].count(",") else self._of_one_queue
-        told = {
-            **asked,
-            **_of_request(request, base, look),
-            "first": base == 0,
-            "look": look,
-            "most": most,
-        }
-        row = (self._of_item if item is not None else statement).execute(connection, told).fetchone()
-        now, repeated, granted, keyed, seen, some_come_back, next_due = row or (0, None, None, None, 0, False, None)
-        return _Look(now, _read(repeated), _read(granted), _keyed.decode(keyed or "[]"), seen, some_come_back, next_due)
 
     def _with_keys(
         self,
@@ -212,6 +193,14 @@ class Claiming:
             if len(rows) >= most:
                 break
         return _Decided(rows, due, filled)
+
+
+def _look(answer: Cursor[Any]) -> _Look:
+    now, repeated, granted, keyed, seen, some_come_back, next_due = answer.fetchone() or _NOTHING
+    return _Look(now, _read(repeated), _read(granted), _keyed.decode(keyed or "[]"), seen, some_come_back, next_due)
+
+
+_NOTHING = (0, None, None, None, 0, False, None)
 
 
 def _of_request(request: Request, base: int, look: int) -> dict[str, Any]:

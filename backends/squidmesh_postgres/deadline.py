@@ -53,10 +53,10 @@ class Deadlines:
             now = time.monotonic()
             for connection, until in list(self._until.items()):
                 if until < now and self._until.get(connection) == until:
-                    _cut_off(connection)
+                    cut_off(connection)
 
 
-def _cut_off(connection: Connection[Any]) -> None:
+def cut_off(connection: Connection[Any]) -> None:
     """Whoever waits for it is told that the other side has gone. The connection itself is its user's to close."""
     with suppress(OSError, psycopg.Error), socket.socket(fileno=os.dup(connection.fileno())) as line:
         line.shutdown(socket.SHUT_RDWR)

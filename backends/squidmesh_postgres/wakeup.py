@@ -8,11 +8,9 @@ costs the rest of an idle poll.
 from __future__ import annotations
 
 import os
-import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
@@ -20,6 +18,7 @@ import psycopg
 from psycopg import Connection, sql
 
 from squidmesh.ports.bell import Bell
+from squidmesh_postgres.deadline import cut_off
 from squidmesh_postgres.statements import load
 
 _SQL = load("wakeup")
@@ -79,7 +78,7 @@ class Listener:
             self._ended.set()
             thread, connection = self._thread, self._connection
         if connection is not None:
-            _hang_up(connection)
+            cut_off(connection)  # the thread closes it
         if thread is not None and thread is not threading.current_thread():
             thread.join(_LONGEST)
 
@@ -128,12 +127,6 @@ class Listener:
             self._words[name] = self._words.get(name, 0) + 1
             self._all_words += 1
         self._bell.ring()
-
-
-def _hang_up(connection: Connection[Any]) -> None:
-    """Ends the thread's wait. The connection is the thread's to close."""
-    with suppress(OSError, psycopg.Error), socket.socket(fileno=os.dup(connection.fileno())) as line:
-        line.shutdown(socket.SHUT_RDWR)
 
 
 class PostgresWakeup:

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import psycopg
 import pytest
+from squidmesh_postgres import PostgresBackend
 from squidmesh_postgres.claiming import Claiming, Request
 
 from squidmesh.ports.lease_backend import Beat, Settlement
@@ -185,3 +186,25 @@ def test_a_beat_waits_for_nobody_but_for_the_one_lease(plane, postgres_url):
     beating.join()
 
     assert answers == [Beat.EXTENDED, Beat.LOST, Beat.EXTENDED]
+
+
+def test_a_crowd_is_put_aside_by_whoever_meets_it_also_if_others_fill_his_hands(plane, postgres_url):
+    plane.publish(*(item(f"orc-{n}", concurrency=("orc", 1)) for n in range(60)), item("elf", priority=9))
+    claim(plane, limit=1)
+    assert claimed(claim(plane, limit=1)) == keys("elf")
+    with psycopg.connect(postgres_url) as connection:
+        aside = "SELECT count(*) FROM squidmesh.agenda WHERE aside_until IS NOT NULL"
+        assert connection.execute(aside).fetchone() == (59,)
+
+
+def test_a_schema_of_another_name_has_triggers_and_words_of_its_own(postgres_url):
+    backend = PostgresBackend(f"{postgres_url}?schema=middle_earth")
+    backend.migrate()
+    plane = JournalPlane(backend.journal(), backend.leases())
+    plane.publish(*(item(f"frodo-{n}", concurrency=("frodo", 1)) for n in range(2)))
+    (first,) = claim(plane).claims
+    plane.settle(Settlement(claim=first))
+    assert claimed(claim(plane)) == keys("frodo-1")
+    with psycopg.connect(postgres_url) as connection:
+        assert connection.execute("SELECT to_regnamespace('squidmesh')").fetchone() == (None,)
+    backend.close()
