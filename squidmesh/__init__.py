@@ -50,6 +50,7 @@ from squidmesh.runtime.context import Context
 from squidmesh.runtime.cron import CronLook, CronLoop, Fired
 from squidmesh.runtime.mesh import Mesh
 from squidmesh.runtime.reconcile import Reconciled
+from squidmesh.runtime.reindex import Reindexed, Unreadable
 from squidmesh.runtime.worker import Worker
 from squidmesh.workflow.actions import Action, Actions
 from squidmesh.workflow.authoring import (
@@ -120,6 +121,7 @@ __all__ = [
     "Queue",
     "QueueList",
     "Reconciled",
+    "Reindexed",
     "RetryLater",
     "RetryPolicy",
     "Run",
@@ -134,6 +136,7 @@ __all__ = [
     "StaleClaim",
     "StoreDamaged",
     "ToolError",
+    "Unreadable",
     "UsageError",
     "Worker",
     "Workflow",

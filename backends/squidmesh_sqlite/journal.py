@@ -14,7 +14,7 @@ import msgspec
 from squidmesh.clock import Clock, Instant
 from squidmesh.errors import DataRefused
 from squidmesh.ids import AttemptKey, EntryId, Fingerprint, ThreadId
-from squidmesh.journal.rows import AttemptRow, DeadLetterRow, PausedQueueRow, RunRow, TimerRow
+from squidmesh.journal.rows import AttemptRow, DeadLetterRow, PausedQueueRow, RunRow, ThreadRows, TimerRow
 from squidmesh.ports.journal_store import (
     AgendaPage,
     Answer,
@@ -29,22 +29,22 @@ from squidmesh.ports.journal_store import (
     History,
     Moved,
     Plane,
+    Replacement,
     RunPage,
     RunQuery,
     StepTransaction,
+    ThreadPage,
     ThreadRead,
 )
 from squidmesh.ports.lease_backend import LeaseChange
 from squidmesh.ports.pages import check_dead_letters, check_query, check_text
-from squidmesh_sqlite import agenda, leases, lists, timers
+from squidmesh_sqlite import agenda, leases, lists, reindex, timers
 from squidmesh_sqlite.faults import translated
 from squidmesh_sqlite.pool import Pool
 from squidmesh_sqlite.statements import load
 from squidmesh_sqlite.transaction import SqliteStepTransaction, StepsJournal, savepoint
 
 _SQL = load("journal")
-_ROWS_OF_AN_ENTRY = 1024
-"""An arrival number is unique up to that many rows of one entry; beyond it only fair."""
 
 
 class SqliteJournal:
@@ -218,6 +218,20 @@ class SqliteJournal:
         with self._pool.read() as connection:
             return agenda.has_token(connection, token, queue)
 
+    # ------------------------------------------------------------------------------------------------- reindex
+
+    def threads(self, *, after: str | None = None, limit: int = 1000) -> ThreadPage:
+        with self._pool.read() as connection:
+            return reindex.threads(connection, after, limit)
+
+    def rows_of(self, threads: Sequence[ThreadId]) -> list[ThreadRows]:
+        with self._pool.read() as connection:
+            return reindex.rows_of(connection, threads)
+
+    def replace_rows(self, replacements: Sequence[Replacement]) -> list[bool]:
+        with self._pool.write() as connection:
+            return reindex.replace(connection, replacements, self._clock.now())
+
     # --------------------------------------------------------------------------------------------------- plane
 
     def plane(self) -> Plane | None:
@@ -365,7 +379,7 @@ class _Writes:
         first_entry = last_entry + 1 - len(self._entries)
         (writer,) = connection.execute(_SQL["next_position"]).fetchone() or (None,)
         rows = [
-            (*msgspec.structs.astuple(row), (first_entry + index) * _ROWS_OF_AN_ENTRY + place, writer)
+            (*msgspec.structs.astuple(row), (first_entry + index) * agenda.ROWS_OF_AN_ENTRY + place, writer)
             for index, place, row in self._put
         ]
         connection.executemany(_SQL["put_attempt"], rows)

@@ -27,6 +27,7 @@ from squidmesh.runtime.commands import Command
 from squidmesh.runtime.cron import LOOK_EVERY, CronLoop
 from squidmesh.runtime.mesh import Mesh
 from squidmesh.runtime.reconcile import Reconciled
+from squidmesh.runtime.reindex import Reindexed
 from squidmesh.runtime.verbs.starting import P
 from squidmesh.runtime.worker import DEFAULT_GRACE
 from squidmesh.workflow.actions import Action, Actions
@@ -595,3 +596,12 @@ class AsyncVerbs(AsyncCalls):
         Nothing to do on the journal's own leases. Raises ``WrongPlane`` or ``BackendUnavailable``.
         """
         return await self._call_slow(self.mesh.reconcile, rewound=rewound)
+
+    async def reindex(self, *, dry_run: bool = False, tell: Callable[[str], None] = lambda said: None) -> Reindexed:
+        """Makes the rows of all runs, agenda, timers, signals, dead letters and paused queues anew from the threads, of
+        which they are an index; after a fault of the store, or of ours. Beside whoever works: nobody is stopped, and
+        what is right is not written again. Leases are left alone. A run whose history can not be read is named in the
+        answer, and left alone. ``dry_run`` changes nothing and says what it would have done; ``tell`` hears how far it
+        has come.
+        """
+        return await self._call_slow(self.mesh.reindex, dry_run=dry_run, tell=tell)

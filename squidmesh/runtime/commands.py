@@ -28,6 +28,7 @@ VERBS = (
     "pause_queue",
     "resume_queue",
     "activate_cron",
+    "reindex",
 )
 """What changes something, and can be said in JSON."""
 _LONGEST = 64

@@ -10,6 +10,7 @@ from squidmesh.testing.journal_lease_suite import JournalLeaseSuite
 from squidmesh.testing.journal_suite import JournalStoreSuite
 from squidmesh.testing.lease_suite import LeaseBackendSuite
 from squidmesh.testing.planes import JournalPlane
+from squidmesh.testing.reindex_suite import ReindexSuite
 from squidmesh.testing.transaction_suite import TransactionSuite
 
 
@@ -33,6 +34,12 @@ class TestTransactions(TransactionSuite):
 
 
 class TestAgenda(AgendaSuite):
+    @pytest.fixture
+    def store(self, opened):
+        return opened.journal()
+
+
+class TestReindex(ReindexSuite):
     @pytest.fixture
     def store(self, opened):
         return opened.journal()
