@@ -25,10 +25,15 @@ _WRITES = load("journal")
 R = TypeVar("R", AttemptRow, DeadLetterRow, RunRow, TimerRow)
 
 _THREADS = "threads"
-_OWN: Callable[[str], ThreadId] = ThreadId
-_NAMED = {"runs": _OWN, "agenda": thread_of, "dead_letters": thread_of, "timers": thread_of, "pauses": queue_thread}
-"""The tables of rows, and how each names the thread of a row."""
-_PLACES = (_THREADS, *_NAMED)
+_OF_ROWS: dict[str, Callable[[str], ThreadId]] = {
+    "names_of_runs": ThreadId,
+    "names_of_agenda": thread_of,
+    "names_of_dead_letters": thread_of,
+    "names_of_timers": thread_of,
+    "names_of_pauses": queue_thread,
+}
+"""The statements that list the rows' names, and how each names the thread of a row."""
+_PLACES = (_THREADS, *_OF_ROWS)
 """In the order in which they are walked; a cursor is such a place and the last name there."""
 
 
@@ -40,8 +45,8 @@ def threads(connection: sqlite3.Connection, after: str | None, limit: int) -> Th
     if place == _THREADS:
         found = connection.execute(_SQL["threads"], asked).fetchall()
         return _page(place, [thread for thread, _ in found], _at(found), limit)
-    names = [name for (name,) in connection.execute(_SQL[f"names_of_{place}"], asked)]
-    under = {_NAMED[place](name): None for name in names}
+    names = [name for (name,) in connection.execute(_SQL[place], asked)]
+    under = {_OF_ROWS[place](name): None for name in names}
     return _page(place, names, [at for at in revisions(connection, under) if at.revision == 0], limit)
 
 
@@ -97,7 +102,7 @@ def _rows(connection: sqlite3.Connection, statement: str, kind: type[R], asked: 
 
 def _by_thread(rows: Iterable[R], name: Callable[[R], str]) -> defaultdict[str, list[R]]:
     found: defaultdict[str, list[R]] = defaultdict(list)
-    for row in rows:
+    for row in sorted(rows, key=name):
         found[thread_of(name(row))].append(row)
     return found
 

@@ -33,20 +33,17 @@ FROM runs WHERE run_id IN (SELECT value FROM json_each(?));
 SELECT item, run_id, step, attempt, queue, priority, visible_at, generation, fence, owner, claim_hash, lease,
     concurrency_key, concurrency_limit
 FROM json_each(?) AS range CROSS JOIN agenda
-    ON item >= json_extract(range.value, '$[0]') AND item < json_extract(range.value, '$[1]')
-ORDER BY item;
+    ON item >= json_extract(range.value, '$[0]') AND item < json_extract(range.value, '$[1]');
 
 -- name: dead_letters_under
 SELECT item, run_id, workflow, step, attempt, queue, generation, fence, cause, lost, lapsed, detail, owner, died_at
 FROM json_each(?) AS range CROSS JOIN dead_letters
-    ON item >= json_extract(range.value, '$[0]') AND item < json_extract(range.value, '$[1]')
-ORDER BY item;
+    ON item >= json_extract(range.value, '$[0]') AND item < json_extract(range.value, '$[1]');
 
 -- name: timers_under
 SELECT timer, run_id, kind, due_at, subject, sender, detail
 FROM json_each(?) AS range CROSS JOIN timers
-    ON timer >= json_extract(range.value, '$[0]') AND timer < json_extract(range.value, '$[1]')
-ORDER BY timer;
+    ON timer >= json_extract(range.value, '$[0]') AND timer < json_extract(range.value, '$[1]');
 
 -- name: arrivals_under
 SELECT item, arrival
