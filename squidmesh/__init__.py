@@ -35,6 +35,7 @@ from squidmesh.errors import (
     WorkflowError,
     WrongPlane,
 )
+from squidmesh.ports.backend import Finding, Migration
 from squidmesh.reading.cron import CronStatus
 from squidmesh.reading.dead_letters import DeadLetter, DeadLetterList, DeadLettersMoved
 from squidmesh.reading.explain import Explanation
@@ -48,6 +49,7 @@ from squidmesh.runtime.async_mesh import AsyncMesh
 from squidmesh.runtime.commands import Command
 from squidmesh.runtime.context import Context
 from squidmesh.runtime.cron import CronLook, CronLoop, Fired
+from squidmesh.runtime.doctor import Report
 from squidmesh.runtime.mesh import Mesh
 from squidmesh.runtime.reconcile import Reconciled
 from squidmesh.runtime.reindex import Reindexed, Unreadable
@@ -99,6 +101,7 @@ __all__ = [
     "Depth",
     "Draft",
     "Explanation",
+    "Finding",
     "Fired",
     "ForeignStore",
     "GiveUp",
@@ -111,6 +114,7 @@ __all__ = [
     "InvalidUrl",
     "KeyReused",
     "Mesh",
+    "Migration",
     "MissingInput",
     "NotAllowed",
     "NotFound",
@@ -122,6 +126,7 @@ __all__ = [
     "QueueList",
     "Reconciled",
     "Reindexed",
+    "Report",
     "RetryLater",
     "RetryPolicy",
     "Run",

@@ -9,6 +9,7 @@ from squidmesh.cli import logs, target
 from squidmesh.cli.cron import cron
 from squidmesh.cli.dead_letters import dead_letters
 from squidmesh.cli.demo import demo
+from squidmesh.cli.doctor import doctor
 from squidmesh.cli.failures import Commands
 from squidmesh.cli.migrate import migrate
 from squidmesh.cli.queues import queues
@@ -35,5 +36,5 @@ def squidmesh(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-for command in (demo, migrate, start, worker, cron, reconcile, reindex, runs, dead_letters, queues, workflows):
+for command in (demo, migrate, doctor, start, worker, cron, reconcile, reindex, runs, dead_letters, queues, workflows):
     squidmesh.add_command(command)

@@ -11,6 +11,7 @@ from typing import Any, Literal, Self, overload
 from pydantic import BaseModel
 
 from squidmesh.clock import Clock
+from squidmesh.ports.backend import Migration
 from squidmesh.ports.observer import Observer
 from squidmesh.ports.payload_codec import PayloadCodec
 from squidmesh.reading.cron import CronStatus
@@ -25,6 +26,7 @@ from squidmesh.runtime import activating, starting
 from squidmesh.runtime.async_calls import AsyncCalls, AsyncWorker
 from squidmesh.runtime.commands import Command
 from squidmesh.runtime.cron import LOOK_EVERY, CronLoop
+from squidmesh.runtime.doctor import Report
 from squidmesh.runtime.mesh import Mesh
 from squidmesh.runtime.reconcile import Reconciled
 from squidmesh.runtime.reindex import Reindexed
@@ -112,6 +114,13 @@ class AsyncVerbs(AsyncCalls):
         same call goes on. Raises ``WrongPlane`` where that backend works for another mesh.
         """
         return await asyncio.to_thread(Mesh.migrate, url, leases=leases, tell=tell)
+
+    @staticmethod
+    async def migrations(url: str, *, every: bool = False) -> list[Migration]:
+        """What :meth:`migrate` would apply to the store at ``url``, in order, with its SQL; ``every``: also what was
+        applied before. Changes nothing, and makes nothing.
+        """
+        return await asyncio.to_thread(Mesh.migrations, url, every=every)
 
     @overload
     async def start_run(
@@ -605,3 +614,10 @@ class AsyncVerbs(AsyncCalls):
         has come.
         """
         return await self._call_slow(self.mesh.reindex, dry_run=dry_run, tell=tell)
+
+    async def doctor(self) -> Report:
+        """Looks at the stores and at what stands in them, and says what it found and what is wanted: see
+        :class:`Report`. It only reads, makes nothing that is not there yet, and answers also where a store is damaged,
+        out of date or out of reach: that is a finding whose level is ``refused``.
+        """
+        return await self._call_slow(self.mesh.doctor)

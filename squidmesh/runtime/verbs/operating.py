@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from squidmesh.errors import InvalidInput
+from squidmesh.errors import BackendError, InvalidInput
 from squidmesh.runtime.commands import Command, carry_out
+from squidmesh.runtime.doctor import Report, examine, refused
 from squidmesh.runtime.reconcile import Reconciled
 from squidmesh.runtime.reindex import Reindexed, Reindexer
 from squidmesh.runtime.verbs.opening import Opening
@@ -42,3 +43,14 @@ class Operating(Opening):
         engine.pauses.forget()
         engine.poke()
         return done
+
+    def doctor(self) -> Report:
+        """Looks at the stores and at what stands in them, and says what it found and what is wanted: see
+        :class:`Report`. It only reads, makes nothing that is not there yet, and answers also where a store is damaged,
+        out of date or out of reach: that is a finding whose level is ``refused``.
+        """
+        try:
+            with self._stores() as stores:
+                return examine(stores, self._registry)
+        except BackendError as error:
+            return refused(error)
