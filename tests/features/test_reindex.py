@@ -1,12 +1,10 @@
 """Reindex: every derived row comes back from the threads, whatever was done to it, while others work."""
 
-import sqlite3
-from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
-from msgspec import Struct, structs
+from msgspec import structs
 from pydantic import BaseModel
 
 from squidmesh import (
@@ -25,9 +23,10 @@ from squidmesh import (
     wait_for_children,
 )
 from squidmesh.ids import ThreadId
-from squidmesh.journal.rows import AttemptRow, DeadLetterRow, PausedQueueRow, RunRow, ThreadRows, TimerRow
+from squidmesh.journal.rows import ThreadRows
 from squidmesh.ports.journal_store import JournalStore
-from tests.features.world import Hand, MemoryWorld, SqliteWorld, World, seen, work
+from tests.features.vandals import KINDS, Vandal, mend, spoil
+from tests.features.world import Hand, World, seen, work
 
 HOUR = 3600
 
@@ -152,45 +151,6 @@ def rows_in(found: dict[ThreadId, ThreadRows], kind: str) -> list[Any]:
     return [row for its in every for row in (its if isinstance(its, tuple) else [its]) if row is not None]
 
 
-KINDS: dict[str, tuple[str, type[Struct]]] = {
-    "run": ("runs", RunRow),
-    "attempts": ("agenda", AttemptRow),
-    "dead_letters": ("dead_letters", DeadLetterRow),
-    "timers": ("timers", TimerRow),
-    "paused": ("pauses", PausedQueueRow),
-}
-"""As ThreadRows names them: the table, and the row. The first field of each is its name."""
-
-
-class Vandal:
-    """Writes to the rows behind the journal's back."""
-
-    def __init__(self, world: World) -> None:
-        self._world = world
-
-    def set(self, kind: str, rows: list[Any]) -> None:
-        """From now on there are exactly these."""
-        table, row_type = KINDS[kind]
-        if isinstance(self._world, MemoryWorld):
-            journal = self._world._stores._journal
-            keep: dict[str, Any] = getattr(journal, {"pauses": "_paused"}.get(table, f"_{table}"))
-            keep.clear()
-            keep |= {getattr(row, row_type.__struct_fields__[0]): row for row in rows}
-            return
-        assert isinstance(self._world, SqliteWorld)
-        fields = row_type.__struct_fields__
-        with closing(sqlite3.connect(self._world.path, isolation_level=None)) as connection:
-            connection.execute(f"CREATE TEMP TABLE had AS SELECT * FROM {table}")
-            connection.execute(f"DELETE FROM {table}")
-            more = ", arrival" if table == "agenda" else ""
-            marks = ", ".join("?" * len(fields))
-            for row in rows:
-                name = getattr(row, fields[0])
-                where = f", ifnull((SELECT arrival FROM had WHERE item = '{name}'), 0)" if more else ""
-                sql = f"INSERT INTO {table} ({', '.join(fields)}{more}) SELECT {marks}{where}"
-                connection.execute(sql, structs.astuple(row))
-
-
 WRONG: dict[str, dict[str, Any]] = {
     "run": {"workflow": "Nonsense", "status": "completed", "queue": "nowhere", "key": "x", "started_at": 1},
     "attempts": {"queue": "nowhere", "visible_at": 10**17, "run_id": "nobody", "fence": 99, "owner": "nobody"},
@@ -310,7 +270,7 @@ def test_a_history_that_can_not_be_read_is_named_and_its_rows_are_left_alone(shi
     before = everything(store)
     broken = {shire.errand, shire.feast}
     for run_id in broken:
-        _break(shire.world, run_id)
+        spoil(shire.world, run_id)
     vandal = Vandal(shire.world)
     for kind in ("run", "attempts", "timers"):
         vandal.set(kind, [structs.replace(row, **WRONG[kind]) for row in rows_in(before, kind)])
@@ -324,34 +284,8 @@ def test_a_history_that_can_not_be_read_is_named_and_its_rows_are_left_alone(shi
     children = {link.run_id for link in shire.mesh.list_runs(workflow="Invite", limit=1000).runs}
     others = before.keys() - broken - children
     assert {name: found[name] for name in others} == {name: before[name] for name in others}
-    _mend(shire.world)
+    mend(shire.world)
     shire.mesh.reindex()
-
-
-def _break(world: World, run_id: str) -> None:
-    """Its first entry is not what it was."""
-    if isinstance(world, MemoryWorld):
-        entries = world._stores._journal._threads[run_id]
-        entries[0] = structs.replace(entries[0], body=_spoilt(entries[0].body))
-        return
-    assert isinstance(world, SqliteWorld)
-    with closing(sqlite3.connect(world.path, isolation_level=None)) as connection:
-        (body,) = connection.execute("SELECT body FROM entries WHERE thread = ? AND revision = 1", (run_id,)).fetchone()
-        connection.execute("UPDATE entries SET body = ? WHERE thread = ? AND revision = 1", (_spoilt(body), run_id))
-
-
-def _spoilt(body: bytes) -> bytes:
-    return body.replace(b'"at"', b'"At"', 1)
-
-
-def _mend(world: World) -> None:
-    if isinstance(world, MemoryWorld):
-        for entries in world._stores._journal._threads.values():
-            entries[0] = structs.replace(entries[0], body=entries[0].body.replace(b'"At"', b'"at"'))
-        return
-    assert isinstance(world, SqliteWorld)
-    with closing(sqlite3.connect(world.path, isolation_level=None)) as connection:
-        connection.execute("""UPDATE entries SET body = CAST(replace(body, '"At"', '"at"') AS BLOB)""")
 
 
 def test_it_says_how_far_it_has_come(shire: Shire) -> None:
