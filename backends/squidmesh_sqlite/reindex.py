@@ -59,7 +59,7 @@ def _page(place: str, names: Sequence[str], found: Sequence[ThreadAt], limit: in
 
 
 def revisions(connection: sqlite3.Connection, names: Iterable[str]) -> list[ThreadAt]:
-    return _at(connection.execute(_WRITES["revisions"], (msgspec.json.encode(list(names)).decode(),)))
+    return _at(connection.execute(_SQL["last_revisions"], (msgspec.json.encode(list(names)).decode(),)))
 
 
 def _at(rows: Iterable[tuple[str, int | None]]) -> list[ThreadAt]:

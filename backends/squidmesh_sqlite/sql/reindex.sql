@@ -9,6 +9,9 @@ WITH RECURSIVE found (thread) AS (
 SELECT thread, (SELECT max(revision) FROM entries WHERE entries.thread = found.thread)
 FROM found WHERE thread IS NOT NULL;
 
+-- name: last_revisions
+SELECT value, (SELECT max(revision) FROM entries WHERE thread = value) FROM json_each(?);
+
 -- name: names_of_runs
 SELECT run_id FROM runs WHERE run_id > :after ORDER BY run_id LIMIT :limit;
 

@@ -112,9 +112,9 @@ MOUNTS = """\
 22 1 254:0 / / rw,relatime - ext4 /dev/vda rw
 30 22 0:30 / /srv rw,relatime shared:7 - nfs4 server:/srv rw
 31 30 0:31 / /srv/local rw,relatime - xfs /dev/vdb rw
-32 22 0:32 / /mnt/with\\040space rw - cifs //server/share rw
-33 22 0:33 / /home/sam rw - ext4 /dev/vdc rw
-34 33 0:34 / /home/sam rw - fuse.sshfs bag:/end rw
+32 22 0:32 / /data/with\\040space rw - cifs //server/share rw
+33 22 0:33 / /bag/end rw - ext4 /dev/vdc rw
+34 33 0:34 / /bag/end rw - fuse.sshfs bag:/end rw
 rubbish
 """
 
@@ -128,8 +128,8 @@ rubbish
         ("/srv/deep/er", "nfs4"),
         ("/srv/local/db", "xfs"),
         ("/srvother", "ext4"),
-        ("/mnt/with space", "cifs"),
-        ("/home/sam/db", "fuse.sshfs"),
+        ("/data/with space", "cifs"),
+        ("/bag/end/db", "fuse.sshfs"),
     ],
 )
 def test_the_file_system_of_a_folder(tmp_path, folder, kind):
