@@ -120,7 +120,7 @@ def shire(world: World) -> Shire:
     assert len(mesh.list_dead_letters().dead_letters) == 1
     errand = mesh.start_run(Errand.go, key="mordor")
     mesh.start_run(Knock.go)
-    feast, off = mesh.start_run(Feast.plan), mesh.start_run(Feast.plan)
+    feast, off, alone = (mesh.start_run(Feast.plan) for _ in range(3))
     work(mesh)
     for queue in ("slow", "tower"):
         mesh.pause_queue(queue, actor="sam", comment=f"{queue} is closed")
@@ -131,6 +131,7 @@ def shire(world: World) -> Shire:
     mesh.start_run(Mail.go, queue="slow", delay=5)
     mesh.cancel_run(seen(mesh, feast).children[0].run_id, actor="gandalf")  # nobody has heard of these two yet
     mesh.cancel_run(off.run_id, actor="gandalf")
+    mesh.cancel_run(alone.run_id, actor="gandalf", children="leave")
     return Shire(world, mesh, busy, held.run_id, errand.run_id, feast.run_id)
 
 
@@ -260,9 +261,33 @@ def test_runs_go_on_from_rows_that_came_back(shire: Shire) -> None:
     for queue in ("default", "slow", "toll"):
         work(shire.world.process(*ALL, queue=queue))
     assert seen(mesh, shire.errand).status == "failed", "its deadline has passed"
-    assert {run.status for run in mesh.list_runs().runs} <= {"completed", "failed", "cancelled", "retrying"}
+    open_ = {run.workflow for run in mesh.list_runs().runs if run.status in ("running", "waiting", "paused")}
+    assert open_ == {"Invite"}, "those whose parent has left them alone"
     assert mesh.list_runs(text="mordor").runs[0].run_id == shire.errand
     assert mesh.reindex(dry_run=True).put == 0
+
+
+def test_a_signal_that_is_heard_meanwhile_is_not_said_again(shire: Shire, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The parent moves on between the look and the replacement, and its child does not."""
+    store, mesh = shire.store, shire.mesh
+    signals = [row for row in rows_in(everything(store), "timers") if row.kind == "child_ended"]
+    others = [row for row in rows_in(everything(store), "timers") if row.kind != "child_ended"]
+    Vandal(shire.world).set("timers", others)
+    replace_rows = store.replace_rows
+    heard: list[int] = []
+
+    def meanwhile(replacements: Any) -> list[bool]:
+        if not heard:
+            heard.append(1)
+            Vandal(shire.world).set("timers", others + signals)
+            work(mesh)
+            assert len(seen(mesh, shire.feast).children) == 2
+        return replace_rows(replacements)
+
+    monkeypatch.setattr(store, "replace_rows", meanwhile, raising=False)
+    mesh.reindex()
+    assert heard
+    assert not {row.timer for row in store.open_timers()} & {row.timer for row in signals}
 
 
 def test_a_history_that_can_not_be_read_is_named_and_its_rows_are_left_alone(shire: Shire) -> None:
