@@ -280,7 +280,7 @@ class PostgresJournal:
             return reindex.replace(connection, self._schema, replacements)
 
     def recount(self) -> None:
-        with self._reading() as connection, connection.transaction():
+        with self._reading() as connection:
             reindex.recount(connection, self._schema)
 
     # --------------------------------------------------------------------------------------------- reconciling

@@ -121,9 +121,15 @@ def replace(connection: Connection[Any], schema: str, replacements: Sequence[Rep
 
 
 def recount(connection: Connection[Any], schema: str) -> None:
-    """In the caller's transaction, which nobody else writes a run beside."""
-    for statement in ("stop_tallies", "no_tallies", "count_again"):
-        connection.execute(load("reindex", schema)[statement])
+    """Where they are wrong, nobody else writes a run until they are right. ``connection``: in autocommit."""
+    sql = load("reindex", schema)
+    with connection.transaction():
+        connection.execute(sql["take_time"])
+        if connection.execute(sql["is_miscounted"]).fetchone() == (False,):
+            return
+    with connection.transaction():
+        for statement in ("take_time", "stop_tallies", "no_tallies", "count_again"):
+            connection.execute(sql[statement])
 
 
 def _json(value: object) -> str:

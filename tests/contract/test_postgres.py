@@ -23,6 +23,7 @@ from squidmesh.testing.journal_lease_suite import JournalLeaseSuite
 from squidmesh.testing.journal_suite import JournalStoreSuite, alone
 from squidmesh.testing.lease_suite import LeaseBackendSuite
 from squidmesh.testing.planes import JournalPlane
+from squidmesh.testing.postgres import Postgres
 from squidmesh.testing.reindex_suite import ReindexSuite
 from squidmesh.testing.retention_suite import RetentionSuite
 from squidmesh.testing.transaction_suite import TransactionSuite
@@ -102,15 +103,30 @@ class TestReindex(OnServer, ReindexSuite):
             yield backend
 
 
+@pytest.fixture(scope="module")
+def durable(tmp_path_factory, postgres_templates):
+    folder = tmp_path_factory.mktemp("durable")
+    with Postgres(folder, durable=True, templates=postgres_templates) as server:
+        yield server
+
+
 class TestDoctor(DoctorSuite):
+    """On a server that waits for its disk, as servers shall."""
+
     @pytest.fixture
-    def made(self, database):
-        with closing(PostgresBackend(database.url)) as backend:
+    def database_url(self, durable):
+        yield durable.create_database("doctored")
+        durable.drop_database("doctored")
+
+    @pytest.fixture
+    def made(self, database_url):
+        with closing(PostgresBackend(database_url)) as backend:
+            backend.migrate()
             yield backend
 
     @pytest.fixture
-    def unmade(self, postgres_url):
-        with closing(PostgresBackend(f"{postgres_url}?schema=elsewhere")) as backend:
+    def unmade(self, database_url):
+        with closing(PostgresBackend(f"{database_url}?schema=elsewhere")) as backend:
             yield backend
 
 

@@ -59,6 +59,17 @@ WITH dropped AS (
 INSERT INTO squidmesh.run_tallies (workflow, status, runs)
 SELECT workflow, status, -count(*) FROM dropped GROUP BY workflow, status;
 
+-- name: take_time
+SELECT set_config('statement_timeout', '0', true);
+
+-- name: is_miscounted
+WITH counted AS MATERIALIZED (SELECT workflow, status, count(*) AS runs FROM squidmesh.runs GROUP BY workflow, status),
+tallied AS MATERIALIZED (
+    SELECT workflow, status, sum(runs)::bigint AS runs FROM squidmesh.run_tallies
+    GROUP BY workflow, status HAVING sum(runs) <> 0
+)
+SELECT EXISTS (TABLE counted EXCEPT TABLE tallied) OR EXISTS (TABLE tallied EXCEPT TABLE counted);
+
 -- name: stop_tallies
 LOCK TABLE squidmesh.run_tallies IN EXCLUSIVE MODE;
 
