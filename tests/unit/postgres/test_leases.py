@@ -197,6 +197,14 @@ def test_a_crowd_is_put_aside_by_whoever_meets_it_also_if_others_fill_his_hands(
         assert connection.execute(aside).fetchone() == (59,)
 
 
+def test_one_request_that_is_sent_often_at_once_is_granted_once_also_where_all_have_keys(plane):
+    plane.publish(*(item(f"frodo-{n}", concurrency=(f"frodo-{n}", 1)) for n in range(60)))
+    for turn in range(6):
+        answers = together(4, lambda _, turn=turn: claim(plane, limit=5, request=f"r-{turn}").claims)
+        assert len(answers[0]) == 5
+        assert answers == [answers[0]] * 4
+
+
 def test_a_schema_of_another_name_has_triggers_and_words_of_its_own(postgres_url):
     backend = PostgresBackend(f"{postgres_url}?schema=middle_earth")
     backend.migrate()
