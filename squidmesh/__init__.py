@@ -24,6 +24,7 @@ from squidmesh.errors import (
     PlaneMoved,
     Problem,
     RetryLater,
+    RunPruned,
     SchemaOutOfDate,
     SchemaTooNew,
     Snooze,
@@ -42,6 +43,7 @@ from squidmesh.reading.graph import GraphEdge, GraphNode, RunGraph, preview_grap
 from squidmesh.reading.inspect import HistoryEvent, Run
 from squidmesh.reading.listing import RunList, RunSummary
 from squidmesh.reading.queues import Depth, Pause, Queue, QueueList
+from squidmesh.reading.retention import Archived, Pruned
 from squidmesh.reading.schedule import Schedule
 from squidmesh.reading.workflows import WorkflowSummary
 from squidmesh.runtime.async_mesh import AsyncMesh
@@ -79,6 +81,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Action",
     "Actions",
+    "Archived",
     "AsyncMesh",
     "BackendError",
     "BackendUnavailable",
@@ -117,6 +120,7 @@ __all__ = [
     "Pause",
     "PlaneMoved",
     "Problem",
+    "Pruned",
     "Queue",
     "QueueList",
     "Reconciled",
@@ -125,6 +129,7 @@ __all__ = [
     "Run",
     "RunGraph",
     "RunList",
+    "RunPruned",
     "RunSummary",
     "Schedule",
     "SchemaOutOfDate",

@@ -4,9 +4,10 @@ import os
 
 import pytest
 
+from tests.support.postgres_world import emptied_postgres
 from tests.support.postgreses import postgres_server, postgres_servers, postgres_templates, postgres_url
 
-__all__ = ["postgres_server", "postgres_servers", "postgres_templates", "postgres_url"]
+__all__ = ["emptied_postgres", "postgres_server", "postgres_servers", "postgres_templates", "postgres_url"]
 
 
 def skips_are_refused() -> bool:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 STARTED = "@started"
 """The word that a host's transaction leaves for reconcilers. No queue has such a name."""
+_LOCK_TIMEOUT = int(LOCK_TIMEOUT * 1000)
 _ALLOWED = "allowed are a psycopg.Connection in a transaction, and SQLAlchemy's Connection or Session over psycopg"
 
 
@@ -78,12 +79,12 @@ class JoinedJournal:
         try:
             connection.execute(self._sql["save"])
             try:
-                lock_timeout = self._own(connection)
-                if lock_timeout == "0":
-                    connection.execute(self._sql["wait_for_locks"], {"lock_timeout": f"{int(LOCK_TIMEOUT)}s"})
+                too_long = self._own(connection)
+                if too_long is not None:
+                    connection.execute(self._sql["wait_for_locks"], {"lock_timeout": f"{_LOCK_TIMEOUT}ms"})
                 yield connection
-                if lock_timeout == "0":
-                    connection.execute(self._sql["wait_for_locks"], {"lock_timeout": "0"})
+                if too_long is not None:
+                    connection.execute(self._sql["wait_for_locks"], {"lock_timeout": too_long})
             except BaseException:
                 if connection.info.transaction_status in (TransactionStatus.INTRANS, TransactionStatus.INERROR):
                     connection.execute(self._sql["undo"])
@@ -95,15 +96,15 @@ class JoinedJournal:
         except (psycopg.Error, UnicodeError, OverflowError) as error:
             raise translate(error, name) from error
 
-    def _own(self, connection: Connection[Any]) -> str:
-        """The connection's lock time-out, if it is one to this journal's own database."""
+    def _own(self, connection: Connection[Any]) -> str | None:
+        """The connection's lock time-out, if that is longer than ours. Refuses a connection to another database."""
         try:
-            found = connection.execute(self._sql["whose"]).fetchone()
+            found = connection.execute(self._sql["whose"], {"longest": _LOCK_TIMEOUT}).fetchone()
         except psycopg.errors.UndefinedTable:
             found = None
         if found is None or found[0] != self._incarnation:
             raise InvalidInput(f"is to another database than {self._journal.name}; {_ALLOWED}", field="connection")
-        return str(found[1])
+        return None if found[1] is None else str(found[1])
 
 
 def driver_connection(given: object) -> Connection[Any]:

@@ -15,24 +15,27 @@ from psycopg import Connection, Cursor
 
 from squidmesh.clock import Instant
 from squidmesh.ids import AttemptKey, EntryId, Fingerprint, ThreadId
-from squidmesh.journal.rows import AttemptRow, DeadLetterRow, PausedQueueRow, RunRow, TimerRow
+from squidmesh.journal.rows import AttemptRow, DeadLetterRow, PausedQueueRow, RunRow, TimerRow, Tombstone
 from squidmesh.ports.journal_store import (
     AgendaPage,
     Answer,
     Checkpoint,
+    Committed,
+    Conflict,
     DeadLetterPage,
     DeadLetterQuery,
     Entry,
     Group,
     History,
     Plane,
+    Pruning,
     RunPage,
     RunQuery,
     StepTransaction,
     ThreadRead,
 )
 from squidmesh.ports.pages import check_dead_letters, check_query, check_text
-from squidmesh_postgres import agenda, lists, timers
+from squidmesh_postgres import agenda, lists, retention, timers
 from squidmesh_postgres.faults import translate_commit, translated
 from squidmesh_postgres.joined import JoinedJournal
 from squidmesh_postgres.pool import Pool
@@ -242,6 +245,23 @@ class PostgresJournal:
     def drop_signals(self, signals: Sequence[str]) -> None:
         with self._reading() as connection:
             timers.drop_signals(connection, self._schema, signals)
+
+    # ------------------------------------------------------------------------------------------------ retention
+
+    def prunable(self, until: Instant, *, after: RunRow | None = None, limit: int = 100) -> list[RunRow]:
+        with self._reading() as connection:
+            return retention.prunable(connection, self._schema, until, after, limit)
+
+    def prune(self, runs: Sequence[Pruning]) -> Committed | Conflict:
+        with self._pool.use() as connection:
+            try:
+                return retention.prune(connection, self._schema, runs)
+            except (psycopg.Error, UnicodeError) as error:
+                raise translate_commit(error, connection, self._pool.name) from error
+
+    def tombstone(self, run_id: str) -> Tombstone | None:
+        with self._reading() as connection:
+            return retention.tombstone(connection, self._schema, run_id)
 
     # --------------------------------------------------------------------------------------------- reconciling
 

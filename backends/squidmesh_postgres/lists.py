@@ -36,7 +36,7 @@ def runs(connection: Connection[Any], schema: str, query: RunQuery, below: Place
         "limit": query.limit + 1,  # one more tells whether there is a next page
     }
     statement = load("lists", schema)[_narrowest(query)]
-    return page(query, [_run(row) for row in connection.execute(statement, asked)])
+    return page(query, [run(row) for row in connection.execute(statement, asked)])
 
 
 def _narrowest(query: RunQuery) -> str:
@@ -54,7 +54,7 @@ def _narrowest(query: RunQuery) -> str:
 
 def run_row(connection: Connection[Any], schema: str, run_id: str) -> RunRow | None:
     row = connection.execute(load("lists", schema)["run_row"], {"run_id": run_id}).fetchone()
-    return None if row is None else _run(row)
+    return None if row is None else run(row)
 
 
 def count_runs(connection: Connection[Any], schema: str, workflow: str | None) -> dict[str, int]:
@@ -99,5 +99,5 @@ def _dead_letter(row: tuple[Any, ...]) -> DeadLetterRow:
     return DeadLetterRow(**dict(zip(_DEAD, row, strict=True)))
 
 
-def _run(row: tuple[Any, ...]) -> RunRow:
+def run(row: tuple[Any, ...]) -> RunRow:
     return RunRow(**dict(zip(_RUN, row, strict=True)))

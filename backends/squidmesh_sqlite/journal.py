@@ -14,7 +14,7 @@ import msgspec
 from squidmesh.clock import Clock, Instant
 from squidmesh.errors import DataRefused, UsageError
 from squidmesh.ids import AttemptKey, EntryId, Fingerprint, ThreadId
-from squidmesh.journal.rows import AttemptRow, DeadLetterRow, PausedQueueRow, RunRow, TimerRow
+from squidmesh.journal.rows import AttemptRow, DeadLetterRow, PausedQueueRow, RunRow, TimerRow, Tombstone
 from squidmesh.ports.journal_store import (
     AgendaPage,
     Answer,
@@ -30,6 +30,7 @@ from squidmesh.ports.journal_store import (
     JournalStore,
     Moved,
     Plane,
+    Pruning,
     RunPage,
     RunQuery,
     StepTransaction,
@@ -37,7 +38,8 @@ from squidmesh.ports.journal_store import (
 )
 from squidmesh.ports.lease_backend import LeaseChange
 from squidmesh.ports.pages import check_dead_letters, check_query, check_text
-from squidmesh_sqlite import agenda, leases, lists, timers
+from squidmesh.ports.pruning import check_pruned_once
+from squidmesh_sqlite import agenda, leases, lists, retention, timers
 from squidmesh_sqlite.faults import translated
 from squidmesh_sqlite.pool import Pool
 from squidmesh_sqlite.statements import load
@@ -68,10 +70,14 @@ class SqliteJournal:
         expected = _expected(groups)
         with translated(self._pool.path):
             threads = msgspec.json.encode(list(expected)).decode()
-        return _Batch(groups, expected, threads, _Writes(groups))
+            new = [thread for thread, revision in expected.items() if revision == 0]
+            begun = msgspec.json.encode(new).decode() if new else None
+        return _Batch(groups, expected, threads, begun, _Writes(groups))
 
     def _write(self, connection: sqlite3.Connection, batch: _Batch) -> list[Answer]:
-        found = {thread: revision or 0 for thread, revision in connection.execute(_SQL["revisions"], (batch.threads,))}
+        found = _revisions(connection, batch.threads)
+        if batch.begun is not None:
+            found |= retention.pruned_at(connection, batch.begun)
         moved = self._moved(connection, batch.groups)
         if found == batch.expected and not moved:
             answers: list[Answer] = [Committed()] * len(batch.groups)
@@ -181,6 +187,22 @@ class SqliteJournal:
         with self._pool.read() as connection:
             return lists.paused_queues(connection)
 
+    # ----------------------------------------------------------------------------------------------- retention
+
+    def prunable(self, until: Instant, *, after: RunRow | None = None, limit: int = 100) -> list[RunRow]:
+        with self._pool.read() as connection:
+            return retention.prunable(connection, until, after, limit)
+
+    def prune(self, runs: Sequence[Pruning]) -> Committed | Conflict:
+        check_pruned_once(runs)
+        threads = msgspec.json.encode([run.thread for run in runs]).decode()
+        with self._pool.write() as connection:
+            return retention.prune(connection, runs, _revisions(connection, threads)) or Committed()
+
+    def tombstone(self, run_id: str) -> Tombstone | None:
+        with self._pool.read() as connection:
+            return retention.tombstone(connection, run_id)
+
     # --------------------------------------------------------------------------------------------- reconciling
 
     def agenda_queues(self) -> list[str]:
@@ -268,12 +290,18 @@ class SqliteJournal:
 
 
 class _Batch(NamedTuple):
-    """``expected``: by thread its revision; ``threads``: their names, as JSON."""
+    """``expected``: by thread its revision; ``threads``: their names, as JSON; ``begun``: those that begin, if any."""
 
     groups: Sequence[Group]
     expected: dict[str, int]
     threads: str
+    begun: str | None
     writes: _Writes
+
+
+def _revisions(connection: sqlite3.Connection, threads: str) -> dict[str, int]:
+    """0 where there is no such thread."""
+    return {thread: revision or 0 for thread, revision in connection.execute(_SQL["revisions"], (threads,))}
 
 
 def _plane(connection: sqlite3.Connection) -> Plane | None:

@@ -13,6 +13,7 @@ from squidmesh.cli.failures import Commands
 from squidmesh.cli.migrate import migrate
 from squidmesh.cli.queues import queues
 from squidmesh.cli.reconcile import reconcile
+from squidmesh.cli.retention import archive, prune
 from squidmesh.cli.runs import runs
 from squidmesh.cli.start import start
 from squidmesh.cli.worker import worker
@@ -34,5 +35,5 @@ def squidmesh(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-for command in (demo, migrate, start, worker, cron, reconcile, runs, dead_letters, queues, workflows):
+for command in (demo, migrate, start, worker, cron, reconcile, runs, dead_letters, queues, workflows, prune, archive):
     squidmesh.add_command(command)

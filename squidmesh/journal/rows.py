@@ -15,6 +15,7 @@ from squidmesh.ids import AttemptKey, RunId
 class RunRow(msgspec.Struct, frozen=True, kw_only=True):
     """For lists, counts and search. ``status`` is the run's status at its last entry; a run that is then ``waiting`` or
     ``retrying`` counts as ``running`` from ``due_at`` on. ``step`` is where it stands; ``error`` a stable code.
+    ``parent``: the run that started this one as its child.
     """
 
     run_id: RunId
@@ -29,6 +30,7 @@ class RunRow(msgspec.Struct, frozen=True, kw_only=True):
     started_at: int
     due_at: int | None
     ended_at: int | None
+    parent: RunId | None = None
 
 
 class AttemptRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -97,6 +99,16 @@ class PausedQueueRow(msgspec.Struct, frozen=True, kw_only=True):
     actor: str
     comment: str
     paused_at: int
+
+
+class Tombstone(msgspec.Struct, frozen=True, kw_only=True):
+    """What stays of a pruned run whose id is derived (protocol 3.7), for ever. ``revision``: that of its last entry."""
+
+    run_id: RunId
+    workflow: str
+    status: str
+    ended_at: int
+    revision: int
 
 
 class RowChanges(msgspec.Struct, frozen=True, kw_only=True):

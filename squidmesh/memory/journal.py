@@ -9,8 +9,8 @@ from datetime import timedelta
 
 from squidmesh.clock import Clock, Instant
 from squidmesh.errors import DataRefused, UsageError
-from squidmesh.ids import AttemptKey, Fingerprint, ThreadId
-from squidmesh.journal.rows import AttemptRow, DeadLetterRow, PausedQueueRow, RunRow, TimerRow
+from squidmesh.ids import AttemptKey, Fingerprint, RunId, ThreadId
+from squidmesh.journal.rows import AttemptRow, DeadLetterRow, PausedQueueRow, RunRow, TimerRow, Tombstone
 from squidmesh.memory.door import Door
 from squidmesh.ports.journal_store import (
     TOKENS_KEPT,
@@ -28,12 +28,14 @@ from squidmesh.ports.journal_store import (
     JournalStore,
     Moved,
     Plane,
+    Pruning,
     RunPage,
     RunQuery,
     StepTransaction,
     ThreadRead,
 )
 from squidmesh.ports.pages import check_dead_letters, check_query, check_text, dead_page, dead_place, page, place
+from squidmesh.ports.pruning import check_pruned_once
 
 
 class MemoryJournal:
@@ -50,6 +52,7 @@ class MemoryJournal:
         self._dead_letters: dict[str, DeadLetterRow] = {}
         self._timers: dict[str, TimerRow] = {}
         self._paused: dict[str, PausedQueueRow] = {}
+        self._tombstones: dict[str, Tombstone] = {}
         self._plane: Plane | None = None
         self._position = 0
         self._writer: dict[str, int] = {}
@@ -71,6 +74,8 @@ class MemoryJournal:
     def _commit(self, group: Group) -> Answer:
         for append in group.appends:
             revision = len(self._threads.get(append.thread, ()))
+            if append.expected_revision == 0 and append.thread in self._tombstones:
+                revision = self._tombstones[append.thread].revision
             if revision != append.expected_revision:
                 return Conflict(thread=append.thread, revision=revision)
         if group.epoch is not None and (self._plane is None or self._plane.epoch != group.epoch):
@@ -196,6 +201,46 @@ class MemoryJournal:
         with self._door:
             return [self._paused[queue] for queue in sorted(self._paused)]
 
+    # ----------------------------------------------------------------------------------------------- retention
+
+    def prunable(self, until: Instant, *, after: RunRow | None = None, limit: int = 100) -> list[RunRow]:
+        begin = None if after is None else _ended_place(after)
+        with self._door:
+            ended = [r for r in self._runs.values() if r.parent is None and r.ended_at is not None]
+        found = [row for row in ended if _ended_place(row)[0] <= until and (begin is None or _ended_place(row) > begin)]
+        return sorted(found, key=_ended_place)[:limit]
+
+    def prune(self, runs: Sequence[Pruning]) -> Committed | Conflict:
+        check_pruned_once(runs)
+        with self._door:
+            for run in runs:
+                revision = len(self._threads.get(run.thread, ()))
+                if revision != run.revision:
+                    return Conflict(thread=run.thread, revision=revision)
+            for run in runs:
+                self._prune(run)
+        return Committed()
+
+    def _prune(self, run: Pruning) -> None:
+        run_id = RunId(run.thread)
+        del self._threads[run.thread]
+        self._checkpoints.pop(run.thread, None)
+        self._runs.pop(run.thread, None)
+        for item in [item for item, row in self._agenda.items() if row.run_id == run_id]:
+            del self._agenda[item]
+            self._writer.pop(item, None)
+        for item in [item for item, letter in self._dead_letters.items() if letter.run_id == run_id]:
+            del self._dead_letters[item]
+        for timer in run.timers:
+            if timer in self._timers and self._timers[timer].run_id == run_id:
+                del self._timers[timer]
+        if run.tombstone is not None:
+            self._tombstones[run.thread] = run.tombstone
+
+    def tombstone(self, run_id: str) -> Tombstone | None:
+        with self._door:
+            return self._tombstones.get(run_id)
+
     # --------------------------------------------------------------------------------------------- reconciling
 
     def agenda_queues(self) -> list[str]:
@@ -287,6 +332,12 @@ def _status(row: RunRow, now: int) -> str:
     """What waits only for a time that has come is running."""
     due = row.status in ("waiting", "retrying") and row.due_at is not None and row.due_at <= now
     return "running" if due else row.status
+
+
+def _ended_place(row: RunRow) -> tuple[int, str]:
+    """Where a run that has ended stands among those."""
+    assert row.ended_at is not None
+    return row.ended_at, row.run_id
 
 
 def _matches(row: RunRow, query: RunQuery, now: int) -> bool:

@@ -102,7 +102,7 @@ def signals_of(state: RunState, *, cancel: bool) -> Iterator[TimerRow]:
     assert state.ended_at is not None
     if state.parent is not None:
         yield TimerRow(
-            timer=f"{state.run_id}!ended",
+            timer=_ended_name(state.run_id),
             run_id=RunId(state.parent.run_id),
             kind="child_ended",
             due_at=state.ended_at,
@@ -112,7 +112,7 @@ def signals_of(state: RunState, *, cancel: bool) -> Iterator[TimerRow]:
     if cancel:
         for child in state.open_children:
             yield TimerRow(
-                timer=f"{child}!cancel",
+                timer=_cancel_name(child),
                 run_id=RunId(child),
                 kind="cancel",
                 due_at=state.ended_at,
@@ -120,8 +120,27 @@ def signals_of(state: RunState, *, cancel: bool) -> Iterator[TimerRow]:
             )
 
 
+def names_for(state: RunState) -> tuple[str, ...]:
+    """Every name that a timer of the run, or a signal to it, can have had: for whoever prunes it."""
+    return (
+        _run_name(state),
+        _cancel_name(state.run_id),
+        *(_gate_name(state, step) for step in state.gates),
+        *(_step_name(state, step) for step in state.runnables),
+        *(_ended_name(child) for child in state.children),
+    )
+
+
 def _cancels(fact: RunCompleted | RunFailed | RunCancelled) -> bool:
     return isinstance(fact, RunCancelled) and fact.children == "cancel"
+
+
+def _ended_name(child: str) -> str:
+    return f"{child}!ended"
+
+
+def _cancel_name(child: str) -> str:
+    return f"{child}!cancel"
 
 
 def _run_name(state: RunState) -> str:

@@ -15,7 +15,7 @@ import msgspec
 
 from squidmesh.clock import Instant
 from squidmesh.ids import AttemptKey, EntryId, Fingerprint, ThreadId
-from squidmesh.journal.rows import AttemptRow, DeadLetterRow, PausedQueueRow, RowChanges, RunRow, TimerRow
+from squidmesh.journal.rows import AttemptRow, DeadLetterRow, PausedQueueRow, RowChanges, RunRow, TimerRow, Tombstone
 from squidmesh.ports.lease_backend import LeaseChange
 
 
@@ -73,7 +73,9 @@ class Committed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Conflict(msgspec.Struct, frozen=True, kw_only=True):
-    """Nothing of the group was written: ``thread`` is at ``revision``, which is not what the append expected."""
+    """Nothing of the group was written: ``thread`` is at ``revision``, which is not what the append expected. For an
+    append at revision 0 to a run that has left a tombstone, that is the revision at which it was pruned.
+    """
 
     thread: ThreadId
     revision: int
@@ -168,6 +170,17 @@ class DeadLetterPage(msgspec.Struct, frozen=True, kw_only=True):
     next: str | None
 
 
+class Pruning(msgspec.Struct, frozen=True, kw_only=True):
+    """One run that is to go, whole, as it stands at ``revision``. ``timers``: the names of all timers and signals that
+    there may be for it. ``tombstone`` stays in its place.
+    """
+
+    thread: ThreadId
+    revision: int
+    timers: tuple[str, ...] = ()
+    tombstone: Tombstone | None = None
+
+
 class JournalStore(Protocol):
     """Thread-safe. Raises ``BackendUnavailable`` where the same call may work later, ``CommitUnknown`` where a commit
     may or may not have happened, ``DataRefused`` where it can not hold the data. What no repetition helps against is
@@ -246,6 +259,27 @@ class JournalStore(Protocol):
         """Of those whom nobody hears any more: the run that they are for has ended, so no entry of it can close them.
         Timers of a run's own are left alone.
         """
+        ...
+
+    # -- retention (protocol 3.7) ----------------------------------------------------------------------------------
+
+    def prunable(self, until: Instant, *, after: RunRow | None = None, limit: int = 100) -> list[RunRow]:
+        """Runs without a parent that ended at ``until`` or before, the earliest end first, then by id; ``after`` is the
+        last row of the page before. Costs as many rows as it gives, however many runs are open or ended later.
+        """
+        ...
+
+    def prune(self, runs: Sequence[Pruning]) -> Committed | Conflict:
+        """All of them go, or none: in one transaction their entries, checkpoints, run rows, agenda rows, dead letters,
+        and of the timers and signals that are named those which are for them. Tombstones are written. Signals that a
+        run has sent to others stay, as do definitions. A thread occurs once in a call.
+
+        ``Conflict`` names the first thread that is at another revision, or is not there (revision 0).
+        """
+        ...
+
+    def tombstone(self, run_id: str) -> Tombstone | None:
+        """Of a run that was pruned. An append at revision 0 to its thread conflicts for ever (I12)."""
         ...
 
     # -- what a reconciler asks (protocol 3.8) ---------------------------------------------------------------------

@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any, Literal, Self, overload
+from os import PathLike
+from typing import IO, Any, Literal, Self, overload
 
 from pydantic import BaseModel
 
@@ -20,6 +21,7 @@ from squidmesh.reading.graph import RunGraph
 from squidmesh.reading.inspect import Run
 from squidmesh.reading.listing import RunList
 from squidmesh.reading.queues import Queue, QueueList
+from squidmesh.reading.retention import Archived, Pruned
 from squidmesh.reading.workflows import WorkflowSummary
 from squidmesh.runtime import activating, starting
 from squidmesh.runtime.async_calls import AsyncCalls, AsyncWorker
@@ -153,8 +155,8 @@ class AsyncVerbs(AsyncCalls):
 
         ``target``: a trigger, a workflow that has one, or a name (``"RingErrand"``, ``"RingErrand.leave_shire"``).
         ``priority``: 0 (first) to 9. ``delay``: nothing of it becomes visible before. ``metadata``: JSON values of the
-        host's own, kept with the run. Raises ``NotFound``, ``InvalidPayload``, ``InvalidInput``, or ``KeyReused`` where
-        the key started another payload.
+        host's own, kept with the run. Raises ``NotFound``, ``InvalidPayload``, ``InvalidInput``, ``KeyReused`` where
+        the key started another payload, or ``RunPruned`` where it started a run that is not kept any more.
 
         ``connection`` is a matter of ``mesh.mesh``, in a thread of the host's: a coroutine that is cancelled leaves its
         verb at work, and a transaction that has been rolled back meanwhile is no place for that.
@@ -181,8 +183,9 @@ class AsyncVerbs(AsyncCalls):
         delay: timedelta | float | None = None,
     ) -> list[Run]:
         """Many runs of one trigger in one commit; ``keys``, if given, has one for each payload. Every payload is
-        checked before anything is written. ``KeyReused`` where a key started another payload before; all other runs
-        have started then, and the same call without that key finds them.
+        checked before anything is written. ``KeyReused`` where a key started another payload before, ``RunPruned``
+        where its run is not kept any more; all other runs have started then, and the same call without that key finds
+        them.
 
         ``connection`` is a matter of ``mesh.mesh``, in a thread of the host's: a coroutine that is cancelled leaves its
         verb at work, and a transaction that has been rolled back meanwhile is no place for that.
@@ -448,8 +451,8 @@ class AsyncVerbs(AsyncCalls):
         ``window``: the time that it stands for, with a timezone, which is what the steps see. ``signal_id``: the
         scheduler's own name for this firing; with it, the window (by default the minute that it is now) is only told.
         ``payload``: what is to differ from the defaults. A duplicate gives the run that is there, or None where the
-        trigger is ``skip_duplicate``. Raises ``NotFound``, ``InvalidInput``, ``InvalidPayload``, or ``KeyReused`` for a
-        duplicate with another payload.
+        trigger is ``skip_duplicate``. Raises ``NotFound``, ``InvalidInput``, ``InvalidPayload``, ``KeyReused`` for a
+        duplicate with another payload, or ``RunPruned`` for one whose run is not kept any more.
         """
         return await self._call(self.mesh.activate_cron, target, window=window, signal_id=signal_id, payload=payload)
 
@@ -588,6 +591,62 @@ class AsyncVerbs(AsyncCalls):
     ) -> Queue:
         """Hands the queue out again. ``NotWaiting`` where it is not paused; otherwise as :meth:`pause_queue`."""
         return await self._call(self.mesh.resume_queue, queue, actor=actor, comment=comment, key=key)
+
+    async def prune(
+        self,
+        *,
+        older_than: timedelta | float,
+        workflow: str | None = None,
+        statuses: Sequence[str] | None = None,
+        limit: int | None = None,
+        dry_run: bool = False,
+        tell: Callable[[int], None] = lambda runs: None,
+    ) -> Pruned:
+        """Removes the runs that ended at least so long ago (1 minute to 36,500 days, by the journal's clock), each
+        whole: its history, and all rows about it. A run goes with all its descendants or not at all; ``workflow`` and
+        ``statuses`` (completed, failed, cancelled) are those of the run at their head. A run with a key, of a cron
+        trigger or of a parent leaves a tombstone: it is never started again, and asked for raises ``RunPruned``.
+
+        ``limit``: no more families once so many runs have gone. ``dry_run`` removes nothing, and counts. ``tell``
+        hears, after each batch, how many runs have gone. What can not be read stays, and is told in the answer's
+        ``held`` and ``reasons``.
+        """
+        return await self._call_slow(
+            self.mesh.prune,
+            older_than=older_than,
+            workflow=workflow,
+            statuses=statuses,
+            limit=limit,
+            dry_run=dry_run,
+            tell=tell,
+        )
+
+    async def archive(
+        self,
+        path_or_file: str | PathLike[str] | IO[bytes] | IO[str],
+        *,
+        older_than: timedelta | float,
+        workflow: str | None = None,
+        statuses: Sequence[str] | None = None,
+        limit: int | None = None,
+        dry_run: bool = False,
+        tell: Callable[[int], None] = lambda runs: None,
+    ) -> Archived:
+        """Prunes as :meth:`prune` does, and writes each run before it goes: a line of JSON with its entries and their
+        facts, in which what is marked secret is hidden, and what a payload codec sealed is in the clear. A path is
+        appended to; an open file is left open. The lines of a batch are on the disk before it is pruned: whoever
+        interrupts an archive finds every run in the file or in the journal, those of the last batch perhaps in both.
+        """
+        return await self._call_slow(
+            self.mesh.archive,
+            path_or_file,
+            older_than=older_than,
+            workflow=workflow,
+            statuses=statuses,
+            limit=limit,
+            dry_run=dry_run,
+            tell=tell,
+        )
 
     async def apply(self, command: Command | Mapping[str, Any]) -> Any:
         """Carries out a verb that is said as data, and gives what that verb gives. ``InvalidInput`` where the verb is

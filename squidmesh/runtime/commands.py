@@ -28,6 +28,8 @@ VERBS = (
     "pause_queue",
     "resume_queue",
     "activate_cron",
+    "prune",
+    "archive",
 )
 """What changes something, and can be said in JSON."""
 NOT_DATA = {"tell", "connection"}

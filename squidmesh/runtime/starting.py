@@ -25,6 +25,7 @@ from squidmesh.ids import RunId, ThreadId, fingerprint, keyed_run_id
 from squidmesh.journal.codec import encode_facts
 from squidmesh.journal.facts import Activation, ParentRun
 from squidmesh.journal.fold import fold
+from squidmesh.journal.rows import Tombstone
 from squidmesh.journal.state import RunState
 from squidmesh.planning.commands import StartRun
 from squidmesh.planning.decide import start
@@ -36,6 +37,7 @@ from squidmesh.runtime.commit import Committer, Patience
 from squidmesh.runtime.delivery import Effects
 from squidmesh.runtime.held import HeldRun, Runs
 from squidmesh.runtime.joining import no_patience, out_of_sight, put_definitions
+from squidmesh.runtime.missing import missing_run, pruned
 from squidmesh.runtime.recorder import Birth
 from squidmesh.workflow.authoring import Manual, Trigger, Workflow
 from squidmesh.workflow.payload import accept_payload, check_json
@@ -141,13 +143,13 @@ def canonical(payload: dict[str, Any]) -> bytes:
 
 def start_runs(engine: Engine, starts: Sequence[Start], *, joined: JournalStore | None = None) -> list[RunState]:
     """Appends all of them in one commit, each on its own, and gives the run of each: the one that its key started
-    before, where there was one. ``KeyReused`` if that was with another payload; the other starts stand. Where two of
-    the starts themselves have one key and two payloads, nothing is written.
+    before, where there was one. ``KeyReused`` if that was with another payload, ``RunPruned`` if it is not kept any
+    more; the other starts stand. Where two of the starts themselves have one key and two payloads, nothing is written.
 
     ``joined``: the journal in the host's transaction (protocol 3.4). Then nothing is tried twice, and nothing offered.
     """
     _refuse_contradictions(starts)
-    found: dict[int, RunState] = {}
+    found: dict[int, RunState | Tombstone] = {}
     for _ in range(_DRAWS):
         waiting = {index: asked for index, asked in enumerate(starts) if index not in found}
         if not waiting:
@@ -158,7 +160,9 @@ def start_runs(engine: Engine, starts: Sequence[Start], *, joined: JournalStore 
     return [_same(asked, found[index]) for index, asked in enumerate(starts)]
 
 
-def _start_or_find(engine: Engine, starts: Mapping[int, Start], joined: JournalStore | None) -> dict[int, RunState]:
+def _start_or_find(
+    engine: Engine, starts: Mapping[int, Start], joined: JournalStore | None
+) -> dict[int, RunState | Tombstone]:
     """One commit. A start without a key whose new id was taken is left out: that run is not the caller's."""
     store = engine.store if joined is None else joined
     now = store.now()
@@ -182,11 +186,24 @@ def _start_or_find(engine: Engine, starts: Mapping[int, Start], joined: JournalS
     if joined is None:  # else nothing is durable yet; the host's commit announces itself
         offer(engine, done)
     ours = {index: run_id for index, run_id in run_ids.items() if run_id not in taken or starts[index].is_derived}
-    wanted = [run_id for run_id in ours.values() if run_id in taken]
-    existing = existing_runs(engine, wanted, joined)
-    if joined is not None and (unseen := [run_id for run_id in wanted if run_id not in existing]):
-        raise out_of_sight(unseen[0])
+    existing = _kept_or_pruned(engine, [run_id for run_id in ours.values() if run_id in taken], joined)
     return {index: existing[run_id] if run_id in taken else plans[run_id].state for index, run_id in ours.items()}
+
+
+def _kept_or_pruned(
+    engine: Engine, run_ids: Sequence[RunId], joined: JournalStore | None
+) -> dict[str, RunState | Tombstone]:
+    """Runs that were started before. What is gone when we look has left its tombstone, since its id is derived."""
+    found: dict[str, RunState | Tombstone] = {**existing_runs(engine, run_ids, joined)}
+    for run_id in run_ids:
+        if run_id not in found:
+            stone = engine.store.tombstone(run_id)
+            if stone is None and joined is not None:
+                raise out_of_sight(run_id)
+            if stone is None:
+                raise JournalConflict(f"run {run_id} was there, and is gone without a trace")
+            found[run_id] = stone
+    return found
 
 
 def _groups(engine: Engine, births: Collection[Birth], joined: JournalStore | None) -> list[Group]:
@@ -244,7 +261,7 @@ def require_same(engine: Engine, asked: Start, run_id: RunId) -> RunState:
     """The run that is there already; ``KeyReused`` where it was started with another payload."""
     found = existing_runs(engine, [run_id])
     if run_id not in found:
-        raise NotFound(f"there is no run {run_id!r}", field="run_id")
+        raise missing_run(engine.store, run_id)
     return _same(asked, found[run_id])
 
 
@@ -268,8 +285,10 @@ def _refuse_contradictions(starts: Sequence[Start]) -> None:
             raise KeyReused(f"{shown(asked.key)} is there twice, with two payloads; allowed is one", field="keys")
 
 
-def _same(asked: Start, state: RunState) -> RunState:
-    """I12: one key, one run. The same key with another payload is the caller's mistake."""
+def _same(asked: Start, state: RunState | Tombstone) -> RunState:
+    """I12: one key, one run, for ever. The same key with another payload is the caller's mistake."""
+    if isinstance(state, Tombstone):
+        raise pruned(state, field="key", allowed="its key stays used: allowed is a new one")
     if not alike(asked, state):
         key = shown(asked.key or (asked.parent.key if asked.parent else ""))
         raise KeyReused(

@@ -15,6 +15,7 @@ from squidmesh.ports.journal_store import JournalStore
 from squidmesh.runtime.coded import CodedStore, coded
 from squidmesh.testing.agenda_suite import AgendaSuite
 from squidmesh.testing.journal_suite import JournalStoreSuite
+from squidmesh.testing.retention_suite import RetentionSuite
 
 CODEC = AesGcm({"now": AesGcm.new_key()}, use="now")
 
@@ -36,6 +37,12 @@ class TestSqlite(JournalStoreSuite):
 
 
 class TestAgenda(AgendaSuite):
+    @pytest.fixture
+    def store(self, clock):
+        return coded(memory("memory://", clock=clock).journal(), CODEC)
+
+
+class TestRetention(RetentionSuite):
     @pytest.fixture
     def store(self, clock):
         return coded(memory("memory://", clock=clock).journal(), CODEC)

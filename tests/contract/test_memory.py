@@ -8,6 +8,7 @@ from squidmesh.testing.journal_suite import JournalStoreSuite
 from squidmesh.testing.lease_suite import LeaseBackendSuite
 from squidmesh.testing.offer_suite import OfferSuite
 from squidmesh.testing.planes import OfferPlane
+from squidmesh.testing.retention_suite import RetentionSuite
 
 
 class TestJournal(JournalStoreSuite):
@@ -17,6 +18,12 @@ class TestJournal(JournalStoreSuite):
 
 
 class TestAgenda(AgendaSuite):
+    @pytest.fixture
+    def store(self, clock):
+        return backend("memory://", clock=clock).journal()
+
+
+class TestRetention(RetentionSuite):
     @pytest.fixture
     def store(self, clock):
         return backend("memory://", clock=clock).journal()

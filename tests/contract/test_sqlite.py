@@ -10,6 +10,7 @@ from squidmesh.testing.journal_lease_suite import JournalLeaseSuite
 from squidmesh.testing.journal_suite import JournalStoreSuite
 from squidmesh.testing.lease_suite import LeaseBackendSuite
 from squidmesh.testing.planes import JournalPlane
+from squidmesh.testing.retention_suite import RetentionSuite
 from squidmesh.testing.transaction_suite import TransactionSuite
 
 
@@ -33,6 +34,12 @@ class TestTransactions(TransactionSuite):
 
 
 class TestAgenda(AgendaSuite):
+    @pytest.fixture
+    def store(self, opened):
+        return opened.journal()
+
+
+class TestRetention(RetentionSuite):
     @pytest.fixture
     def store(self, opened):
         return opened.journal()
@@ -72,6 +79,10 @@ class OrderIsAskedFor:
 
 
 class TestJournalBackwards(OrderIsAskedFor, TestJournal):
+    pass
+
+
+class TestRetentionBackwards(OrderIsAskedFor, TestRetention):
     pass
 
 

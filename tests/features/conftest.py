@@ -5,14 +5,13 @@ run in the world is read from its thread and held to the invariants.
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from redis import Redis
 
-from squidmesh.testing.postgres import Postgres
 from squidmesh.testing.servers import Server
 from tests.features.world import MemoryWorld, PostgresRedisWorld, PostgresWorld, RedisWorld, SqliteWorld, World
 from tests.support.postgres_world import Emptied
@@ -23,12 +22,6 @@ from tests.support.redises import left_behind, started
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     with started("valkey", tmp_path_factory.mktemp("features")) as server:
         yield server
-
-
-@pytest.fixture(scope="session")
-def emptied(postgres_server: Postgres) -> Iterator[Emptied]:
-    with closing(Emptied(postgres_server.create_database("features"))) as database:
-        yield database
 
 
 WITH_DATABASE = ["sqlite", "redis", "postgres", "postgres_redis"]
@@ -59,10 +52,10 @@ def _world(plane: str, fixture: Callable[[str], Any], folder: Path) -> Iterator[
             case "redis":
                 found = RedisWorld(folder, fixture("server"), stack.enter_context(_emptied_redis(fixture("server"))))
             case "postgres":
-                found = PostgresWorld(_emptied_postgres(fixture("emptied")))
+                found = PostgresWorld(_emptied_postgres(fixture("emptied_postgres")))
             case _:
                 redis = stack.enter_context(_emptied_redis(fixture("server")))
-                found = PostgresRedisWorld(_emptied_postgres(fixture("emptied")), fixture("server"), redis)
+                found = PostgresRedisWorld(_emptied_postgres(fixture("emptied_postgres")), fixture("server"), redis)
         yield stack.enter_context(found)
 
 

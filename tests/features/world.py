@@ -33,7 +33,7 @@ from squidmesh.workflow.registry import Registry
 from tests.support import postgres_world
 from tests.support.audit import audit, audit_timers
 from tests.support.postgres_world import Emptied
-from tests.support.redises import CLOCK, NOW, ServerClock
+from tests.support.redises import NOW, ServerClock
 
 LEASE = timedelta(seconds=30)
 
@@ -211,7 +211,7 @@ class PostgresWorld(World):
         self.clock: VirtualClock = postgres_world.ServerClock(database.owner)
 
     def stores(self) -> tuple[Backend, Backend | None]:
-        return postgres_world.backend_of(self.database.url, self.clock), None
+        return postgres_world.backend_of(self.database.operator_url, self.clock), None
 
     def query(self, sql: str) -> list[Any]:
         try:
@@ -228,24 +228,12 @@ class PostgresRedisWorld(PostgresWorld):
 
     def __init__(self, database: Emptied, server: Server, redis: Redis) -> None:
         super().__init__(database)
-        self.clock = BothClocks(database.owner, redis)
+        self.clock = postgres_world.BothClocks(database.owner, redis)
         self._server = server
 
     def stores(self) -> tuple[Backend, Backend | None]:
         journal, _ = super().stores()
         return journal, RedisBackend(self._server.url, now=NOW)
-
-
-class BothClocks(postgres_world.ServerClock):
-    """Two servers, whose clocks agree."""
-
-    def __init__(self, connection: Any, redis: Redis) -> None:
-        self._redis = redis
-        super().__init__(connection)
-
-    def write(self) -> None:
-        super().write()
-        self._redis.set(CLOCK, self.now())
 
 
 # ------------------------------------------------------------------------------------------------- what tests do

@@ -1,6 +1,8 @@
 """Whatever a verb is called with: one typed error that names the field, and nothing is written."""
 
 import inspect
+import io
+import os
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -183,6 +185,24 @@ def of_reading(verb: str) -> list[Bad]:
     return [Bad(verb, "run_id", [None, *NOT_TEXT]), Bad(verb, "run_id", NO_SUCH_RUN, NotFound)]
 
 
+def of_retention(verb: str) -> list[Bad]:
+    return [
+        Bad(verb, "older_than", [None, *NOT_A_DURATION, 0, 59.999, timedelta(days=40_000)]),
+        Bad(verb, "workflow", [*NOT_A_NAME, Gated]),
+        Bad(verb, "statuses", [*NOT_A_LIST, []]),
+        Bad(
+            verb,
+            "statuses",
+            [[bad] for bad in [None, *NOT_TEXT, "", "running", NUL, HUGE]],
+            InvalidInput,
+            "statuses[0]",
+        ),
+        Bad(verb, "limit", [*NOT_AN_INTEGER, 0, -1, 10**12]),
+        Bad(verb, "dry_run", [None, 1, "yes", Unprintable()]),
+        Bad(verb, "tell", [None, 5, "print", Unprintable()]),
+    ]
+
+
 ENDED: dict[str, Any] = {"run_id": "ended"}
 """Asked of a run that has ended."""
 TABLE = [
@@ -217,6 +237,12 @@ TABLE = [
     Bad("send_event", "data", [object(), {1: 2}, float("nan"), (1,), HUGE, {"a": NUL}, Unprintable()]),
     Bad("send_event", "actor", NOT_AN_ACTOR),
     Bad("send_event", "key", NOT_A_KEY),
+    *of_retention("prune"),
+    *of_retention("archive"),
+    Bad(
+        "archive", "path_or_file", [None, 5, True, b"a.jsonl", ["a.jsonl"], {}, Unprintable(), open, "", NUL, SURROGATE]
+    ),
+    Bad("archive", "path_or_file", [HUGE, ".", Path(), "no/such/folder/a.jsonl", os.devnull]),
     *of_metadata("start_run"),
     Bad("list_runs", "since", NOT_A_MOMENT),
     Bad("list_runs", "until", NOT_A_MOMENT),
@@ -255,6 +281,8 @@ FINE: dict[str, dict[str, Any]] = {
     "waive_compensation": {"actor": "ops"},
     "replay_run": {"actor": "ops"},
     "send_event": {"event": "knock"},
+    "prune": {"older_than": 60},
+    "archive": {"path_or_file": io.BytesIO(), "older_than": 60},
 }
 """What a call of the verb needs besides; a run's id is that of a run that waits for a decision."""
 VERBS = sorted({row.verb for row in TABLE})

@@ -4,18 +4,23 @@ Everything else is what runs in production, the worker's rights included.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import closing
 from datetime import timedelta
 from importlib import resources
 from typing import Any
 
 import psycopg
+import pytest
 from squidmesh_postgres import PostgresBackend
 
 from squidmesh.clock import Instant
 from squidmesh.testing.clock import VirtualClock
+from squidmesh.testing.postgres import Postgres
+from tests.support.redises import CLOCK
 
-WORKER = "worker_of_tests"
-"""May do what a worker may, and no more."""
+WORKER, OPERATOR = "worker_of_tests", "operator_of_tests"
+"""May do what a worker may, or an operator, and no more."""
 _VIRTUAL = """
 CREATE TABLE {schema}.test_clock (now bigint NOT NULL);
 INSERT INTO {schema}.test_clock VALUES (0);
@@ -23,10 +28,11 @@ GRANT SELECT ON {schema}.test_clock TO PUBLIC;
 CREATE OR REPLACE FUNCTION {schema}.moment() RETURNS bigint LANGUAGE sql VOLATILE
     AS $$ SELECT now FROM {schema}.test_clock $$;
 """
-_ROLE = f"""
+_ROLE = """
 DO $$ BEGIN
-    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '{WORKER}') THEN CREATE ROLE {WORKER} LOGIN; END IF;
+    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '{role}') THEN CREATE ROLE {role} LOGIN; END IF;
 END $$;
+GRANT {rights} TO {role};
 """
 _TABLES = """
 SELECT string_agg(format('DELETE FROM %I.%I', schemaname, tablename), '; ')
@@ -52,31 +58,61 @@ class ServerClock(VirtualClock):
         self._connection.execute(f"UPDATE {self._schema}.test_clock SET now = {self.now()}")
 
 
+class BothClocks(ServerClock):
+    """Two servers, whose clocks agree."""
+
+    def __init__(self, connection: Any, redis: Any) -> None:
+        self._redis = redis
+        super().__init__(connection)
+
+    def write(self) -> None:
+        super().write()
+        self._redis.set(CLOCK, self.now())
+
+
+def all_of(connection: psycopg.Connection[Any]) -> str:
+    """Everything in the schema, as text."""
+    tables = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'squidmesh'").fetchall()
+    return "\n".join(
+        str(row) for (table,) in tables for row in connection.execute(f"SELECT t::text FROM squidmesh.{table} AS t")
+    )
+
+
 def backend_of(url: str, clock: VirtualClock) -> PostgresBackend:
     return PostgresBackend(url, monotonic=lambda: clock.now() / 1e6)
 
 
 class Emptied:
-    """One database, migrated once, and empty for each test. ``url`` is a worker's; ``owner`` may do everything."""
+    """One database, migrated once, and empty for each test. ``url`` is a worker's, ``operator_url`` an operator's;
+    ``owner`` may do everything.
+    """
 
     def __init__(self, url: str) -> None:
         self.owner_url = url
         self.url = url.replace("postgres@", f"{WORKER}@", 1)
-        assert self.url != url
+        self.operator_url = url.replace("postgres@", f"{OPERATOR}@", 1)
+        assert self.url != url != self.operator_url
         PostgresBackend(url).migrate()
         self.owner = psycopg.connect(url, autocommit=True)
         self.owner.execute(_VIRTUAL.format(schema="squidmesh"))
         self.owner.execute((resources.files("squidmesh_postgres") / "roles.sql").read_text("utf-8"))
-        self.owner.execute(_ROLE)
-        self.owner.execute(f"GRANT squidmesh_worker TO {WORKER}; GRANT CREATE ON SCHEMA public TO {WORKER}")
+        for role, rights in ((WORKER, "squidmesh_worker"), (OPERATOR, "squidmesh_operator")):
+            self.owner.execute(_ROLE.format(role=role, rights=rights))
         (self._emptying,) = self.owner.execute(_TABLES).fetchone() or ("",)
 
     def empty(self) -> None:
         self.owner.execute(self._emptying)
         self.owner.execute(
             f"SET client_min_messages = warning; DROP SCHEMA public CASCADE; CREATE SCHEMA public;"
-            f"GRANT ALL ON SCHEMA public TO {WORKER}"
+            f"GRANT ALL ON SCHEMA public TO {WORKER}, {OPERATOR}"
         )
 
     def close(self) -> None:
         self.owner.close()
+
+
+@pytest.fixture(scope="session")
+def emptied_postgres(postgres_server: Postgres) -> Iterator[Emptied]:
+    """One for a test process: whoever takes it empties it first."""
+    with closing(Emptied(postgres_server.create_database("emptied"))) as database:
+        yield database

@@ -12,7 +12,8 @@ AS $$ SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint $$;
 -- ---------------------------------------------------------------------------------------------------- the threads
 
 -- A revision is a locked counter: who holds the row appends the next entry. Never a sequence, which would have gaps.
--- 0: somebody began to write the thread's first entry, and did not.
+-- 0: somebody began to write the thread's first entry, and did not. Below 0: the run was pruned at that revision, and its
+-- name stays taken for ever, which `tombstones` says more of.
 CREATE TABLE squidmesh.threads (
     thread   text COLLATE "C" NOT NULL PRIMARY KEY,
     revision integer          NOT NULL
@@ -25,6 +26,14 @@ CREATE TABLE squidmesh.entries (
     body     bytea            NOT NULL,
     PRIMARY KEY (thread, revision)
 ) WITH (autovacuum_vacuum_insert_scale_factor = 0.05);
+
+CREATE TABLE squidmesh.tombstones (
+    run_id   text COLLATE "C" NOT NULL PRIMARY KEY,
+    workflow text COLLATE "C" NOT NULL,
+    status   text COLLATE "C" NOT NULL,
+    ended_at bigint           NOT NULL,
+    revision integer          NOT NULL
+);
 
 CREATE TABLE squidmesh.checkpoints (
     thread   text COLLATE "C" NOT NULL PRIMARY KEY,
@@ -51,7 +60,8 @@ CREATE TABLE squidmesh.runs (
     error      text COLLATE "C",
     started_at bigint           NOT NULL,
     due_at     bigint,
-    ended_at   bigint
+    ended_at   bigint,
+    parent     text COLLATE "C"
 ) WITH (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.02,
         autovacuum_vacuum_cost_delay = 0);
 
@@ -62,6 +72,8 @@ CREATE INDEX runs_by_key ON squidmesh.runs (key) WHERE key IS NOT NULL;
 -- Most runs end well, and nobody looks for those by their status.
 CREATE INDEX runs_by_status ON squidmesh.runs (status, started_at, run_id) WHERE status <> 'completed';
 
+-- What may be pruned, by its end: a run enters it once, when it ends, and at its end.
+CREATE INDEX runs_ended ON squidmesh.runs (ended_at, run_id) WHERE ended_at IS NOT NULL AND parent IS NULL;
 -- What waits only for a time counts as running from then on.
 CREATE INDEX runs_due ON squidmesh.runs (due_at) WHERE status IN ('waiting', 'retrying') AND due_at IS NOT NULL;
 

@@ -31,7 +31,8 @@ held AS MATERIALIZED (
 
 -- name: judged
 judged AS MATERIALIZED (
-    SELECT given.g, given.thread, given.place, coalesce(held.revision, 0) AS revision,
+    SELECT given.g, given.thread, given.place,
+        CASE WHEN held.revision < 0 AND given.expected > 0 THEN 0 ELSE coalesce(abs(held.revision), 0) END AS revision,
         coalesce(held.revision = given.expected, false) AS agrees, false AS moved
     FROM given LEFT JOIN held ON held.thread = given.thread
 )
@@ -39,7 +40,8 @@ judged AS MATERIALIZED (
 -- name: judged_by_epoch
 -- The same, where claims are recorded: under the epoch of the plane, or not at all.
 judged AS MATERIALIZED (
-    SELECT given.g, given.thread, given.place, coalesce(held.revision, 0) AS revision,
+    SELECT given.g, given.thread, given.place,
+        CASE WHEN held.revision < 0 AND given.expected > 0 THEN 0 ELSE coalesce(abs(held.revision), 0) END AS revision,
         coalesce(held.revision = given.expected, false) AS agrees,
         given.epoch IS NOT NULL AND given.epoch IS DISTINCT FROM (SELECT epoch FROM squidmesh.plane) AS moved
     FROM given LEFT JOIN held ON held.thread = given.thread
@@ -69,7 +71,7 @@ counted AS (
 run_rows AS MATERIALIZED (
     SELECT * FROM json_to_recordset(%(runs)s::json) AS (
         g integer, run_id text, workflow text, version text, trigger text, key text, queue text, status text,
-        step text, error text, started_at bigint, due_at bigint, ended_at bigint
+        step text, error text, started_at bigint, due_at bigint, ended_at bigint, parent text
     )
     WHERE (g IN (SELECT g FROM accepted)) IS TRUE
 ),
@@ -84,12 +86,13 @@ tallied AS (
 put_runs AS (
     -- A run's workflow, key, queue and start never change: their indexes are left alone.
     INSERT INTO squidmesh.runs
-        (run_id, workflow, version, trigger, key, queue, status, step, error, started_at, due_at, ended_at)
-    SELECT run_id, workflow, version, trigger, key, queue, status, step, error, started_at, due_at, ended_at
+        (run_id, workflow, version, trigger, key, queue, status, step, error, started_at, due_at, ended_at, parent)
+    SELECT run_id, workflow, version, trigger, key, queue, status, step, error, started_at, due_at, ended_at, parent
     FROM run_rows ORDER BY run_id
     ON CONFLICT (run_id) DO UPDATE SET
         version = excluded.version, trigger = excluded.trigger, status = excluded.status,
-        step = excluded.step, error = excluded.error, due_at = excluded.due_at, ended_at = excluded.ended_at
+        step = excluded.step, error = excluded.error, due_at = excluded.due_at, ended_at = excluded.ended_at,
+        parent = excluded.parent
 )
 
 -- name: agenda

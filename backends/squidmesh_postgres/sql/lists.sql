@@ -2,7 +2,7 @@
 -- running. Each page is read in the order of one index and stops at its limit.
 
 -- name: newest
-SELECT run_id, workflow, version, trigger, key, queue, status, step, error, started_at, due_at, ended_at
+SELECT run_id, workflow, version, trigger, key, queue, status, step, error, started_at, due_at, ended_at, parent
 FROM squidmesh.runs
 WHERE (started_at, run_id) < (%(started_at)s, %(run_id)s) AND started_at >= %(since)s
     AND (%(queue)s::text IS NULL OR queue = %(queue)s)
@@ -11,7 +11,7 @@ WHERE (started_at, run_id) < (%(started_at)s, %(run_id)s) AND started_at >= %(si
 ORDER BY started_at DESC, run_id DESC LIMIT %(limit)s;
 
 -- name: of_workflow
-SELECT run_id, workflow, version, trigger, key, queue, status, step, error, started_at, due_at, ended_at
+SELECT run_id, workflow, version, trigger, key, queue, status, step, error, started_at, due_at, ended_at, parent
 FROM squidmesh.runs
 WHERE workflow = %(workflow)s
     AND (started_at, run_id) < (%(started_at)s, %(run_id)s) AND started_at >= %(since)s
@@ -21,7 +21,7 @@ WHERE workflow = %(workflow)s
 ORDER BY started_at DESC, run_id DESC LIMIT %(limit)s;
 
 -- name: of_queue
-SELECT run_id, workflow, version, trigger, key, queue, status, step, error, started_at, due_at, ended_at
+SELECT run_id, workflow, version, trigger, key, queue, status, step, error, started_at, due_at, ended_at, parent
 FROM squidmesh.runs
 WHERE queue = %(queue)s
     AND (started_at, run_id) < (%(started_at)s, %(run_id)s) AND started_at >= %(since)s
@@ -31,7 +31,7 @@ WHERE queue = %(queue)s
 ORDER BY started_at DESC, run_id DESC LIMIT %(limit)s;
 
 -- name: of_status
-SELECT run_id, workflow, version, trigger, key, queue, status, step, error, started_at, due_at, ended_at
+SELECT run_id, workflow, version, trigger, key, queue, status, step, error, started_at, due_at, ended_at, parent
 FROM squidmesh.runs
 WHERE status = %(status)s AND status <> 'completed'
     AND (started_at, run_id) < (%(started_at)s, %(run_id)s) AND started_at >= %(since)s
@@ -42,7 +42,7 @@ ORDER BY started_at DESC, run_id DESC LIMIT %(limit)s;
 
 -- name: running
 -- Each arm stops at the limit in the order of its own stretch of the index.
-SELECT run_id, workflow, version, trigger, key, queue, status, step, error, started_at, due_at, ended_at
+SELECT run_id, workflow, version, trigger, key, queue, status, step, error, started_at, due_at, ended_at, parent
 FROM (VALUES ('running'), ('waiting'), ('retrying')) AS arm (of_status) CROSS JOIN LATERAL (
     SELECT * FROM squidmesh.runs
     WHERE status = arm.of_status AND status <> 'completed'
@@ -56,7 +56,7 @@ ORDER BY started_at DESC, run_id DESC LIMIT %(limit)s;
 
 -- name: of_text
 -- From its start: what begins with the text sorts from the text up to the text and the last character that there is.
-SELECT run_id, workflow, version, trigger, key, queue, status, step, error, started_at, due_at, ended_at
+SELECT run_id, workflow, version, trigger, key, queue, status, step, error, started_at, due_at, ended_at, parent
 FROM squidmesh.runs
 WHERE run_id = ANY (ARRAY(
         SELECT run_id FROM squidmesh.runs WHERE run_id >= %(text)s AND run_id < %(text)s || chr(1114111)
@@ -71,7 +71,7 @@ WHERE run_id = ANY (ARRAY(
 ORDER BY started_at DESC, run_id DESC LIMIT %(limit)s;
 
 -- name: run_row
-SELECT run_id, workflow, version, trigger, key, queue, status, step, error, started_at, due_at, ended_at
+SELECT run_id, workflow, version, trigger, key, queue, status, step, error, started_at, due_at, ended_at, parent
 FROM squidmesh.runs WHERE run_id = %(run_id)s;
 
 -- name: count_runs

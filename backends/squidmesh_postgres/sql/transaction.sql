@@ -41,7 +41,11 @@ ROLLBACK TO SAVEPOINT squidmesh_start;
 RELEASE SAVEPOINT squidmesh_start;
 
 -- name: whose
-SELECT incarnation, current_setting('lock_timeout') FROM squidmesh.store;
+-- And how long the host's transaction waits for a lock, as it was set, where that is longer than we want to wait.
+SELECT incarnation, CASE
+    WHEN (SELECT setting::integer NOT BETWEEN 1 AND %(longest)s::integer FROM pg_settings WHERE name = 'lock_timeout')
+    THEN current_setting('lock_timeout') END
+FROM squidmesh.store;
 
 -- name: wait_for_locks
 SELECT set_config('lock_timeout', %(lock_timeout)s, true);

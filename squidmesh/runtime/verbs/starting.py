@@ -63,8 +63,8 @@ class Starting(Opening):
 
         ``target``: a trigger, a workflow that has one, or a name (``"RingErrand"``, ``"RingErrand.leave_shire"``).
         ``priority``: 0 (first) to 9. ``delay``: nothing of it becomes visible before. ``metadata``: JSON values of the
-        host's own, kept with the run. Raises ``NotFound``, ``InvalidPayload``, ``InvalidInput``, or ``KeyReused`` where
-        the key started another payload.
+        host's own, kept with the run. Raises ``NotFound``, ``InvalidPayload``, ``InvalidInput``, ``KeyReused`` where
+        the key started another payload, or ``RunPruned`` where it started a run that is not kept any more.
 
         ``connection``: the run is written in the host's own open transaction, and is committed or rolled back with it
         (journals in PostgreSQL; a psycopg ``Connection``, or SQLAlchemy's ``Connection`` or ``Session`` over psycopg
@@ -92,8 +92,9 @@ class Starting(Opening):
         connection: object | None = None,
     ) -> list[Run]:
         """Many runs of one trigger in one commit; ``keys``, if given, has one for each payload. Every payload is
-        checked before anything is written. ``KeyReused`` where a key started another payload before; all other runs
-        have started then, and the same call without that key finds them.
+        checked before anything is written. ``KeyReused`` where a key started another payload before, ``RunPruned``
+        where its run is not kept any more; all other runs have started then, and the same call without that key finds
+        them.
 
         ``connection``: as in :meth:`start_run`. After ``KeyReused`` all other runs stand in the host's transaction.
         """

@@ -11,7 +11,7 @@ from squidmesh_postgres.writes import _ARRAYS, _ORDER, _composed
 
 from tests.support.plans import generic_plan, walks
 
-FILES = ("agenda", "journal", "lists", "timers")
+FILES = ("agenda", "journal", "lists", "retention", "timers")
 NO_PLAN = {"lock_plane", "lock_changes", "wait_for_keys"}
 """They are no queries."""
 FEW = {
