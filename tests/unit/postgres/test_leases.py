@@ -200,7 +200,8 @@ def test_a_crowd_is_put_aside_by_whoever_meets_it_also_if_others_fill_his_hands(
 def test_one_request_that_is_sent_often_at_once_is_granted_once_also_where_all_have_keys(plane):
     plane.publish(*(item(f"frodo-{n}", concurrency=(f"frodo-{n}", 1)) for n in range(60)))
     for turn in range(6):
-        answers = together(4, lambda _, turn=turn: claim(plane, limit=5, request=f"r-{turn}").claims)
+        request = f"r-{turn}"
+        answers = together(4, lambda _: claim(plane, limit=5, request=request).claims)  # noqa: B023
         assert len(answers[0]) == 5
         assert answers == [answers[0]] * 4
 
