@@ -170,6 +170,22 @@ def test_what_is_put_aside_for_a_lease_that_is_ending_comes_back_soon(plane, ope
     assert claimed(claim(plane)) == keys("frodo-1")
 
 
+def test_a_beat_in_time_that_a_claim_does_not_see_yet_keeps_its_place(plane, opened, postgres_url):
+    """What seems to have ended was extended meanwhile."""
+    plane.publish(item("frodo-0", concurrency=("frodo", 1)))
+    (first,) = claim(plane).claims
+    plane.publish(item("frodo-1", concurrency=("frodo", 1)))
+    with psycopg.connect(postgres_url) as connection:
+        connection.execute("UPDATE squidmesh.leases SET expires_at = expires_at + lease")
+        opened[1].advance(LEASE)
+        assert claim(plane).claims == ()
+    assert claim(plane).claims == ()
+    assert plane.leases.heartbeat([first]) == [Beat.EXTENDED]
+    plane.settle(Settlement(claim=first))
+    opened[1].advance(SECOND)
+    assert claimed(claim(plane)) == keys("frodo-1")
+
+
 def test_a_beat_waits_for_nobody_but_for_the_one_lease(plane, postgres_url):
     """A lease that somebody holds on to is asked for when the others have been extended."""
     plane.publish(*(item(f"orc-{n}") for n in range(3)))
