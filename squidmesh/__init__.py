@@ -36,6 +36,7 @@ from squidmesh.errors import (
     WorkflowError,
     WrongPlane,
 )
+from squidmesh.ports.backend import Finding, Migration
 from squidmesh.reading.cron import CronStatus
 from squidmesh.reading.dead_letters import DeadLetter, DeadLetterList, DeadLettersMoved
 from squidmesh.reading.explain import Explanation
@@ -50,8 +51,10 @@ from squidmesh.runtime.async_mesh import AsyncMesh
 from squidmesh.runtime.commands import Command
 from squidmesh.runtime.context import Context
 from squidmesh.runtime.cron import CronLook, CronLoop, Fired
+from squidmesh.runtime.doctor import Report
 from squidmesh.runtime.mesh import Mesh
 from squidmesh.runtime.reconcile import Reconciled
+from squidmesh.runtime.reindex import Reindexed, Unreadable
 from squidmesh.runtime.worker import Worker
 from squidmesh.workflow.actions import Action, Actions
 from squidmesh.workflow.authoring import (
@@ -101,6 +104,7 @@ __all__ = [
     "Depth",
     "Draft",
     "Explanation",
+    "Finding",
     "Fired",
     "ForeignStore",
     "GiveUp",
@@ -113,6 +117,7 @@ __all__ = [
     "InvalidUrl",
     "KeyReused",
     "Mesh",
+    "Migration",
     "MissingInput",
     "NotAllowed",
     "NotFound",
@@ -124,6 +129,8 @@ __all__ = [
     "Queue",
     "QueueList",
     "Reconciled",
+    "Reindexed",
+    "Report",
     "RetryLater",
     "RetryPolicy",
     "Run",
@@ -139,6 +146,7 @@ __all__ = [
     "StaleClaim",
     "StoreDamaged",
     "ToolError",
+    "Unreadable",
     "UsageError",
     "Worker",
     "Workflow",

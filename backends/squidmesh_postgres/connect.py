@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from typing import Protocol
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from squidmesh.clock import Clock
+from squidmesh.clock import Clock, Instant
 from squidmesh.errors import InvalidUrl
+from squidmesh.ports.backend import Finding, Migration, Reading
+from squidmesh_postgres import doctor
 from squidmesh_postgres.faults import translated
 from squidmesh_postgres.joined import STARTED
 from squidmesh_postgres.journal import PostgresJournal
 from squidmesh_postgres.leases import PostgresLeases
 from squidmesh_postgres.pool import CONNECT_TIMEOUT, Durability, Pool
 from squidmesh_postgres.schema import Schema
-from squidmesh_postgres.statements import OUR_SCHEMA, load
+from squidmesh_postgres.statements import OUR_SCHEMA, load, migrations
 from squidmesh_postgres.times import ServerTime
 from squidmesh_postgres.wakeup import Listener, PostgresWakeup
 
@@ -99,6 +102,18 @@ class PostgresBackend:
 
     def migrate(self) -> list[str]:
         return self.schema.migrate()
+
+    def migrations(self, *, every: bool = False) -> list[Migration]:
+        chosen = migrations(self._address.schema) if every else self.schema.pending()
+        return [Migration(number=one.number, name=one.name, sql=one.sql) for one in chosen]
+
+    def doctor(self, *, now: Instant | None = None) -> list[Finding]:
+        return doctor.examine(self.schema, now)
+
+    @contextmanager
+    def reading(self) -> Iterator[Reading]:
+        with closing(self.journal()) as journal, closing(self.leases()) as leases:
+            yield Reading(journal=journal, leases=leases)
 
     def journal(self) -> PostgresJournal:
         incarnation = self._open()

@@ -15,7 +15,7 @@ from psycopg import Connection, Cursor
 
 from squidmesh.clock import Instant
 from squidmesh.ids import AttemptKey, EntryId, Fingerprint, ThreadId
-from squidmesh.journal.rows import AttemptRow, DeadLetterRow, PausedQueueRow, RunRow, TimerRow, Tombstone
+from squidmesh.journal.rows import AttemptRow, DeadLetterRow, PausedQueueRow, RunRow, ThreadRows, TimerRow, Tombstone
 from squidmesh.ports.journal_store import (
     AgendaPage,
     Answer,
@@ -29,13 +29,15 @@ from squidmesh.ports.journal_store import (
     History,
     Plane,
     Pruning,
+    Replacement,
     RunPage,
     RunQuery,
     StepTransaction,
+    ThreadPage,
     ThreadRead,
 )
 from squidmesh.ports.pages import check_dead_letters, check_query, check_text
-from squidmesh_postgres import agenda, lists, retention, timers
+from squidmesh_postgres import agenda, lists, reindex, retention, timers
 from squidmesh_postgres.faults import translate_commit, translated
 from squidmesh_postgres.joined import JoinedJournal
 from squidmesh_postgres.pool import Pool
@@ -262,6 +264,24 @@ class PostgresJournal:
     def tombstone(self, run_id: str) -> Tombstone | None:
         with self._reading() as connection:
             return retention.tombstone(connection, self._schema, run_id)
+
+    # -------------------------------------------------------------------------------------------------- reindex
+
+    def threads(self, *, after: str | None = None, limit: int = 1000) -> ThreadPage:
+        with self._reading() as connection:
+            return reindex.threads(connection, self._schema, after, limit)
+
+    def rows_of(self, threads: Sequence[ThreadId]) -> list[ThreadRows]:
+        with self._reading() as connection:
+            return reindex.rows_of(connection, self._schema, threads)
+
+    def replace_rows(self, replacements: Sequence[Replacement]) -> list[bool]:
+        with self._reading() as connection, connection.transaction():
+            return reindex.replace(connection, self._schema, replacements)
+
+    def recount(self) -> None:
+        with self._reading() as connection, connection.transaction():
+            reindex.recount(connection, self._schema)
 
     # --------------------------------------------------------------------------------------------- reconciling
 

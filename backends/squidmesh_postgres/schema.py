@@ -27,6 +27,8 @@ class Schema:
     """One schema of one database. ``name``: the store as people know it."""
 
     def __init__(self, conninfo: str, schema: str, name: str) -> None:
+        self.name = name
+        self.name_of_schema = schema
         self._conninfo = conninfo
         self._schema = schema
         self._name = name
@@ -35,7 +37,7 @@ class Schema:
     def migrate(self) -> list[str]:
         """The names of those that were applied. ``ForeignStore`` where the schema is there and not ours."""
         applied = []
-        with self._session() as connection:
+        with self.session() as connection:
             for migration in migrations(self._schema):
                 with connection.transaction():
                     connection.execute(self._sql["lock"], {"schema": self._schema})
@@ -47,8 +49,11 @@ class Schema:
 
     def pending(self) -> list[Migration]:
         """Those that :meth:`migrate` would apply. Changes nothing."""
-        with self._session() as connection:
-            done = self._numbers(connection) if self._is_ours(connection) else []
+        with self.session() as connection:
+            return self.pending_on(connection)
+
+    def pending_on(self, connection: Connection[Any]) -> list[Migration]:
+        done = self._numbers(connection) if self._is_ours(connection) else []
         return [migration for migration in migrations(self._schema) if migration.number not in done]
 
     def require(self, connection: Connection[Any]) -> None:
@@ -66,7 +71,7 @@ class Schema:
             )
 
     @contextmanager
-    def _session(self) -> Iterator[Connection[Any]]:
+    def session(self) -> Iterator[Connection[Any]]:
         with translated(self._name), psycopg.connect(self._conninfo, autocommit=True) as connection:
             if connection.info.server_version < OLDEST_SERVER * 10_000:
                 raise BackendUnavailable(

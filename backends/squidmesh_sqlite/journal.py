@@ -14,7 +14,7 @@ import msgspec
 from squidmesh.clock import Clock, Instant
 from squidmesh.errors import DataRefused, UsageError
 from squidmesh.ids import AttemptKey, EntryId, Fingerprint, ThreadId
-from squidmesh.journal.rows import AttemptRow, DeadLetterRow, PausedQueueRow, RunRow, TimerRow, Tombstone
+from squidmesh.journal.rows import AttemptRow, DeadLetterRow, PausedQueueRow, RunRow, ThreadRows, TimerRow, Tombstone
 from squidmesh.ports.journal_store import (
     AgendaPage,
     Answer,
@@ -31,23 +31,23 @@ from squidmesh.ports.journal_store import (
     Moved,
     Plane,
     Pruning,
+    Replacement,
     RunPage,
     RunQuery,
     StepTransaction,
+    ThreadPage,
     ThreadRead,
 )
 from squidmesh.ports.lease_backend import LeaseChange
 from squidmesh.ports.pages import check_dead_letters, check_query, check_text
 from squidmesh.ports.pruning import check_pruned_once
-from squidmesh_sqlite import agenda, leases, lists, retention, timers
+from squidmesh_sqlite import agenda, leases, lists, reindex, retention, timers
 from squidmesh_sqlite.faults import translated
 from squidmesh_sqlite.pool import Pool
 from squidmesh_sqlite.statements import load
 from squidmesh_sqlite.transaction import SqliteStepTransaction, StepsJournal, savepoint
 
 _SQL = load("journal")
-_ROWS_OF_AN_ENTRY = 1024
-"""An arrival number is unique up to that many rows of one entry; beyond it only fair."""
 
 
 class SqliteJournal:
@@ -203,6 +203,9 @@ class SqliteJournal:
         with self._pool.read() as connection:
             return retention.tombstone(connection, run_id)
 
+    def recount(self) -> None:
+        """Nothing is counted beside the rows."""
+
     # --------------------------------------------------------------------------------------------- reconciling
 
     def agenda_queues(self) -> list[str]:
@@ -240,6 +243,20 @@ class SqliteJournal:
     def has_token(self, token: str, queue: str) -> bool:
         with self._pool.read() as connection:
             return agenda.has_token(connection, token, queue)
+
+    # ------------------------------------------------------------------------------------------------- reindex
+
+    def threads(self, *, after: str | None = None, limit: int = 1000) -> ThreadPage:
+        with self._pool.read() as connection:
+            return reindex.threads(connection, after, limit)
+
+    def rows_of(self, threads: Sequence[ThreadId]) -> list[ThreadRows]:
+        with self._pool.read() as connection:
+            return reindex.rows_of(connection, threads)
+
+    def replace_rows(self, replacements: Sequence[Replacement]) -> list[bool]:
+        with self._pool.write() as connection:
+            return reindex.replace(connection, replacements, self._clock.now())
 
     # --------------------------------------------------------------------------------------------------- plane
 
@@ -403,7 +420,7 @@ class _Writes:
         first_entry = last_entry + 1 - len(self._entries)
         (writer,) = connection.execute(_SQL["next_position"]).fetchone() or (None,)
         rows = [
-            (*msgspec.structs.astuple(row), (first_entry + index) * _ROWS_OF_AN_ENTRY + place, writer)
+            (*msgspec.structs.astuple(row), (first_entry + index) * agenda.ROWS_OF_AN_ENTRY + place, writer)
             for index, place, row in self._put
         ]
         connection.executemany(_SQL["put_attempt"], rows)

@@ -5,11 +5,14 @@ Stores write these as they are and never derive one themselves; ``reindex`` rebu
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
 import msgspec
 
-from squidmesh.ids import AttemptKey, RunId
+from squidmesh.ids import AttemptKey, RunId, ThreadId
+
+_END_OF_THREAD = re.compile("[!/]")
 
 
 class RunRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -125,3 +128,24 @@ class RowChanges(msgspec.Struct, frozen=True, kw_only=True):
     drop_timers: tuple[str, ...] = ()
     pause: tuple[PausedQueueRow, ...] = ()
     resume: tuple[str, ...] = ()
+
+
+class ThreadRows(msgspec.Struct, frozen=True, kw_only=True):
+    """All rows under the name of one thread (:func:`thread_of`), each kind in order of its own names. A signal stands
+    under its child's name, whoever says it.
+    """
+
+    thread: ThreadId
+    run: RunRow | None = None
+    attempts: tuple[AttemptRow, ...] = ()
+    dead_letters: tuple[DeadLetterRow, ...] = ()
+    timers: tuple[TimerRow, ...] = ()
+    paused: PausedQueueRow | None = None
+
+
+def thread_of(name: str) -> ThreadId:
+    """The thread under whose name a row stands: the item of an attempt or of a dead letter, or a timer, begins with it.
+    A name that is none of these stands for itself. (A run row has its thread's own name; a paused queue's name is
+    another matter: :func:`squidmesh.journal.queues.queue_thread`.)
+    """
+    return ThreadId(_END_OF_THREAD.split(name, maxsplit=1)[0])

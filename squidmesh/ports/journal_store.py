@@ -14,8 +14,17 @@ from typing import Any, Protocol
 import msgspec
 
 from squidmesh.clock import Instant
-from squidmesh.ids import AttemptKey, EntryId, Fingerprint, ThreadId
-from squidmesh.journal.rows import AttemptRow, DeadLetterRow, PausedQueueRow, RowChanges, RunRow, TimerRow, Tombstone
+from squidmesh.ids import AttemptKey, EntryId, Fingerprint, RunId, ThreadId
+from squidmesh.journal.rows import (
+    AttemptRow,
+    DeadLetterRow,
+    PausedQueueRow,
+    RowChanges,
+    RunRow,
+    ThreadRows,
+    TimerRow,
+    Tombstone,
+)
 from squidmesh.ports.lease_backend import LeaseChange
 
 
@@ -181,6 +190,30 @@ class Pruning(msgspec.Struct, frozen=True, kw_only=True):
     tombstone: Tombstone | None = None
 
 
+class ThreadAt(msgspec.Struct, frozen=True, kw_only=True):
+    """A thread and its last revision; 0 where it has no entry."""
+
+    thread: ThreadId
+    revision: int
+
+
+class ThreadPage(msgspec.Struct, frozen=True, kw_only=True):
+    """``next`` is the cursor of the next page, None on the last one; a page before it may be empty."""
+
+    threads: tuple[ThreadAt, ...]
+    next: str | None
+
+
+class Replacement(msgspec.Struct, frozen=True, kw_only=True):
+    """Changes to the rows of one thread that are good as long as each thread of ``at`` is at that revision.
+    ``drop_run``: a run row that stands for nothing.
+    """
+
+    at: tuple[ThreadAt, ...]
+    rows: RowChanges
+    drop_run: RunId | None = None
+
+
 class JournalStore(Protocol):
     """Thread-safe. Raises ``BackendUnavailable`` where the same call may work later, ``CommitUnknown`` where a commit
     may or may not have happened, ``DataRefused`` where it can not hold the data. What no repetition helps against is
@@ -282,6 +315,10 @@ class JournalStore(Protocol):
         """Of a run that was pruned. An append at revision 0 to its thread conflicts for ever (I12)."""
         ...
 
+    def recount(self) -> None:
+        """Makes again what a store counts beside its rows, if it does: :meth:`count_runs` agrees with the rows then."""
+        ...
+
     # -- what a reconciler asks (protocol 3.8) ---------------------------------------------------------------------
 
     def agenda_queues(self) -> list[str]:
@@ -323,6 +360,27 @@ class JournalStore(Protocol):
         ...
 
     def has_token(self, token: str, queue: str) -> bool: ...
+
+    # -- what reindex asks (protocol 3.3) --------------------------------------------------------------------------
+
+    def threads(self, *, after: str | None = None, limit: int = 1000) -> ThreadPage:
+        """Every thread that has entries, once, in order; then those that have none, but under whose names rows stand
+        (at least once each, in no order). About ``limit`` of them; ``after`` is the ``next`` of the page before. What
+        begins meanwhile may be left out. A page costs what its limit is, however long the threads are.
+        """
+        ...
+
+    def rows_of(self, threads: Sequence[ThreadId]) -> list[ThreadRows]:
+        """All rows under these names, in order of the request."""
+        ...
+
+    def replace_rows(self, replacements: Sequence[Replacement]) -> list[bool]:
+        """One transaction; each replacement on its own: False, and nothing of it is written, where one of its threads
+        is at another revision. No two are for the rows of one thread. An attempt that stands keeps its place among
+        those of its priority, and its lease; one that was missing has about the place that its thread's last entry
+        gives; one that is removed takes its lease along. Attempts that are put count as changes (:meth:`changed`).
+        """
+        ...
 
     # -- the plane (protocol 3.9) ----------------------------------------------------------------------------------
 

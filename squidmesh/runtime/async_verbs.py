@@ -12,6 +12,7 @@ from typing import IO, Any, Literal, Self, overload
 from pydantic import BaseModel
 
 from squidmesh.clock import Clock
+from squidmesh.ports.backend import Migration
 from squidmesh.ports.observer import Observer
 from squidmesh.ports.payload_codec import PayloadCodec
 from squidmesh.reading.cron import CronStatus
@@ -27,8 +28,10 @@ from squidmesh.runtime import activating, starting
 from squidmesh.runtime.async_calls import AsyncCalls, AsyncWorker
 from squidmesh.runtime.commands import Command
 from squidmesh.runtime.cron import LOOK_EVERY, CronLoop
+from squidmesh.runtime.doctor import Report
 from squidmesh.runtime.mesh import Mesh
 from squidmesh.runtime.reconcile import Reconciled
+from squidmesh.runtime.reindex import Reindexed
 from squidmesh.runtime.verbs.starting import P
 from squidmesh.runtime.worker import DEFAULT_GRACE
 from squidmesh.workflow.actions import Action, Actions
@@ -113,6 +116,13 @@ class AsyncVerbs(AsyncCalls):
         same call goes on. Raises ``WrongPlane`` where that backend works for another mesh.
         """
         return await asyncio.to_thread(Mesh.migrate, url, leases=leases, tell=tell)
+
+    @staticmethod
+    async def migrations(url: str, *, every: bool = False) -> list[Migration]:
+        """What :meth:`migrate` would apply to the store at ``url``, in order, with its SQL; ``every``: also what was
+        applied before. Changes nothing, and makes nothing.
+        """
+        return await asyncio.to_thread(Mesh.migrations, url, every=every)
 
     @overload
     async def start_run(
@@ -660,3 +670,19 @@ class AsyncVerbs(AsyncCalls):
         Nothing to do on the journal's own leases. Raises ``WrongPlane`` or ``BackendUnavailable``.
         """
         return await self._call_slow(self.mesh.reconcile, rewound=rewound)
+
+    async def reindex(self, *, dry_run: bool = False, tell: Callable[[str], None] = lambda said: None) -> Reindexed:
+        """Makes the rows of all runs, agenda, timers, signals, dead letters and paused queues anew from the threads, of
+        which they are an index; after a fault of the store, or of ours. Beside whoever works: nobody is stopped, and
+        what is right is not written again. Leases are left alone. A run whose history can not be read is named in the
+        answer, and left alone. ``dry_run`` changes nothing and says what it would have done; ``tell`` hears how far it
+        has come.
+        """
+        return await self._call_slow(self.mesh.reindex, dry_run=dry_run, tell=tell)
+
+    async def doctor(self) -> Report:
+        """Looks at the stores and at what stands in them, and says what it found and what is wanted: see
+        :class:`Report`. It only reads, makes nothing that is not there yet, and answers also where a store is damaged,
+        out of date or out of reach: that is a finding whose level is ``refused``.
+        """
+        return await self._call_slow(self.mesh.doctor)

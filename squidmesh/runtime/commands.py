@@ -30,6 +30,7 @@ VERBS = (
     "activate_cron",
     "prune",
     "archive",
+    "reindex",
 )
 """What changes something, and can be said in JSON."""
 NOT_DATA = {"tell", "connection"}

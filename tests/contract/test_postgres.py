@@ -17,11 +17,13 @@ from squidmesh.codecs.aes_gcm import AesGcm
 from squidmesh.errors import InvalidInput
 from squidmesh.runtime.coded import coded
 from squidmesh.testing.agenda_suite import AgendaSuite
+from squidmesh.testing.doctor_suite import DoctorSuite
 from squidmesh.testing.joined_suite import AnnouncedSuite, InsideStepSuite, JoinedSuite, PostgresHostSuite
 from squidmesh.testing.journal_lease_suite import JournalLeaseSuite
 from squidmesh.testing.journal_suite import JournalStoreSuite, alone
 from squidmesh.testing.lease_suite import LeaseBackendSuite
 from squidmesh.testing.planes import JournalPlane
+from squidmesh.testing.reindex_suite import ReindexSuite
 from squidmesh.testing.retention_suite import RetentionSuite
 from squidmesh.testing.transaction_suite import TransactionSuite
 from squidmesh.testing.wakeup_suite import WakeupSuite
@@ -90,6 +92,25 @@ class TestRetention(OnServer, RetentionSuite):
     @pytest.fixture
     def opened(self, database, clock):
         with closing(backend_of(database.operator_url, clock)) as backend:
+            yield backend
+
+
+class TestReindex(OnServer, ReindexSuite):
+    @pytest.fixture
+    def opened(self, database, clock):
+        with closing(backend_of(database.operator_url, clock)) as backend:
+            yield backend
+
+
+class TestDoctor(DoctorSuite):
+    @pytest.fixture
+    def made(self, database):
+        with closing(PostgresBackend(database.url)) as backend:
+            yield backend
+
+    @pytest.fixture
+    def unmade(self, postgres_url):
+        with closing(PostgresBackend(f"{postgres_url}?schema=elsewhere")) as backend:
             yield backend
 
 

@@ -39,7 +39,9 @@ READ_ONLY = {
     "leases.stats",
 }
 """Port methods that the main job has no use for: lists for people. They are tried in the contract suites."""
-BY_OTHERS = {f"leases.{name}" for name in ("shelve", "pause", "resume")}
+BY_OTHERS = {f"leases.{name}" for name in ("shelve", "pause", "resume")} | {
+    f"journal.{name}" for name in ("threads", "rows_of", "replace_rows")
+}
 """What an operator asks for. Tried in the contract suites."""
 FOR_RECONCILERS = {
     *(f"leases.{name}" for name in ("incarnation", "missing", "cursor", "set_cursor", "sweep_turn", "items")),
