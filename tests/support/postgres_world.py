@@ -5,7 +5,7 @@ Everything else is what runs in production, the worker's rights included.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from datetime import timedelta
 from importlib import resources
 from typing import Any
@@ -109,6 +109,15 @@ class Emptied:
 
     def close(self) -> None:
         self.owner.close()
+
+
+@contextmanager
+def opened_with_clock(url: str) -> Iterator[tuple[PostgresBackend, ServerClock]]:
+    """A backend of an empty database, which lives by a clock that the test moves."""
+    with closing(Emptied(url)) as database:
+        clock = ServerClock(database.owner)
+        with closing(backend_of(url, clock)) as backend:
+            yield backend, clock
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,7 @@ from squidmesh.testing.lease_suite import LEASE, SECOND, claim, claimed, item, k
 from squidmesh.testing.planes import JournalPlane
 from squidmesh.testing.threads import together
 from tests.support.claimants import LIMIT, Board, Claimant
-from tests.support.postgreses import opened_with_clock
+from tests.support.postgres_world import opened_with_clock
 
 THREADS = 8
 
