@@ -24,7 +24,7 @@ from squidmesh_postgres.pool import CONNECT_TIMEOUT, Durability, Pool
 from squidmesh_postgres.schema import Schema
 from squidmesh_postgres.statements import OUR_SCHEMA, load, migrations
 from squidmesh_postgres.times import ServerTime
-from squidmesh_postgres.wakeup import Listener, PostgresWakeup
+from squidmesh_postgres.wakeup import ANYTHING, Listener, PostgresWakeup
 
 _ALLOWED = "allowed is postgresql://user@host:5432/database, with ?schema= and libpq's own parameters"
 _SCHEMA = re.compile(r"[a-z_][a-z0-9_]{0,47}")
@@ -144,12 +144,15 @@ class PostgresBackend:
         return self._incarnation
 
     def wakeup(self, queues: Sequence[str] = ()) -> PostgresWakeup:
-        wakeup = PostgresWakeup(self._listener, queues, self._handed_out.discard)
+        return self._wakeup([ANYTHING, *queues] if queues else [])
+
+    def _wakeup(self, words: Sequence[str]) -> PostgresWakeup:
+        wakeup = PostgresWakeup(self._listener, words, self._handed_out.discard)
         self._handed_out.add(wakeup)
         return wakeup
 
     def starts_announced(self) -> PostgresWakeup:
-        return self.wakeup([STARTED])
+        return self._wakeup([STARTED])
 
     def close(self) -> None:
         for one in list(self._handed_out):
