@@ -17,9 +17,9 @@ VERSIONS = ["18", "16"]
 
 
 def all_versions() -> list[object]:
-    """For ``pytest.mark.parametrize``: ours, and under the marker ``all`` whatever else this machine has."""
-    others = [version for version in versions() if version not in VERSIONS]
-    return [*VERSIONS, *(pytest.param(version, marks=pytest.mark.all) for version in others)]
+    """For ``params``: the newest, and under the marker ``all`` the oldest, and whatever else this machine has."""
+    others = [*VERSIONS[1:], *(version for version in versions() if version not in VERSIONS)]
+    return [VERSIONS[0], *(pytest.param(version, marks=pytest.mark.all) for version in others)]
 
 
 @contextmanager
