@@ -178,6 +178,11 @@ class SessionHost(SqlAlchemyHost):
 class Hosted(OnServer):
     made_by = PsycopgHost
 
+    @pytest.fixture(autouse=True)
+    def little_patience(self, monkeypatch):
+        """Milliseconds that a start waits for a lock: those that wait in vain shall not make the tests long."""
+        monkeypatch.setattr("squidmesh_postgres.joined._LOCK_TIMEOUT", 400)
+
     @pytest.fixture
     def host(self, database):
         made = []
