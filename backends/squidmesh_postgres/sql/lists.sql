@@ -41,29 +41,58 @@ WHERE status = %(status)s AND status <> 'completed'
 ORDER BY started_at DESC, run_id DESC LIMIT %(limit)s;
 
 -- name: running
--- Each arm stops at the limit in the order of its own stretch of the index.
-SELECT run_id, workflow, version, trigger, key, queue, status, step, error, started_at, due_at, ended_at, parent
-FROM (VALUES ('running'), ('waiting'), ('retrying')) AS arm (of_status) CROSS JOIN LATERAL (
+-- Those whose time has come are few, for workers take them up: they are looked at by their time, however many wait for
+-- theirs. Only where more than a thousand were left lying are those that wait walked through, the newest first.
+WITH due AS MATERIALIZED (
     SELECT * FROM squidmesh.runs
-    WHERE status = arm.of_status AND status <> 'completed'
-        AND (arm.of_status = 'running' OR due_at <= (SELECT squidmesh.moment()))
-        AND (started_at, run_id) < (%(started_at)s, %(run_id)s) AND started_at >= %(since)s
-        AND (%(queue)s::text IS NULL OR queue = %(queue)s)
-        AND (%(workflow)s::text IS NULL OR workflow = %(workflow)s)
-    ORDER BY started_at DESC, run_id DESC LIMIT %(limit)s
+    WHERE status IN ('waiting', 'retrying') AND due_at IS NOT NULL AND due_at <= (SELECT squidmesh.moment())
+    ORDER BY due_at LIMIT 1001
+)
+SELECT run_id, workflow, version, trigger, key, queue, status, step, error, started_at, due_at, ended_at, parent
+FROM (
+    (
+        SELECT * FROM squidmesh.runs
+        WHERE status = 'running' AND status <> 'completed'
+            AND (started_at, run_id) < (%(started_at)s, %(run_id)s) AND started_at >= %(since)s
+            AND (%(queue)s::text IS NULL OR queue = %(queue)s)
+            AND (%(workflow)s::text IS NULL OR workflow = %(workflow)s)
+        ORDER BY started_at DESC, run_id DESC LIMIT %(limit)s
+    )
+    UNION ALL (
+        SELECT * FROM due
+        WHERE (SELECT count(*) FROM due) <= 1000
+            AND (started_at, run_id) < (%(started_at)s, %(run_id)s) AND started_at >= %(since)s
+            AND (%(queue)s::text IS NULL OR queue = %(queue)s)
+            AND (%(workflow)s::text IS NULL OR workflow = %(workflow)s)
+    )
+    UNION ALL (
+        SELECT found.* FROM (VALUES ('waiting'), ('retrying')) AS arm (of_status) CROSS JOIN LATERAL (
+            SELECT * FROM squidmesh.runs
+            WHERE status = arm.of_status AND status <> 'completed' AND due_at <= (SELECT squidmesh.moment())
+                AND (started_at, run_id) < (%(started_at)s, %(run_id)s) AND started_at >= %(since)s
+                AND (%(queue)s::text IS NULL OR queue = %(queue)s)
+                AND (%(workflow)s::text IS NULL OR workflow = %(workflow)s)
+            ORDER BY started_at DESC, run_id DESC LIMIT %(limit)s
+        ) AS found
+        WHERE (SELECT count(*) FROM due) > 1000
+    )
 ) AS found
 ORDER BY started_at DESC, run_id DESC LIMIT %(limit)s;
 
 -- name: of_text
 -- From its start: what begins with the text sorts from the text up to the text and the last character that there is.
-SELECT run_id, workflow, version, trigger, key, queue, status, step, error, started_at, due_at, ended_at, parent
-FROM squidmesh.runs
-WHERE run_id = ANY (ARRAY(
+-- First those rows, and then their order: or it could be planned as a walk through all runs in that order.
+WITH named AS MATERIALIZED (
+    SELECT * FROM squidmesh.runs
+    WHERE run_id = ANY (ARRAY(
         SELECT run_id FROM squidmesh.runs WHERE run_id >= %(text)s AND run_id < %(text)s || chr(1114111)
         UNION
         SELECT run_id FROM squidmesh.runs WHERE key >= %(text)s AND key < %(text)s || chr(1114111)
     ))
-    AND (started_at, run_id) < (%(started_at)s, %(run_id)s) AND started_at >= %(since)s
+)
+SELECT run_id, workflow, version, trigger, key, queue, status, step, error, started_at, due_at, ended_at, parent
+FROM named
+WHERE (started_at, run_id) < (%(started_at)s, %(run_id)s) AND started_at >= %(since)s
     AND (%(queue)s::text IS NULL OR queue = %(queue)s)
     AND (%(workflow)s::text IS NULL OR workflow = %(workflow)s)
     AND (%(status)s::text IS NULL OR %(status)s = CASE
