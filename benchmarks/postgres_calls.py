@@ -42,11 +42,11 @@ class Held:
 
 
 class Caller:
-    """Calls on one place. ``at``: runs that were there from the beginning, to ask for one by one."""
+    """Calls on one place."""
 
     def __init__(self, place: Place) -> None:
         self._journal, self._leases = place.journal, place.leases
-        self._at = place.some_runs()
+        self._runs = place.some_runs()
         self._keys = count(1)
 
     def calls(self, times: int, *, sizes: Sequence[int]) -> Iterator[Calls]:
@@ -69,7 +69,7 @@ class Caller:
         yield f"commit {batch}: last step done", self._commits([list(map(self._end, some)) for some in held])
 
     def _of_reading(self, times: int) -> Iterator[Calls]:
-        runs = list(islice(self._at, times))
+        runs = list(islice(self._runs, times))
         for name, query in (
             ("newest", RunQuery()),
             ("running", RunQuery(status="running")),
@@ -96,8 +96,8 @@ class Caller:
         assert answers == [Committed()] * len(groups), answers
 
     def _claim(self, size: int, claims: list[Claim]) -> None:
-        asked = {"owner": _OWNER, "limit": size, "lease": LEASE, "request_id": new_request_id()}
-        granted = self._leases.claim([QUEUE], **asked).claims
+        request_id = new_request_id()
+        granted = self._leases.claim([QUEUE], owner=_OWNER, limit=size, lease=LEASE, request_id=request_id).claims
         assert len(granted) == size, f"{len(granted)} of {size} were granted"
         claims += granted
 

@@ -70,6 +70,11 @@ class Place:
         with psycopg.connect(self._url, autocommit=True) as connection:
             connection.execute("VACUUM ANALYZE")
 
+    def execute(self, statement: str) -> None:
+        """In a session such as the journal's."""
+        with self._pools["durable"].use() as connection:
+            connection.execute(statement.encode())
+
     def cost(self, calls: Sequence[Callable[[], object]]) -> Cost:
         """Of each call; what counting touches by itself is left out."""
         first = self._pages()
