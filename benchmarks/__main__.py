@@ -33,8 +33,8 @@ MEASURES: dict[str, Callable[[Scale, Path, Printer], list[Table]]] = {
 @click.option("--repeats", type=click.IntRange(1, 40), help="How often each is measured.")
 @click.option("--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Write all figures there.")
 def main(parts: Sequence[str], quick: bool, only: Sequence[str], repeats: int | None, json_file: Path | None) -> None:
-    """Measures PARTS, or all: the embedded journal (SQLite, every durable commit on the disk) in a temporary folder on a
-    disk, leases in a Redis, and a journal in a PostgreSQL, both started for it.
+    """Measures PARTS, or all: the embedded journal (SQLite, every durable commit on the disk) in a temporary folder on
+    a disk, leases in a Redis, and a journal in a PostgreSQL, both started for it.
 
     Tables go to stdout, in Markdown where that is no terminal; progress goes to stderr.
     """

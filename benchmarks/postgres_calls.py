@@ -13,7 +13,7 @@ from itertools import count, islice
 from msgspec.structs import replace
 
 from benchmarks.postgres_place import Place
-from squidmesh.clock import micros
+from squidmesh.clock import Instant, micros
 from squidmesh.ids import RunId, ThreadId, attempt_key
 from squidmesh.journal.rows import AttemptRow, RowChanges, RunRow
 from squidmesh.ports.journal_store import Append, Committed, Group, RunQuery, ThreadRead
@@ -59,7 +59,7 @@ class Caller:
 
     def _of_work(self, size: int, times: int) -> Iterator[Calls]:
         batch = f"{size} at once" if size > 1 else "one"
-        yield f"start {batch}", self._commits([[self._start() for _ in range(size)] for _ in range(times)])
+        yield f"start {batch}", self._commits([self._starts(size) for _ in range(times)])
         claims: list[Claim] = []
         yield f"claim {batch}", [partial(self._claim, size, claims)] * times
         held = list(_in_batches(self._hold(claims), size))
@@ -111,8 +111,12 @@ class Caller:
 
     # --------------------------------------------------------------------------------------------------- the groups
 
-    def _start(self) -> Group:
-        run_id, now = RunId(uuid7()), self._journal.now()
+    def _starts(self, size: int) -> list[Group]:
+        now = self._journal.now()
+        return [self._start(now) for _ in range(size)]
+
+    def _start(self, now: Instant) -> Group:
+        run_id = RunId(uuid7())
         row = _attempt(run_id, "step-0", now)
         run = RunRow(
             run_id=run_id,

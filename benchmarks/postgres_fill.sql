@@ -41,7 +41,7 @@ SELECT workflow, status, count(*) FROM new_runs GROUP BY workflow, status;
 
 INSERT INTO squidmesh.agenda
     (item, run_id, step, attempt, queue, priority, visible_at, generation, fence, writer)
-SELECT run_id || '/step-0#1', run_id, 'step-0', 1, queue, CASE i %% 50 WHEN 0 THEN 2 ELSE 5 END,
+SELECT run_id || '/step-0#1', run_id, 'step-0', 1, queue, CASE WHEN queue = 'orders' THEN 5 ELSE i %% 10 END,
     CASE WHEN status IN ('waiting', 'retrying') THEN later ELSE started_at END, 0, 0, pg_current_xact_id()
 FROM new_runs WHERE is_open ORDER BY i;
 

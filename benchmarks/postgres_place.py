@@ -1,5 +1,5 @@
-"""A PostgreSQL database that holds as many runs as it is told, and what a call costs there: in time, and in pages, which
-the server counts.
+"""A PostgreSQL database that holds as many runs as it is told, and what a call costs there: in time, and in pages, as
+the server counts them.
 """
 
 from __future__ import annotations
