@@ -76,6 +76,8 @@ class Caller:
             ("failed", RunQuery(status="failed")),
             ("of a workflow", RunQuery(workflow=WORKFLOW)),
             ("of a queue", RunQuery(queue=QUEUE)),
+            ("of a rare workflow", RunQuery(workflow="Rare")),
+            ("of a rare queue", RunQuery(queue="rare")),
         ):
             yield f"list {name}, a page of {query.limit}", [partial(self._journal.runs, query)] * times
         yield "list by the text of a key", [partial(self._journal.runs, RunQuery(text=run.key)) for run in runs]

@@ -2,8 +2,8 @@
 -- on. What nobody folds is filled with bytes of the usual length.
 
 CREATE TEMPORARY TABLE new_runs AS
-SELECT i, is_open, started_at, 'Workflow' || i %% 20 AS workflow, 'order-' || lpad(i::text, 9, '0') AS key,
-    CASE WHEN i %% 10 < 7 THEN 'orders' ELSE 'letters-' || i %% 3 END AS queue,
+SELECT i, is_open, started_at, CASE WHEN i > 60 THEN 'Workflow' || i %% 20 ELSE 'Rare' END AS workflow, 'order-' || lpad(i::text, 9, '0') AS key,
+    CASE WHEN i <= 60 THEN 'rare' WHEN i %% 10 < 7 THEN 'orders' ELSE 'letters-' || i %% 3 END AS queue,
     -- A UUID of version 7: it sorts by its time.
     left(hex, 8) || '-' || right(hex, 4) || '-7' || left(md5, 3) || '-8' || substr(md5, 4, 3) || '-' || right(md5, 12)
         AS run_id,

@@ -1,4 +1,4 @@
-"""``docs/postgres-plans.md``: how a real PostgreSQL 18 carries out what is asked of it all the time. Needs its server."""
+"""``docs/postgres-plans.md``: how a real PostgreSQL 18 carries out what is asked of it all the time. Needs a server."""
 
 from __future__ import annotations
 
@@ -66,8 +66,8 @@ def shown() -> Iterator[Shown]:
     )
     yield Shown(
         title="Commit of claims",
-        about="`threads_pkey` for the threads that are locked, and the primary keys of what is written. The epoch is in "
-        "`plane`, which has one row.",
+        about="`threads_pkey` for the threads that are locked, and the primary keys of what is written. The epoch is "
+        "in `plane`, which has one row.",
         sql=commit("judged_by_epoch", "agenda"),
     )
     yield Shown(
@@ -109,9 +109,9 @@ def shown() -> Iterator[Shown]:
     )
     yield Shown(
         title="List the running ones",
-        about="`runs_by_status` for those that are written as running, and `runs_due` for those whose time has come, up "
-        "to a thousand. Where there are more, the last part, which is not carried out otherwise, walks through those "
-        "that wait, by `runs_by_status`.",
+        about="`runs_by_status` for those that are written as running, and `runs_due` for those whose time has come, "
+        "up to a thousand. Where there are more, the last part, which is not carried out otherwise, walks through "
+        "those that wait, by `runs_by_status`.",
         sql=lists["running"],
     )
     yield Shown(
