@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from psycopg import Connection
@@ -32,13 +32,29 @@ def nodes(plan: dict[str, Any], limited: bool = False) -> Iterator[tuple[dict[st
         yield from nodes(inner, below)
 
 
-def walks(plan: dict[str, Any]) -> list[str]:
-    """The scans of growing tables that may read more than what was asked for."""
+def walks(plan: dict[str, Any], leading: Mapping[str, str]) -> list[str]:
+    """The scans of growing tables that may read more than what was asked for. ``leading``: the first column of each
+    index. Without a condition on that, an index is read from one end to the other, or nearly.
+    """
     found = []
     for node, limited in nodes(plan):
         if node.get("Relation Name") not in GROWING or "Scan" not in node["Node Type"]:
             continue
         by_index = node["Node Type"] in ("Index Scan", "Index Only Scan")
-        if not by_index or ("Index Cond" not in node and not limited):
-            found.append(f"{node['Node Type']} on {node['Relation Name']}")
+        if not by_index or not (limited or _is_bound(node, leading)):
+            found.append(f"{node['Node Type']} on {node['Relation Name']} {node.get('Index Name', '')}".rstrip())
     return found
+
+
+def _is_bound(node: dict[str, Any], leading: Mapping[str, str]) -> bool:
+    column = leading[node["Index Name"]]
+    return re.search(rf"\b{column}\b", node.get("Index Cond", "")) is not None
+
+
+def leading_columns(connection: Connection[Any]) -> dict[str, str]:
+    """Of the indexes of our schema."""
+    rows = connection.execute(
+        "SELECT relname, pg_get_indexdef(indexrelid, 1, false) FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid"
+        " WHERE relnamespace = 'squidmesh'::regnamespace"
+    )
+    return dict(rows.fetchall())

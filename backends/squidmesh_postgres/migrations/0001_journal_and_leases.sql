@@ -112,8 +112,9 @@ CREATE TABLE squidmesh.agenda (
         autovacuum_analyze_scale_factor = 0.05, autovacuum_vacuum_cost_delay = 0);
 
 CREATE INDEX agenda_order ON squidmesh.agenda (queue, priority, visible_at, arrival) WHERE aside_until IS NULL;
+-- The first of one key. Nothing is aside without a key; who does not ask for one has the index below.
 CREATE INDEX agenda_aside ON squidmesh.agenda (queue, concurrency_key, priority, visible_at, arrival)
-    WHERE aside_until IS NOT NULL;
+    WHERE aside_until IS NOT NULL AND concurrency_key IS NOT NULL;
 CREATE INDEX agenda_aside_until ON squidmesh.agenda (queue, aside_until) WHERE aside_until IS NOT NULL;
 -- What a reconciler asks: which rows were written since it passed last. By the id of the writing transaction: a
 -- sequence would be overtaken by a transaction that took its number early and committed late.
@@ -129,7 +130,9 @@ CREATE TABLE squidmesh.timers (
     detail  text COLLATE "C" NOT NULL
 ) WITH (autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 200, autovacuum_vacuum_cost_delay = 0);
 
-CREATE INDEX timers_due ON squidmesh.timers (due_at, timer);
+-- The condition always holds. It is stated by those who ask by time: so nobody else is planned to walk through this index,
+-- which may look as cheap as the primary key while the table is empty.
+CREATE INDEX timers_due ON squidmesh.timers (due_at, timer) WHERE due_at >= '-9223372036854775808'::bigint;
 
 CREATE TABLE squidmesh.dead_letters (
     item       text COLLATE "C" NOT NULL PRIMARY KEY,
@@ -148,7 +151,9 @@ CREATE TABLE squidmesh.dead_letters (
     died_at    bigint           NOT NULL
 );
 
-CREATE INDEX dead_letters_oldest ON squidmesh.dead_letters (died_at, item);
+-- As for timers_due.
+CREATE INDEX dead_letters_oldest ON squidmesh.dead_letters (died_at, item)
+    WHERE died_at >= '-9223372036854775808'::bigint;
 
 CREATE TABLE squidmesh.pauses (
     queue     text COLLATE "C" NOT NULL PRIMARY KEY,

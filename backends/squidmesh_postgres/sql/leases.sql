@@ -20,7 +20,8 @@ SELECT pg_advisory_xact_lock(lock) FROM (
 WITH clock AS MATERIALIZED (SELECT squidmesh.moment() AS now),
 repeated AS MATERIALIZED (
     SELECT item, queue, generation, fence, position, lease, lapsed FROM squidmesh.leases
-    WHERE owner = %(owner)s AND request_hash = %(request_hash)s AND expires_at > (SELECT now FROM clock)
+    -- (IS TRUE, or it could be planned as a walk through all that is live.)
+    WHERE owner = %(owner)s AND request_hash = %(request_hash)s AND (expires_at > (SELECT now FROM clock)) IS TRUE
 ),
 asked AS MATERIALIZED (
     -- Those that are not paused.
@@ -322,7 +323,7 @@ WITH clock AS MATERIALIZED (SELECT squidmesh.moment() AS now),
 asked AS MATERIALIZED (SELECT queue FROM json_array_elements_text(%(queues)s::json) AS asked (queue)),
 ended AS (
     UPDATE squidmesh.leases SET concurrency_key = NULL
-    WHERE expires_at <= (SELECT now FROM clock) AND item = ANY (ARRAY(
+    WHERE (expires_at <= (SELECT now FROM clock)) IS TRUE AND item = ANY (ARRAY(
         SELECT one.item FROM asked CROSS JOIN LATERAL (
             SELECT item FROM squidmesh.leases
             WHERE queue = asked.queue AND concurrency_key IS NOT NULL AND expires_at <= (SELECT now FROM clock)

@@ -1,5 +1,8 @@
 -- Rows are given as they were written. A status is judged as of now: what waits only for a time that has come is
 -- running. Each page is read in the order of one index and stops at its limit.
+--
+-- What is asked for stands in front of the place, in the comparison and in the order, so that only its own index gives
+-- both: with "queue = …" it could be planned as a walk through the newest of all, for a queue that most runs are in.
 
 -- name: newest
 SELECT run_id, workflow, version, trigger, key, queue, status, step, error, started_at, due_at, ended_at, parent
@@ -13,57 +16,87 @@ ORDER BY started_at DESC, run_id DESC LIMIT %(limit)s;
 -- name: of_workflow
 SELECT run_id, workflow, version, trigger, key, queue, status, step, error, started_at, due_at, ended_at, parent
 FROM squidmesh.runs
-WHERE workflow = %(workflow)s
-    AND (started_at, run_id) < (%(started_at)s, %(run_id)s) AND started_at >= %(since)s
+WHERE (workflow, started_at, run_id) < (%(workflow)s::text, %(started_at)s, %(run_id)s)
+    AND (workflow, started_at) >= (%(workflow)s::text, %(since)s)
     AND (%(queue)s::text IS NULL OR queue = %(queue)s)
     AND (%(status)s::text IS NULL OR %(status)s = CASE
         WHEN status IN ('waiting', 'retrying') AND due_at <= (SELECT squidmesh.moment()) THEN 'running' ELSE status END)
-ORDER BY started_at DESC, run_id DESC LIMIT %(limit)s;
+ORDER BY workflow DESC, started_at DESC, run_id DESC LIMIT %(limit)s;
 
 -- name: of_queue
 SELECT run_id, workflow, version, trigger, key, queue, status, step, error, started_at, due_at, ended_at, parent
 FROM squidmesh.runs
-WHERE queue = %(queue)s
-    AND (started_at, run_id) < (%(started_at)s, %(run_id)s) AND started_at >= %(since)s
+WHERE (queue, started_at, run_id) < (%(queue)s::text, %(started_at)s, %(run_id)s)
+    AND (queue, started_at) >= (%(queue)s::text, %(since)s)
     AND (%(workflow)s::text IS NULL OR workflow = %(workflow)s)
     AND (%(status)s::text IS NULL OR %(status)s = CASE
         WHEN status IN ('waiting', 'retrying') AND due_at <= (SELECT squidmesh.moment()) THEN 'running' ELSE status END)
-ORDER BY started_at DESC, run_id DESC LIMIT %(limit)s;
+ORDER BY queue DESC, started_at DESC, run_id DESC LIMIT %(limit)s;
 
 -- name: of_status
 SELECT run_id, workflow, version, trigger, key, queue, status, step, error, started_at, due_at, ended_at, parent
 FROM squidmesh.runs
-WHERE status = %(status)s AND status <> 'completed'
-    AND (started_at, run_id) < (%(started_at)s, %(run_id)s) AND started_at >= %(since)s
+WHERE (status, started_at, run_id) < (%(status)s::text, %(started_at)s, %(run_id)s)
+    AND (status, started_at) >= (%(status)s::text, %(since)s) AND status <> 'completed'
     AND (status IN ('waiting', 'retrying') AND due_at <= (SELECT squidmesh.moment())) IS NOT TRUE
     AND (%(queue)s::text IS NULL OR queue = %(queue)s)
     AND (%(workflow)s::text IS NULL OR workflow = %(workflow)s)
-ORDER BY started_at DESC, run_id DESC LIMIT %(limit)s;
+ORDER BY status DESC, started_at DESC, run_id DESC LIMIT %(limit)s;
 
 -- name: running
--- Each arm stops at the limit in the order of its own stretch of the index.
-SELECT run_id, workflow, version, trigger, key, queue, status, step, error, started_at, due_at, ended_at, parent
-FROM (VALUES ('running'), ('waiting'), ('retrying')) AS arm (of_status) CROSS JOIN LATERAL (
+-- Those whose time has come are few, for workers take them up: they are looked at by their time, however many wait for
+-- theirs. Only where more than a thousand were left lying are those that wait walked through, the newest first.
+WITH due AS MATERIALIZED (
     SELECT * FROM squidmesh.runs
-    WHERE status = arm.of_status AND status <> 'completed'
-        AND (arm.of_status = 'running' OR due_at <= (SELECT squidmesh.moment()))
-        AND (started_at, run_id) < (%(started_at)s, %(run_id)s) AND started_at >= %(since)s
-        AND (%(queue)s::text IS NULL OR queue = %(queue)s)
-        AND (%(workflow)s::text IS NULL OR workflow = %(workflow)s)
-    ORDER BY started_at DESC, run_id DESC LIMIT %(limit)s
+    WHERE status IN ('waiting', 'retrying') AND due_at IS NOT NULL AND due_at <= (SELECT squidmesh.moment())
+    ORDER BY due_at LIMIT 1001
+)
+SELECT run_id, workflow, version, trigger, key, queue, status, step, error, started_at, due_at, ended_at, parent
+FROM (
+    (
+        SELECT * FROM squidmesh.runs
+        WHERE (status, started_at, run_id) < ('running', %(started_at)s, %(run_id)s)
+            AND (status, started_at) >= ('running', %(since)s) AND status <> 'completed'
+            AND (%(queue)s::text IS NULL OR queue = %(queue)s)
+            AND (%(workflow)s::text IS NULL OR workflow = %(workflow)s)
+        ORDER BY status DESC, started_at DESC, run_id DESC LIMIT %(limit)s
+    )
+    UNION ALL (
+        SELECT * FROM due
+        WHERE (SELECT count(*) FROM due) <= 1000
+            AND (started_at, run_id) < (%(started_at)s, %(run_id)s) AND started_at >= %(since)s
+            AND (%(queue)s::text IS NULL OR queue = %(queue)s)
+            AND (%(workflow)s::text IS NULL OR workflow = %(workflow)s)
+    )
+    UNION ALL (
+        SELECT found.* FROM (VALUES ('waiting'), ('retrying')) AS arm (of_status) CROSS JOIN LATERAL (
+            SELECT * FROM squidmesh.runs
+            WHERE (status, started_at, run_id) < (arm.of_status, %(started_at)s, %(run_id)s)
+                AND (status, started_at) >= (arm.of_status, %(since)s) AND status <> 'completed'
+                AND due_at <= (SELECT squidmesh.moment())
+                AND (%(queue)s::text IS NULL OR queue = %(queue)s)
+                AND (%(workflow)s::text IS NULL OR workflow = %(workflow)s)
+            ORDER BY status DESC, started_at DESC, run_id DESC LIMIT %(limit)s
+        ) AS found
+        WHERE (SELECT count(*) FROM due) > 1000
+    )
 ) AS found
 ORDER BY started_at DESC, run_id DESC LIMIT %(limit)s;
 
 -- name: of_text
 -- From its start: what begins with the text sorts from the text up to the text and the last character that there is.
-SELECT run_id, workflow, version, trigger, key, queue, status, step, error, started_at, due_at, ended_at, parent
-FROM squidmesh.runs
-WHERE run_id = ANY (ARRAY(
+-- First those rows, and then their order: or it could be planned as a walk through all runs in that order.
+WITH named AS MATERIALIZED (
+    SELECT * FROM squidmesh.runs
+    WHERE run_id = ANY (ARRAY(
         SELECT run_id FROM squidmesh.runs WHERE run_id >= %(text)s AND run_id < %(text)s || chr(1114111)
         UNION
         SELECT run_id FROM squidmesh.runs WHERE key >= %(text)s AND key < %(text)s || chr(1114111)
     ))
-    AND (started_at, run_id) < (%(started_at)s, %(run_id)s) AND started_at >= %(since)s
+)
+SELECT run_id, workflow, version, trigger, key, queue, status, step, error, started_at, due_at, ended_at, parent
+FROM named
+WHERE (started_at, run_id) < (%(started_at)s, %(run_id)s) AND started_at >= %(since)s
     AND (%(queue)s::text IS NULL OR queue = %(queue)s)
     AND (%(workflow)s::text IS NULL OR workflow = %(workflow)s)
     AND (%(status)s::text IS NULL OR %(status)s = CASE
@@ -100,7 +133,8 @@ FROM squidmesh.agenda WHERE item > %(after)s AND item < %(below)s ORDER BY item 
 -- name: dead_letters
 SELECT item, run_id, workflow, step, attempt, queue, generation, fence, cause, lost, lapsed, detail, owner, died_at
 FROM squidmesh.dead_letters
-WHERE (died_at, item) > (%(died_at)s, %(item)s) AND (%(until)s::bigint IS NULL OR died_at <= %(until)s)
+WHERE (died_at, item) > (%(died_at)s, %(item)s) AND died_at >= '-9223372036854775808'::bigint
+    AND (%(until)s::bigint IS NULL OR died_at <= %(until)s)
     AND (%(run_id)s::text IS NULL OR run_id = %(run_id)s)
     AND (%(workflow)s::text IS NULL OR workflow = %(workflow)s)
     AND (%(step)s::text IS NULL OR step = %(step)s)

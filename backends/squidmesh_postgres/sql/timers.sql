@@ -1,10 +1,11 @@
 -- name: due
 SELECT timer, run_id, kind, due_at, subject, sender, detail
 FROM squidmesh.timers
-WHERE due_at <= %(until)s AND (due_at, timer) > (%(due_at)s, %(timer)s) ORDER BY due_at, timer LIMIT %(limit)s;
+WHERE due_at <= %(until)s AND (due_at, timer) > (%(due_at)s, %(timer)s) AND due_at >= '-9223372036854775808'::bigint
+ORDER BY due_at, timer LIMIT %(limit)s;
 
 -- name: next
-SELECT due_at FROM squidmesh.timers ORDER BY due_at, timer LIMIT 1;
+SELECT due_at FROM squidmesh.timers WHERE due_at >= '-9223372036854775808'::bigint ORDER BY due_at, timer LIMIT 1;
 
 -- name: open
 SELECT timer, run_id, kind, due_at, subject, sender, detail
