@@ -109,7 +109,7 @@ DENIED = {
         " rollback": "TransactionMisused",
         "END": "TransactionMisused",
         "PREPARE TRANSACTION 'mine'": "TransactionMisused",
-        "DELETE FROM squidmesh.entries": "InsufficientPrivilege",
+        "DELETE FROM squidmesh.definitions": "InsufficientPrivilege",
         "UPDATE squidmesh.entries SET body = ''": "InsufficientPrivilege",
         "TRUNCATE squidmesh.agenda": "InsufficientPrivilege",
         "DROP TABLE squidmesh.runs": "InsufficientPrivilege",

@@ -182,7 +182,7 @@ asked AS MATERIALIZED (
     WHERE %(mine)s = (
         -- Else somebody has answered this request meanwhile: the next round tells.
         SELECT count(*) FROM squidmesh.leases
-        WHERE owner = %(owner)s AND request_hash = %(request_hash)s AND expires_at > (SELECT now FROM clock)
+        WHERE owner = %(owner)s AND request_hash = %(request_hash)s AND (expires_at > (SELECT now FROM clock)) IS TRUE
     )
 ),
 waiting AS MATERIALIZED (
@@ -275,7 +275,7 @@ holders AS MATERIALIZED (
     FROM (SELECT DISTINCT queue, concurrency_key FROM crowd) AS crowded CROSS JOIN LATERAL (
         SELECT FROM squidmesh.leases
         WHERE queue = crowded.queue AND concurrency_key = crowded.concurrency_key
-            AND expires_at > (SELECT now FROM clock)
+            AND (expires_at > (SELECT now FROM clock)) IS TRUE
         FOR NO KEY UPDATE SKIP LOCKED
     ) AS holder
 ),
