@@ -29,6 +29,7 @@
     │   └── PlaneMoved               granted by a backend that delivers no more: the mesh has been moved
     └── BackendError             the store
         ├── BackendUnavailable       not reachable, busy or read-only: the same call may work later
+        │   └── TransactionLost           it went away in the middle of a step's transaction: nothing of that is left
         ├── CommitUnknown            the answer to a commit was lost: repeat the same append
         ├── JournalConflict          the thread has moved on: fold the tail and decide again
         ├── SchemaOutOfDate          the store must be migrated first
@@ -316,6 +317,10 @@ class BackendError(SquidMeshError):
 
 class BackendUnavailable(BackendError):
     code = "backend_unavailable"
+
+
+class TransactionLost(BackendUnavailable):
+    code = "transaction_lost"
 
 
 class CommitUnknown(BackendError):

@@ -79,10 +79,12 @@ class Granted(msgspec.Struct, frozen=True):
 
 
 class _Look(msgspec.Struct, frozen=True):
-    """What one round found. ``seen``: how many items; ``next_due``: told where those were all."""
+    """What one round found. ``repeated``: the answer that this request was given before. ``seen``: how many items;
+    ``next_due``: told where those were all.
+    """
 
     now: int
-    repeated: list[_Row]
+    repeated: list[_Row] | None
     granted: list[_Row]
     keyed: list[_Keyed]
     seen: int
@@ -91,13 +93,13 @@ class _Look(msgspec.Struct, frozen=True):
 
 
 class _Decided(msgspec.Struct, frozen=True):
-    """About what has a concurrency key. ``back_at``: when what was put aside tries again. ``filled``: something that
-    was aside may try in its turn now.
+    """About what has a concurrency key. ``back_at``: when what was put aside tries again. ``look_again``: something
+    that was aside may try in its turn now, or somebody else has answered the same request meanwhile.
     """
 
     granted: list[_Row]
     back_at: list[int]
-    filled: bool
+    look_again: bool
 
 
 class Claiming:
@@ -109,9 +111,7 @@ class Claiming:
         self._of_one_queue = _composed(known, "claim", "share_of_one", "heads", "granted")
         self._of_queues = _composed(known, "claim", "shares", "heads", "granted")
         self._of_item = _composed(known, "claim", "share_of_one", "head_of_item", "granted")
-        self._lock_keys, self._keyed, self._bring_back = (
-            Raw(known[name]) for name in ("lock_keys", "claim_keyed", "bring_back")
-        )
+        self._lock, self._keyed, self._bring_back = (Raw(known[name]) for name in ("lock", "claim_keyed", "bring_back"))
 
     def claim(
         self,
@@ -130,10 +130,20 @@ class Claiming:
         due: list[int] = []
         look, base, looks, came_back = limit, 0, 0, False
         while True:
-            most = limit - len(rows)
-            told = {**asked, **_of_request(request, base, look), "first": base == 0, "look": look, "most": most}
-            found = _look(statement.execute(connection, told))
-            if found.repeated:
+            told = {
+                **asked,
+                **_of_request(request, base, look),
+                "schema": self._schema,
+                "keyed": "[]",
+                "mine": len(rows),
+                "look": look,
+                "most": limit - len(rows),
+            }
+            with connection.pipeline():  # one transaction, up to its end
+                self._lock.execute(connection, told)
+                answer = statement.execute(connection, told)
+            found = _look(answer)
+            if found.repeated is not None:
                 return Granted(Grants(claims=_in_order(request, found.repeated)), found.now)
             rows += found.granted
             again = found.some_come_back and not came_back
@@ -141,11 +151,11 @@ class Claiming:
                 came_back = True
                 self._bring_back.execute(connection, {"queues": asked["queues"], "most": _MOST_BACK})
             if found.keyed and (len(rows) < limit or base > 0):  # a crowd is put aside, whoever else fills the limit
-                keyed = self._with_keys(connection, request, found.keyed, base, look, limit - len(rows), item)
+                keyed = self._with_keys(connection, request, found.keyed, base, look, len(rows), limit, item)
                 rows += keyed.granted
                 due += keyed.back_at
                 looks += len(found.keyed)
-                again |= keyed.filled or found.seen == look
+                again |= keyed.look_again or found.seen == look
             base += look
             if len(rows) >= limit or not again or looks >= MOST_LOOKS or item is not None:
                 break
@@ -166,12 +176,13 @@ class Claiming:
         keyed: Sequence[_Keyed],
         base: int,
         look: int,
-        most: int,
+        mine: int,
+        limit: int,
         item: AttemptKey | None,
     ) -> _Decided:
         rows: list[_Row] = []
         due: list[int] = []
-        filled = False
+        look_again = False
         for begin in range(0, len(keyed), _PAGE):
             page = [dict(zip(_NAMES, one, strict=True)) for one in keyed[begin : begin + _PAGE]]
             told = {
@@ -179,25 +190,27 @@ class Claiming:
                 "schema": self._schema,
                 "keyed": _json(page),
                 "out_of_turn": item is not None,
-                "most": most - len(rows),
+                "mine": mine + len(rows),
+                "most": limit - mine - len(rows),
                 "aside": _ASIDE,
                 "soon": _SOON,
             }
-            with connection.pipeline(), connection.transaction():
-                self._lock_keys.execute(connection, told)
+            with connection.pipeline():
+                self._lock.execute(connection, told)
                 decided = self._keyed.execute(connection, told)
-            granted, back_at, some_filled = decided.fetchone() or (None, None, False)
+            granted, back_at, again = decided.fetchone() or (None, None, False)
             rows += _read(granted)
             due += [] if back_at is None else [back_at]
-            filled |= some_filled
-            if len(rows) >= most:
+            look_again |= again
+            if mine + len(rows) >= limit:
                 break
-        return _Decided(rows, due, filled)
+        return _Decided(rows, due, look_again)
 
 
 def _look(answer: Cursor[Any]) -> _Look:
     now, repeated, granted, keyed, seen, some_come_back, next_due = answer.fetchone() or _NOTHING
-    return _Look(now, _read(repeated), _read(granted), _keyed.decode(keyed or "[]"), seen, some_come_back, next_due)
+    known = None if repeated is None else _read(repeated)
+    return _Look(now, known, _read(granted), _keyed.decode(keyed or "[]"), seen, some_come_back, next_due)
 
 
 _NOTHING = (0, None, None, None, 0, False, None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import timedelta
 from itertools import count
 from operator import attrgetter
@@ -92,16 +92,17 @@ class PostgresJournal:
         """What stands between two synchronisations of a pipeline is one transaction. The words go behind it in one of
         their own: PostgreSQL lets only one transaction at a time commit with words.
         """
-        if not batch.new and not batch.words:
-            return self._answers(batch, self._write(connection, batch))
-        with connection.pipeline() as pipeline:
-            if batch.new:
+        if batch.new:
+            with connection.pipeline():
                 self._found.execute(connection, {"new": msgspec.json.encode(batch.new).decode()})
+                written = self._write(connection, batch)
+        else:
             written = self._write(connection, batch)
-            if batch.words:
-                pipeline.sync()
+        answers = self._answers(batch, written)
+        if batch.words:
+            with suppress(psycopg.Error):  # it is committed; a word is only a hint
                 self._say(connection, batch.words)
-        return self._answers(batch, written)
+        return answers
 
     def _write(self, connection: Connection[Any], batch: Batch, mark: str | None = None) -> Cursor[Any]:
         statement = batch.statement(self._schema, marked=mark is not None)
@@ -148,7 +149,7 @@ class PostgresJournal:
         """Housekeeping: what fails here is done by the next one."""
         try:
             connection.execute(self._sql["fold_tallies"])
-        except psycopg.OperationalError:
+        except psycopg.Error:
             connection.close()
 
     def read(self, reads: Sequence[ThreadRead], *, whole: bool = False) -> list[History]:

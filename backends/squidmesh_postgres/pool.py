@@ -8,6 +8,7 @@ the pauses. A child of a fork finds an empty stack (psycopg leaves the parent's 
 from __future__ import annotations
 
 import os
+import select
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -31,7 +32,6 @@ IDLE_TIMEOUT = 60.0
 """Seconds that a statement waits for a lock, that it runs, and that a transaction may do nothing."""
 PATIENCE = STATEMENT_TIMEOUT + 10.0
 """Seconds without any answer, after which a server is as good as gone."""
-CONNECT_TIMEOUT = 5
 MOST_IDLE = 8
 """Connections that are kept; more are opened where more threads ask at once, and closed after use."""
 
@@ -77,8 +77,9 @@ class Pool:
                 self._idle, self._pid = [], os.getpid()
             while self._idle:
                 connection = self._idle.pop()
-                if not connection.closed:
+                if not _hung_up(connection):
                     return connection
+                connection.close()
         return self._open()
 
     def give(self, connection: Connection[Any]) -> None:
@@ -134,6 +135,17 @@ class Pool:
         for one in idle:
             one.close()
         self._on_close(self)
+
+
+def _hung_up(connection: Connection[Any]) -> bool:
+    """Whether the other side has ended it while it was idle, as a server does that was restarted. Nobody listens on
+    one of these, so a server that says something unasked says good-bye, or can be spared.
+    """
+    if connection.closed:
+        return True
+    line = select.poll()
+    line.register(connection.fileno(), select.POLLIN)
+    return bool(line.poll(0))
 
 
 def _milliseconds(seconds: float) -> str:

@@ -30,7 +30,7 @@ def load(file: str, schema: str = OUR_SCHEMA) -> dict[str, str]:
 
 def in_schema(sql: str, schema: str) -> str:
     """``schema`` is a plain identifier: the URL's reader has checked it."""
-    return sql if schema == OUR_SCHEMA else _QUALIFIED.sub(schema, sql)
+    return sql if schema == OUR_SCHEMA else _QUALIFIED.sub(f'"{schema}"', sql)
 
 
 class Migration(NamedTuple):

@@ -13,17 +13,19 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 from psycopg import Connection, Cursor
+from psycopg.errors import IdleInTransactionSessionTimeout
 from psycopg.pq import TransactionStatus
 
-from squidmesh.errors import TransactionMisused, UsageError
+from squidmesh.errors import TransactionLost, TransactionMisused, UsageError
 from squidmesh.ids import ThreadId
 from squidmesh.ports.journal_store import Answer, Committed, Entry, Group, History, StepTransaction, ThreadRead
 from squidmesh_postgres.deadline import DEADLINES
-from squidmesh_postgres.faults import translate_commit, translated
+from squidmesh_postgres.faults import translate, translate_commit, translated
 from squidmesh_postgres.pool import PATIENCE, Pool
 from squidmesh_postgres.statements import load
 
@@ -34,6 +36,7 @@ _SQL = load("transaction")
 _ENDS = re.compile(r"\s*(COMMIT|END|ABORT|ROLLBACK(?!\s+TO\b)|PREPARE\s+TRANSACTION)\b", re.IGNORECASE)
 
 
+_OVERSLEPT = "the step has done nothing in its transaction for longer than a transaction of it may take"
 _STEP = threading.local()
 
 
@@ -50,11 +53,19 @@ def require_outside() -> None:
 class StepCursor(psycopg.Cursor[Any]):
     """Those of a connection that is lent to a step."""
 
+    def __init__(self, step: StepConnection, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._step = step
+
     def execute(self, query: Any, params: Any = None, **options: Any) -> Any:
         if isinstance(query, str) and (word := _ENDS.match(query)):
             why = f"{word[1].upper()} would end the transaction, which is not the step's own to end"
             raise TransactionMisused(f"{why}; allowed are SAVEPOINT and ROLLBACK TO")
-        return super().execute(query, params, **options)
+        try:
+            return super().execute(query, params, **options)
+        except IdleInTransactionSessionTimeout:
+            self._step.overslept = True
+            raise
 
 
 class StepConnection:
@@ -62,10 +73,12 @@ class StepConnection:
     the step returns.
     """
 
-    __slots__ = ("_connection",)
+    __slots__ = ("_connection", "overslept")
 
     def __init__(self, connection: Connection[Any]) -> None:
         self._connection: Connection[Any] | None = connection
+        self.overslept = False
+        """The server has ended it because the step did nothing in it for too long."""
 
     def execute(self, query: Any, params: Any = None, **options: Any) -> Cursor[Any]:
         return self._open().execute(query, params, **options)
@@ -91,7 +104,9 @@ class StepConnection:
 
 @contextmanager
 def step_transaction(journal: PostgresJournal, pool: Pool, limit: timedelta) -> Iterator[StepTransaction]:
-    """What the step's own statements raise is the step's: it is not translated."""
+    """What the step's own statements raise is the step's: it is not translated. But whatever became of that, a server
+    that went away in the middle is told of in the end.
+    """
     require_outside()
     mark = secrets.token_hex(16)
     connection = pool.take()
@@ -100,15 +115,22 @@ def step_transaction(journal: PostgresJournal, pool: Pool, limit: timedelta) -> 
         with DEADLINES.guard(connection, limit.total_seconds() + PATIENCE):
             with translated(pool.name):
                 _begin(connection, mark, limit)
-            connection.cursor_factory = StepCursor
+            connection.cursor_factory = partial(StepCursor, step)  # type: ignore[assignment]
             _STEP.inside = True
             yield StepsJournal(journal, connection, step, mark, pool.name)
+        if connection.broken and not step.overslept:
+            raise _lost(pool.name)
     finally:
         _STEP.inside = False
         step.end()
         connection.cursor_factory = psycopg.Cursor
-        _as_before(connection)
+        with DEADLINES.guard(connection, PATIENCE):
+            _as_before(connection)
         pool.give(connection)
+
+
+def _lost(name: str) -> TransactionLost:
+    return TransactionLost(f"{name} has gone in the middle of a step's transaction, and nothing of it is left")
 
 
 def _begin(connection: Connection[Any], mark: str, limit: timedelta) -> None:
@@ -154,16 +176,25 @@ class StepsJournal:
         self._step.end()
         self._raw.cursor_factory = psycopg.Cursor
         status = self._raw.info.transaction_status
+        if self._step.overslept:
+            raise TransactionMisused(_OVERSLEPT)
+        if self._raw.broken:
+            raise _lost(self._name)
         if self._raw.closed or status == TransactionStatus.UNKNOWN:
-            raise TransactionMisused("the step's connection is closed, by itself or by the server, and nothing is left")
+            raise TransactionMisused("the step's connection is closed, and nothing is left")
         if status == TransactionStatus.INERROR:
             raise TransactionMisused("one of the step's statements has failed, which ends its transaction")
         if status != TransactionStatus.INTRANS or not self._is_marked():
             raise TransactionMisused("the step has ended its transaction, which was not its own to end")
 
     def _is_marked(self) -> bool:
-        with translated(self._name):
+        try:
             return self._raw.execute(_SQL["is_marked"], {"mark": self._mark}).fetchone() == (True,)
+        except IdleInTransactionSessionTimeout as error:
+            self._step.overslept = True
+            raise TransactionMisused(_OVERSLEPT) from error
+        except psycopg.Error as error:
+            raise (_lost(self._name) if self._raw.broken else translate(error, self._name)) from error
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._journal, name)

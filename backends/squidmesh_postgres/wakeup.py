@@ -24,7 +24,10 @@ from squidmesh_postgres.statements import load
 _SQL = load("wakeup")
 _SHORTEST, _LONGEST = 0.1, 5.0
 """Seconds between two attempts at a server that can not be reached: double each time."""
-_EVERYBODY = ""
+_EVERYBODY = "@everybody"
+"""A word of this process to itself. No queue has such a name."""
+ANYTHING = ""
+"""The word that there is something to hear, whatever the queue."""
 
 
 class Listener:
@@ -43,11 +46,11 @@ class Listener:
         self._ended = threading.Event()
         self._pid = os.getpid()
 
-    def heard(self, queues: Sequence[str]) -> tuple[int, ...]:
-        """Changes when there is news for one of these queues; for any, where none is named."""
-        if not queues:
+    def heard(self, words: Sequence[str]) -> tuple[int, ...]:
+        """Changes when one of these words is said; any, where none is named."""
+        if not words:
             return (self._all_words,)
-        return tuple(self._words.get(name, 0) for name in (_EVERYBODY, *queues))
+        return tuple(self._words.get(word, 0) for word in (_EVERYBODY, *words))
 
     def poke(self) -> None:
         """Wakes everybody in this process."""
@@ -62,12 +65,12 @@ class Listener:
                 self._thread = threading.Thread(target=self._run, name="squidmesh-wakeup", daemon=True)
                 self._thread.start()
 
-    def wait(self, queues: Sequence[str], heard: tuple[int, ...], timeout: float) -> None:
+    def wait(self, words: Sequence[str], heard: tuple[int, ...], timeout: float) -> None:
         """Sleeps until there is other news than ``heard``, at most ``timeout`` seconds."""
         ends = time.monotonic() + timeout
         while True:
             rings = self._bell.rings
-            if self.heard(queues) != heard or (rest := ends - time.monotonic()) <= 0:
+            if self.heard(words) != heard or (rest := ends - time.monotonic()) <= 0:
                 return
             self._bell.wait(rings, rest)
 
@@ -130,15 +133,15 @@ class Listener:
 
 
 class PostgresWakeup:
-    """One sleeper, for some queues or for any. A poke wakes all sleepers of the backend. ``on_close`` is told who was
+    """One sleeper, for some words or for any. A poke wakes all sleepers of the backend. ``on_close`` is told who was
     closed.
     """
 
-    def __init__(self, listener: Listener, queues: Sequence[str], on_close: Callable[[PostgresWakeup], None]) -> None:
+    def __init__(self, listener: Listener, words: Sequence[str], on_close: Callable[[PostgresWakeup], None]) -> None:
         self._listener = listener
-        self._queues = tuple(queues)
+        self._words = tuple(words)
         self._on_close = on_close
-        self._heard = listener.heard(self._queues)
+        self._heard = listener.heard(self._words)
         self._closed = False
 
     def poke(self) -> None:
@@ -147,8 +150,8 @@ class PostgresWakeup:
     def wait(self, timeout: timedelta) -> None:
         if not self._closed:
             self._listener.listen()
-        self._listener.wait(self._queues, self._heard, timeout.total_seconds())
-        self._heard = self._listener.heard(self._queues)
+        self._listener.wait(self._words, self._heard, timeout.total_seconds())
+        self._heard = self._listener.heard(self._words)
 
     def close(self) -> None:
         """A second time does nothing."""

@@ -14,6 +14,7 @@ from squidmesh.ports.journal_store import Answer, Append, Committed, Conflict, G
 from squidmesh_postgres.leases import LEASE_PARTS, lease_rows
 from squidmesh_postgres.raw import Raw
 from squidmesh_postgres.statements import load
+from squidmesh_postgres.wakeup import ANYTHING
 
 _ORDER = (
     "runs",
@@ -66,7 +67,7 @@ class Rows:
         self._replace(g, "drop_timers", "set_timers", "timer", rows.drop_timers, rows.set_timers)
         self._replace(g, "resume", "pause", "queue", rows.resume, rows.pause)
         if rows.set_timers:
-            self.words.add("")
+            self.words.add(ANYTHING)
 
     def put(self, part: str, g: int, row: object) -> None:
         self._arrays.setdefault(part, []).append(b'{"g":%d,' % g + _encode(row)[1:])

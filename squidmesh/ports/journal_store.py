@@ -396,8 +396,9 @@ class JournalStore(Protocol):
 
     def transaction(self, limit: timedelta) -> AbstractContextManager[StepTransaction]:
         """One transaction of the store's own database for one step, in the caller's thread. Left without a commit, or
-        by an exception, it is rolled back. After ``limit`` a statement of the step is interrupted. ``UsageError``
-        (``transactions_unsupported``) where the store has no database that a step could write to.
+        by an exception, it is rolled back. After ``limit`` a statement of the step is interrupted. ``TransactionLost``,
+        at the latest when it is left, where the store itself has ended it meanwhile, as a server does that crashes.
+        ``UsageError`` (``transactions_unsupported``) where the store has no database that a step could write to.
         """
         ...
 
@@ -436,7 +437,9 @@ class StepTransaction(Protocol):
     def store(self) -> JournalStore: ...
 
     def require_whole(self) -> None:
-        """``TransactionMisused`` where the transaction is not the one that was begun any more."""
+        """``TransactionMisused`` where the transaction is not the one that was begun any more, or has done nothing for
+        longer than its limit; ``TransactionLost`` where the store has ended it.
+        """
         ...
 
 

@@ -63,9 +63,9 @@ class Mesh(Starting, Authoring, Executing, Control, Crons, DeadLetters, Queues, 
         observer: Observer | None = None,
         codec: PayloadCodec | None = None,
     ) -> Mesh:
-        """A mesh over the journal at ``url`` (``sqlite:///errand.db``, ``memory://``). Touches no store yet. A relative
-        path is relative to the folder of this call, also for verbs that come later. ``actions``: the functions that
-        workflows made at run time may name (:meth:`activate_workflow`).
+        """A mesh over the journal at ``url`` (``sqlite:///errand.db``, ``postgresql://worker@db/shop``, ``memory://``).
+        Touches no store yet. A relative path is relative to the folder of this call, also for verbs that come later.
+        ``actions``: the functions that workflows made at run time may name (:meth:`activate_workflow`).
 
         ``leases``: another lease backend than the journal's own, such as ``redis://localhost``. ``lease``: how long a
         silent worker keeps a claim (50 ms to 1 day); ``heartbeat``: how often a live one extends it (default: a quarter

@@ -26,6 +26,8 @@ from squidmesh.testing.processes import PATIENCE, PAUSE, NoServer, end, free_por
 
 _WATCHER = Path(__file__).with_name("watcher.py")
 _IPC_RMID = 0
+_ANSWERS = ("ready", "standby")
+"""What it writes down when it answers; the second one, where its data have a ``standby.signal``."""
 _FULL = ("too many clients", "remaining connection slots")
 
 
@@ -82,12 +84,17 @@ class Postgres:
         return self._running().pid
 
     @property
+    def running(self) -> bool:
+        """False too where it has ended by itself, as one does that can not recover."""
+        return self._process is not None and self._process.poll() is None
+
+    @property
     def log(self) -> Path:
         return self.folder / "server.log"
 
     def start(self) -> Postgres:
         """Returns when the server answers. A port that was taken meanwhile is exchanged for another."""
-        if self._process is not None and self._process.poll() is None:
+        if self.running:
             raise NoServer(f"this PostgreSQL {self.version} is running already")
         if self._home is not None:
             return self._start()
@@ -248,7 +255,7 @@ class Postgres:
                 self._is_gone()
                 return False
             lines = self._lock_file()
-            if len(lines) > 7 and lines[0] == str(self._process.pid) and lines[7].strip() == "ready":
+            if len(lines) > 7 and lines[0] == str(self._process.pid) and lines[7].strip() in _ANSWERS:
                 return True
             time.sleep(PAUSE)
         self.kill()

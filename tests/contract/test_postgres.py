@@ -4,7 +4,7 @@ The server is real, its clock is not: the function that reads it is exchanged fo
 suites' virtual clock writes.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from typing import Any
 
@@ -29,12 +29,14 @@ from squidmesh.testing.retention_suite import RetentionSuite
 from squidmesh.testing.transaction_suite import TransactionSuite
 from squidmesh.testing.wakeup_suite import WakeupSuite
 from tests.support.postgres_world import Emptied, ServerClock, all_of, backend_of
+from tests.support.postgreses import all_versions
 
 
-@pytest.fixture
-def database(emptied_postgres: Emptied) -> Emptied:
-    emptied_postgres.empty()
-    return emptied_postgres
+@pytest.fixture(params=all_versions())
+def database(request: pytest.FixtureRequest, emptied_postgreses: Callable[[str], Emptied]) -> Emptied:
+    found = emptied_postgreses(request.param)
+    found.empty()
+    return found
 
 
 @pytest.fixture
@@ -175,6 +177,11 @@ class SessionHost(SqlAlchemyHost):
 
 class Hosted(OnServer):
     made_by = PsycopgHost
+
+    @pytest.fixture(autouse=True)
+    def little_patience(self, monkeypatch):
+        """Milliseconds that a start waits for a lock: those that wait in vain shall not make the tests long."""
+        monkeypatch.setattr("squidmesh_postgres.joined._LOCK_TIMEOUT", 400)
 
     @pytest.fixture
     def host(self, database):

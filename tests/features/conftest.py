@@ -24,7 +24,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield server
 
 
-WITH_DATABASE = ["sqlite", "redis", "postgres", "postgres_redis"]
+WITH_DATABASE = ["sqlite", "redis", "postgres", pytest.param("postgres_redis", marks=pytest.mark.all)]
+"""Two servers at once take their time, and are left to --all."""
 
 
 @pytest.fixture(params=["memory", *WITH_DATABASE])

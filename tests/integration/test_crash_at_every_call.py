@@ -213,6 +213,10 @@ IN_JOURNAL = (World, PostgresWorld)
 """Those with journal leases."""
 
 
+def _takes_long(plane: str, not_the_first: bool) -> bool:
+    return plane == "postgres and redis" or (plane == "postgres" and not_the_first)
+
+
 @pytest.fixture(autouse=True)
 def no_chance(monkeypatch: pytest.MonkeyPatch) -> None:
     """One life is like the other: else a sweep would come now and then, and with it calls that no other life made."""
@@ -225,7 +229,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield RedisWorld.server
 
 
-@pytest.fixture(params=WORLDS)
+@pytest.fixture(
+    params=[pytest.param(plane, marks=pytest.mark.all if _takes_long(plane, False) else ()) for plane in WORLDS]
+)
 def make_world(request: pytest.FixtureRequest) -> type[World]:
     if "redis" in request.param:
         request.getfixturevalue("server")
@@ -242,9 +248,9 @@ WAYS = pytest.mark.parametrize("work", [one_by_one, in_batches])
 
 
 def on_every_plane(name: str, values: Sequence[int]) -> pytest.MarkDecorator:
-    """The first of them everywhere; on PostgreSQL, whose lives take long, the others under the marker ``all``."""
+    """On PostgreSQL, whose lives take long, the first of them; the others, and Redis beside it, under ``all``."""
     chosen = [
-        pytest.param(plane, value, marks=pytest.mark.all if "postgres" in plane and value != values[0] else ())
+        pytest.param(plane, value, marks=pytest.mark.all if _takes_long(plane, value != values[0]) else ())
         for plane in WORLDS
         for value in values
     ]

@@ -1,6 +1,8 @@
 """Processes that append to one PostgreSQL journal at once: what their stores answered is what they tell."""
 
 import random
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from multiprocessing import get_context
 from typing import Any
 
@@ -11,11 +13,20 @@ from squidmesh.journal.rows import RowChanges
 from squidmesh.ports.journal_store import Append, Committed, Conflict, Group, ThreadRead
 from squidmesh.testing.journal_suite import attempt_row, run_row, thread_id
 
+PROCESSES = 8
 
-def at_once(work: Any, url: str, count: int, *args: object) -> list[Any]:
-    """``work(url, number, *args)`` in that many processes; what each returned, or raised."""
-    with get_context("spawn").Pool(count) as pool:
-        return pool.starmap(work, [(url, number, *args) for number in range(count)], chunksize=1)
+
+@contextmanager
+def processes() -> Iterator[Callable[..., list[Any]]]:
+    """``at_once(work, url, *args)`` calls ``work(url, number, *args)`` in that many processes at once; what each
+    returned, or raised.
+    """
+    with get_context("spawn").Pool(PROCESSES) as pool:
+
+        def at_once(work: Any, url: str, *args: object) -> list[Any]:
+            return pool.starmap(work, [(url, number, *args) for number in range(PROCESSES)], chunksize=1)
+
+        yield at_once
 
 
 def entry_of(number: int, name: str, expected: int) -> Group:

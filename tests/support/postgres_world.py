@@ -4,8 +4,8 @@ Everything else is what runs in production, the worker's rights included.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
 from datetime import timedelta
 from importlib import resources
 from typing import Any
@@ -17,6 +17,7 @@ from squidmesh_postgres import PostgresBackend
 from squidmesh.clock import Instant
 from squidmesh.testing.clock import VirtualClock
 from squidmesh.testing.postgres import Postgres
+from tests.support.postgreses import VERSIONS
 from tests.support.redises import CLOCK
 
 WORKER, OPERATOR = "worker_of_tests", "operator_of_tests"
@@ -111,8 +112,32 @@ class Emptied:
         self.owner.close()
 
 
+@contextmanager
+def opened_with_clock(url: str) -> Iterator[tuple[PostgresBackend, ServerClock]]:
+    """A backend of an empty database, which lives by a clock that the test moves."""
+    with closing(Emptied(url)) as database:
+        clock = ServerClock(database.owner)
+        with closing(backend_of(url, clock)) as backend:
+            yield backend, clock
+
+
 @pytest.fixture(scope="session")
-def emptied_postgres(postgres_server: Postgres) -> Iterator[Emptied]:
-    """One for a test process: whoever takes it empties it first."""
-    with closing(Emptied(postgres_server.create_database("emptied"))) as database:
+def emptied_postgreses(postgres_servers: Callable[[str], Postgres]) -> Iterator[Callable[[str], Emptied]]:
+    """version -> its database of this test process: whoever takes it empties it first."""
+    made: dict[str, Emptied] = {}
+    with ExitStack() as stack:
+
+        def database(version: str) -> Emptied:
+            if version not in made:
+                made[version] = stack.enter_context(
+                    closing(Emptied(postgres_servers(version).create_database("emptied")))
+                )
+            return made[version]
+
         yield database
+
+
+@pytest.fixture(scope="session")
+def emptied_postgres(emptied_postgreses: Callable[[str], Emptied]) -> Emptied:
+    """Of the newest version."""
+    return emptied_postgreses(VERSIONS[0])

@@ -6,11 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-import psycopg
 import pytest
-from squidmesh_postgres import PostgresBackend
 
-from squidmesh.testing import VirtualClock
 from squidmesh.testing.postgres import Postgres
 from squidmesh.testing.postgres_programs import versions
 from squidmesh.testing.processes import NoServer
@@ -20,9 +17,9 @@ VERSIONS = ["18", "16"]
 
 
 def all_versions() -> list[object]:
-    """For ``pytest.mark.parametrize``: ours, and under the marker ``all`` whatever else this machine has."""
-    others = [version for version in versions() if version not in VERSIONS]
-    return [*VERSIONS, *(pytest.param(version, marks=pytest.mark.all) for version in others)]
+    """For ``params``: the newest, and under the marker ``all`` the oldest, and whatever else this machine has."""
+    others = [*VERSIONS[1:], *(version for version in versions() if version not in VERSIONS)]
+    return [VERSIONS[0], *(pytest.param(version, marks=pytest.mark.all) for version in others)]
 
 
 @contextmanager
@@ -79,54 +76,3 @@ def postgres_url(postgres_server: Postgres) -> Iterator[str]:
     name = f"test_{next(_numbers)}"
     yield postgres_server.create_database(name)
     postgres_server.drop_database(name)
-
-
-CLOCK = """
-CREATE TABLE squidmesh.tests_clock (now bigint NOT NULL);
-INSERT INTO squidmesh.tests_clock (now) VALUES (0);
-CREATE OR REPLACE FUNCTION squidmesh.moment() RETURNS bigint LANGUAGE sql VOLATILE
-AS 'SELECT now FROM squidmesh.tests_clock';
-"""
-
-
-class ServerClock(VirtualClock):
-    """A virtual clock that the server reads, once the schema is there."""
-
-    def __init__(self, url: str) -> None:
-        super().__init__()
-        self._connection = psycopg.connect(url, autocommit=True)
-        self._connection.execute(CLOCK)
-        self.write()
-
-    def advance(self, by):
-        super().advance(by)
-        self.write()
-        return self.now()
-
-    def write(self) -> None:
-        self._connection.execute("UPDATE squidmesh.tests_clock SET now = %s", (self.now(),))
-
-    def close(self) -> None:
-        self._connection.close()
-
-
-@contextmanager
-def opened_with_clock(url: str) -> Iterator[tuple[PostgresBackend, ServerClock]]:
-    """A backend that has been migrated, and lives by a clock that the test moves."""
-    PostgresBackend(url).migrate()
-    clock = ServerClock(url)
-    backend = PostgresBackend(url, monotonic=lambda: clock.now() / 1e6)
-    try:
-        yield backend, clock
-    finally:
-        backend.close()
-        clock.close()
-
-
-def all_of(url: str) -> str:
-    """Everything in the schema, as text."""
-    with psycopg.connect(url) as connection:
-        tables = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'squidmesh'").fetchall()
-        return "\n".join(
-            str(row) for (table,) in tables for row in connection.execute(f"SELECT t::text FROM squidmesh.{table} AS t")
-        )

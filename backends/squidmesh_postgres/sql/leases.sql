@@ -1,20 +1,32 @@
 -- What a lease row says is asked with (SELECT … FROM leases WHERE item = …) for each row of the agenda: never by a join,
 -- nor with EXISTS, which could be planned as a walk over the whole table.
 
+-- name: lock
+-- Who answers a request does it alone, and who decides about a concurrency key. Sent in front, in the same transaction:
+-- what follows sees what was granted by whoever had the lock before. In one order, before anything else is locked.
+SELECT pg_advisory_xact_lock(lock) FROM (
+    SELECT 0 AS place, hashtextextended(json_build_array(%(schema)s::text, 'request', %(owner)s::text,
+        %(request_hash)s::text)::text, 0) AS lock
+    UNION
+    SELECT 1, hashtextextended(json_build_array(%(schema)s::text, 'key', queue, concurrency_key)::text, 0)
+    FROM json_to_recordset(%(keyed)s::json) AS (queue text, concurrency_key text)
+    ORDER BY place, lock
+) AS locks;
+
 -- name: claim
--- One round of a claim, in one statement: what the same request was granted before, or the first of the queues. What has
--- no concurrency key is granted here; what has one is told, and decided on under the lock of its key.
+-- One round of a claim, in one statement: what the same request was granted before (other than what the rounds before
+-- have: `mine`), or the first of the queues. What has no concurrency key is granted here; what has one is told, and
+-- decided on under the lock of its key.
 WITH clock AS MATERIALIZED (SELECT squidmesh.moment() AS now),
 repeated AS MATERIALIZED (
     SELECT item, queue, generation, fence, position, lease, lapsed FROM squidmesh.leases
     -- (IS TRUE, or it could be planned as a walk through all that is live.)
-    WHERE %(first)s::boolean AND owner = %(owner)s AND request_hash = %(request_hash)s
-        AND (expires_at > (SELECT now FROM clock)) IS TRUE
+    WHERE owner = %(owner)s AND request_hash = %(request_hash)s AND (expires_at > (SELECT now FROM clock)) IS TRUE
 ),
 asked AS MATERIALIZED (
     -- Those that are not paused.
     SELECT queue, turn FROM json_array_elements_text(%(queues)s::json) WITH ORDINALITY AS asked (queue, turn)
-    WHERE NOT EXISTS (SELECT FROM repeated)
+    WHERE (SELECT count(*) FROM repeated) = %(mine)s
         AND (SELECT true FROM squidmesh.pauses WHERE pauses.queue = asked.queue) IS NULL
 )
 
@@ -111,8 +123,9 @@ granted AS (
     RETURNING item, queue, generation, fence, position, lease, lapsed
 )
 SELECT (SELECT now FROM clock) AS now,
-    (SELECT json_agg(json_build_array(item, queue, generation, fence, position, lease, lapsed)) FROM repeated)::text
-        AS repeated,
+    CASE WHEN (SELECT count(*) FROM repeated) <> %(mine)s THEN (
+        SELECT json_agg(json_build_array(item, queue, generation, fence, position, lease, lapsed)) FROM repeated
+    )::text END AS repeated,
     (SELECT json_agg(json_build_array(item, queue, generation, fence, position, lease, lapsed)) FROM granted)::text
         AS granted,
     (SELECT json_agg(json_build_array(item, queue, concurrency_key, nth) ORDER BY nth) FROM chosen WHERE keyed)::text
@@ -156,14 +169,6 @@ SELECT (SELECT now FROM clock) AS now,
         )
     ) END AS next_due
 
--- name: lock_keys
--- Who decides about a concurrency key does it alone. In one order, before anything else is locked.
-SELECT pg_advisory_xact_lock(lock) FROM (
-    SELECT DISTINCT hashtextextended(json_build_array(%(schema)s::text, queue, concurrency_key)::text, 0) AS lock
-    FROM json_to_recordset(%(keyed)s::json) AS (queue text, concurrency_key text)
-    ORDER BY lock
-) AS locks;
-
 -- name: claim_keyed
 -- Under the lock of their keys, and with a snapshot that was taken when those were held: grants what has a place, and
 -- puts the others aside. Waits for no row.
@@ -174,6 +179,11 @@ WITH clock AS MATERIALIZED (SELECT squidmesh.moment() AS now),
 asked AS MATERIALIZED (
     SELECT item, queue, concurrency_key, nth
     FROM json_to_recordset(%(keyed)s::json) AS (item text, queue text, concurrency_key text, nth integer)
+    WHERE %(mine)s = (
+        -- Else somebody has answered this request meanwhile: the next round tells.
+        SELECT count(*) FROM squidmesh.leases
+        WHERE owner = %(owner)s AND request_hash = %(request_hash)s AND expires_at > (SELECT now FROM clock)
+    )
 ),
 waiting AS MATERIALIZED (
     SELECT asked.nth, one.* FROM asked CROSS JOIN LATERAL (
@@ -197,13 +207,26 @@ free AS MATERIALIZED (
     WHERE (SELECT true FROM squidmesh.leases WHERE leases.item = waiting.item) IS NULL
         OR item = ANY (ARRAY(SELECT item FROM old))
 ),
+named AS MATERIALIZED (SELECT DISTINCT queue, concurrency_key FROM free),
+ended AS MATERIALIZED (
+    -- A lease that seems to have ended may have been extended since the snapshot: it is looked at under its lock. Whose
+    -- lease can not be locked holds its place.
+    SELECT named.queue, named.concurrency_key FROM named CROSS JOIN LATERAL (
+        SELECT FROM squidmesh.leases
+        WHERE queue = named.queue AND concurrency_key = named.concurrency_key
+            AND expires_at <= (SELECT now FROM clock)
+        FOR NO KEY UPDATE SKIP LOCKED
+    ) AS one
+),
 keys AS MATERIALIZED (
     SELECT queue, concurrency_key, (
         SELECT count(*) FROM squidmesh.leases
         WHERE leases.queue = named.queue AND leases.concurrency_key = named.concurrency_key
-            AND expires_at > (SELECT now FROM clock)
+    ) - (
+        SELECT count(*) FROM ended
+        WHERE ended.queue = named.queue AND ended.concurrency_key = named.concurrency_key
     ) AS taken
-    FROM (SELECT DISTINCT queue, concurrency_key FROM free) AS named
+    FROM named
 ),
 granted AS (
     INSERT INTO squidmesh.leases AS held
@@ -290,7 +313,8 @@ filled AS (
 SELECT
     (SELECT json_agg(json_build_array(item, queue, generation, fence, position, lease, lapsed)) FROM granted)::text
         AS granted,
-    (SELECT min(aside_until) FROM put_aside) AS back_at, EXISTS (SELECT FROM filled) AS filled;
+    (SELECT min(aside_until) FROM put_aside) AS back_at,
+    EXISTS (SELECT FROM filled) OR NOT EXISTS (SELECT FROM asked) AS look_again;
 
 -- name: bring_back
 -- Leases whose time is over leave their places (a trigger lets the next try), and who has been aside for long enough

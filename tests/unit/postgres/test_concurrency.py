@@ -6,9 +6,13 @@ from squidmesh_postgres import PostgresBackend
 
 from squidmesh.ports.journal_store import ThreadRead
 from squidmesh.testing.journal_suite import thread_id
-from tests.support.appenders import append_to_one, append_to_own, append_to_shared, at_once
+from tests.support.appenders import PROCESSES, append_to_one, append_to_own, append_to_shared, processes
 
-PROCESSES = 8
+
+@pytest.fixture(scope="module")
+def at_once():
+    with processes() as at_once:
+        yield at_once
 
 
 @pytest.fixture
@@ -32,14 +36,14 @@ def deadlocks(url):
         ).fetchone()
 
 
-def test_appends_to_disjoint_runs_never_conflict(url):
-    assert at_once(append_to_own, url, PROCESSES, 30, 16) == [0] * PROCESSES
+def test_appends_to_disjoint_runs_never_conflict(at_once, url):
+    assert at_once(append_to_own, url, 30, 16) == [0] * PROCESSES
     assert deadlocks(url) == (0,)
 
 
-def test_batches_over_the_same_runs_never_deadlock(url):
+def test_batches_over_the_same_runs_never_deadlock(at_once, url):
     """Whoever was in a deadlock would have raised; the server counts them besides."""
-    told = at_once(append_to_shared, url, PROCESSES, 75, 64)
+    told = at_once(append_to_shared, url, 75, 64)
     done, conflicts = map(sum, zip(*told, strict=True))
     assert done + conflicts == PROCESSES * 75 * 64
     assert conflicts > 0, "they did not meet"
@@ -50,9 +54,9 @@ def test_batches_over_the_same_runs_never_deadlock(url):
     assert sum(map(len, tails)) == done
 
 
-def test_one_run_takes_the_entries_of_all_in_turn(url):
+def test_one_run_takes_the_entries_of_all_in_turn(at_once, url):
     """Each has to get in thirty times, and does: a writer that waits is in the line for the lock."""
-    again = at_once(append_to_one, url, PROCESSES, 30)
+    again = at_once(append_to_one, url, 30)
     (tail,) = read(url, "fought-over")
     assert [entry.revision for entry in tail] == list(range(1, PROCESSES * 30 + 1))
     assert len({entry.entry_id for entry in tail}) == PROCESSES * 30

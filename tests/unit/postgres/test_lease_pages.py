@@ -72,7 +72,7 @@ def a_claim(queues, limit=10):
         "queues": json.dumps(queues),
         "skip": "[]",
         "item": "ready-7",
-        "first": True,
+        "mine": 0,
         "look": limit,
         "most": limit,
     }

@@ -15,7 +15,7 @@ from squidmesh.testing.lease_suite import LEASE, SECOND, claim, claimed, item, k
 from squidmesh.testing.planes import JournalPlane
 from squidmesh.testing.threads import together
 from tests.support.claimants import LIMIT, Board, Claimant
-from tests.support.postgreses import opened_with_clock
+from tests.support.postgres_world import opened_with_clock
 
 THREADS = 8
 
@@ -170,6 +170,22 @@ def test_what_is_put_aside_for_a_lease_that_is_ending_comes_back_soon(plane, ope
     assert claimed(claim(plane)) == keys("frodo-1")
 
 
+def test_a_beat_in_time_that_a_claim_does_not_see_yet_keeps_its_place(plane, opened, postgres_url):
+    """What seems to have ended was extended meanwhile."""
+    plane.publish(item("frodo-0", concurrency=("frodo", 1)))
+    (first,) = claim(plane).claims
+    plane.publish(item("frodo-1", concurrency=("frodo", 1)))
+    with psycopg.connect(postgres_url) as connection:
+        connection.execute("UPDATE squidmesh.leases SET expires_at = expires_at + lease")
+        opened[1].advance(LEASE)
+        assert claim(plane).claims == ()
+    assert claim(plane).claims == ()
+    assert plane.leases.heartbeat([first]) == [Beat.EXTENDED]
+    plane.settle(Settlement(claim=first))
+    opened[1].advance(SECOND)
+    assert claimed(claim(plane)) == keys("frodo-1")
+
+
 def test_a_beat_waits_for_nobody_but_for_the_one_lease(plane, postgres_url):
     """A lease that somebody holds on to is asked for when the others have been extended."""
     plane.publish(*(item(f"orc-{n}") for n in range(3)))
@@ -195,6 +211,15 @@ def test_a_crowd_is_put_aside_by_whoever_meets_it_also_if_others_fill_his_hands(
     with psycopg.connect(postgres_url) as connection:
         aside = "SELECT count(*) FROM squidmesh.agenda WHERE aside_until IS NOT NULL"
         assert connection.execute(aside).fetchone() == (59,)
+
+
+def test_one_request_that_is_sent_often_at_once_is_granted_once_also_where_all_have_keys(plane):
+    plane.publish(*(item(f"frodo-{n}", concurrency=(f"frodo-{n}", 1)) for n in range(60)))
+    for turn in range(6):
+        request = f"r-{turn}"
+        answers = together(4, lambda _: claim(plane, limit=5, request=request).claims)  # noqa: B023
+        assert len(answers[0]) == 5
+        assert answers == [answers[0]] * 4
 
 
 def test_a_schema_of_another_name_has_triggers_and_words_of_its_own(postgres_url):
