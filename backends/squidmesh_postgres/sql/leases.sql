@@ -182,7 +182,8 @@ asked AS MATERIALIZED (
     WHERE %(mine)s = (
         -- Else somebody has answered this request meanwhile: the next round tells.
         SELECT count(*) FROM squidmesh.leases
-        WHERE owner = %(owner)s AND request_hash = %(request_hash)s AND expires_at > (SELECT now FROM clock)
+        WHERE owner = %(owner)s AND request_hash = %(request_hash)s
+            AND (expires_at > (SELECT now FROM clock)) IS TRUE
     )
 ),
 waiting AS MATERIALIZED (
