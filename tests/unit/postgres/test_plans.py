@@ -9,7 +9,7 @@ from squidmesh_postgres.pool import Pool
 from squidmesh_postgres.statements import load
 from squidmesh_postgres.writes import _ARRAYS, _ORDER, _composed
 
-from tests.support.plans import generic_plan, leading_columns, walks
+from tests.support.plans import generic_plan, leading_columns, nodes, walks
 
 FILES = ("agenda", "journal", "lists", "retention", "timers")
 BUSY = ("agenda", "leases", "timers", "dead_letters")
@@ -132,3 +132,18 @@ def test_a_walk_would_be_seen(session):
 
 def test_every_array_has_its_part():
     assert {"appends", "remove", "put"} < set(_ARRAYS)
+
+
+@pytest.mark.parametrize(
+    ("name", "index"),
+    [
+        ("newest", "runs_newest"),
+        ("of_workflow", "runs_of_workflow"),
+        ("of_queue", "runs_of_queue"),
+        ("of_status", "runs_by_status"),
+    ],
+)
+def test_a_list_is_read_in_the_order_of_its_own_index(session, name, index):
+    """Here all runs are in one queue and of one workflow: to look through the newest of all would seem as good."""
+    plan = generic_plan(session, load("lists")[name])
+    assert [node["Index Name"] for node, _ in nodes(plan) if node.get("Relation Name") == "runs"] == [index]
