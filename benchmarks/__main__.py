@@ -1,4 +1,4 @@
-"""``./dev bench``: what the embedded journal costs, on this machine."""
+"""``./dev bench``: what a journal costs, on this machine."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from benchmarks import counts, disk, growth, latency, machine, redis_plane, throughput
+from benchmarks import counts, disk, growth, latency, machine, postgres, redis_plane, throughput
 from benchmarks.report import Printer, Table
 from benchmarks.scale import FULL, QUICK, Scale
 
@@ -22,16 +22,19 @@ MEASURES: dict[str, Callable[[Scale, Path, Printer], list[Table]]] = {
     "counts": counts.measure,
     "growth": growth.measure,
     "redis": redis_plane.measure,
+    "postgres": postgres.measure,
 }
 
 
 @click.command()
+@click.argument("parts", nargs=-1, type=click.Choice(list(MEASURES)))
 @click.option("--quick", is_flag=True, help="Less of it all, and no 100,000: for a look, not for a quotation.")
-@click.option("--only", multiple=True, type=click.Choice(list(MEASURES)), help="This one only; may be given again.")
+@click.option("--only", multiple=True, type=click.Choice(list(MEASURES)), help="The same as PARTS.")
 @click.option("--repeats", type=click.IntRange(1, 40), help="How often each is measured.")
 @click.option("--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Write all figures there.")
-def main(quick: bool, only: Sequence[str], repeats: int | None, json_file: Path | None) -> None:
-    """Measures the embedded journal (SQLite, every durable commit on the disk) in a temporary folder on a disk.
+def main(parts: Sequence[str], quick: bool, only: Sequence[str], repeats: int | None, json_file: Path | None) -> None:
+    """Measures PARTS, or all: the embedded journal (SQLite, every durable commit on the disk) in a temporary folder on
+    a disk, leases in a Redis, and a journal in a PostgreSQL, both started for it.
 
     Tables go to stdout, in Markdown where that is no terminal; progress goes to stderr.
     """
@@ -46,7 +49,7 @@ def main(quick: bool, only: Sequence[str], repeats: int | None, json_file: Path 
         rows = tuple(facts.items())
         printer.table(Table(name="machine", title="Where this was measured", columns=("what", "which"), rows=rows))
         for name, measure in MEASURES.items():
-            if name in (only or MEASURES):
+            if name in ((*parts, *only) or MEASURES):
                 for table in measure(scale, folder, printer):
                     printer.table(table)
                     tables.append(table)

@@ -1,4 +1,4 @@
-"""A journal in a file, the workflows that run on it, and a count of what SQLite is asked to do."""
+"""A journal, mostly in a file, the workflows that run on it, and a count of what SQLite is asked to do."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from squidmesh_sqlite import SqliteBackend
 
 from squidmesh import Mesh, Workflow, complete, manual, step
 from squidmesh.config import MeshConfig
+from squidmesh.ports.backend import Backend
 from squidmesh.runtime.chance import SystemClock
 from squidmesh.runtime.commit import CALLER_PATIENCE
 from squidmesh.runtime.engine import Engine
@@ -180,11 +181,11 @@ class WideSlots(InlineSlots):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Journal:
-    """A file, opened. ``path`` is the file's."""
+    """Opened. ``path``: of its file, where it is one."""
 
-    path: Path
     mesh: Mesh
     engine: Engine
+    path: Path | None = None
 
     def start(self, workflow: type[Workflow], count: int) -> list[str]:
         """Starts that many runs, in bulk; their ids."""
@@ -213,6 +214,7 @@ class Journal:
 
     def query(self, sql: str) -> int:
         """One number, asked on a connection of its own."""
+        assert self.path is not None
         connection = sqlite3.connect(self.path)
         try:
             (found,) = connection.execute(sql).fetchone()
@@ -233,15 +235,17 @@ def open_journal(path: Path, *workflows: type[Workflow], ledger: Ledger | None =
     """The journal at ``path``, made if it is not there; its connections are counted where there is a ledger."""
     _found_plane(path)
     factory = sqlite3.Connection if ledger is None else ledger.factory()
+    backend = SqliteBackend(f"sqlite:///{path}", clock=SystemClock(), factory=factory)
+    with open_backend(backend, *workflows, path=path) as journal:
+        yield journal
+
+
+@contextmanager
+def open_backend(backend: Backend, *workflows: type[Workflow], path: Path | None = None) -> Iterator[Journal]:
+    """Its journal, with the leases in it. It is closed at the end."""
     registry, config = Registry(workflows), MeshConfig()
-    engine = Engine(
-        journal=SqliteBackend(f"sqlite:///{path}", clock=SystemClock(), factory=factory),
-        leases=None,
-        registry=registry,
-        config=config,
-        observer=LogObserver(),
-    )
-    mesh = Mesh(path.name, registry=registry, config=config, open_engine=lambda: engine)
+    engine = Engine(journal=backend, leases=None, registry=registry, config=config, observer=LogObserver())
+    mesh = Mesh("bench", registry=registry, config=config, open_engine=lambda: engine)
     try:
         yield Journal(path=path, mesh=mesh, engine=engine)
     finally:

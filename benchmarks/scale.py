@@ -11,7 +11,8 @@ class Scale:
     statements are counted. ``sizes``: open runs, and finished ones; ``positions``: steps within one run; ``leased``:
     items that others hold; ``roots``: steps of one run that may go on at the same time. ``samples``: steps measured of
     each of those. ``backlogs``: items that stand in a Redis beside those that are claimed, ``pairs`` of claim and
-    settle. ``disk``: seconds of bare commits.
+    settle. ``grown``: runs that have ended and runs that are open in a PostgreSQL, before it grows and after;
+    ``calls``: of each kind there, in a repeat. ``disk``: seconds of bare commits.
     """
 
     repeats: int = 5
@@ -25,6 +26,8 @@ class Scale:
     samples: int = 240
     backlogs: tuple[int, ...] = (1_000, 1_000_000)
     pairs: int = 20_000
+    grown: tuple[tuple[int, int], tuple[int, int]] = ((1_000, 1_000), (1_000_000, 100_000))
+    calls: int = 8
     disk: float = 2.0
 
 
@@ -39,4 +42,6 @@ QUICK = Scale(
     disk=0.5,
     backlogs=(1_000, 100_000),
     pairs=4_000,
+    grown=((1_000, 1_000), (20_000, 5_000)),
+    calls=4,
 )

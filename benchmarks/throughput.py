@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from functools import partial
 from itertools import count
 from pathlib import Path
 
 from benchmarks.journals import Journal, linear, open_journal
 from benchmarks.report import Figure, Printer, Table
 from benchmarks.scale import Scale
+from squidmesh import Workflow
 
 STEPS = 3
 CONCURRENCY = (1, 16)
@@ -22,7 +26,9 @@ def measure(scale: Scale, folder: Path, printer: Printer) -> list[Table]:
     for repeat in range(scale.repeats):
         for concurrency in CONCURRENCY:
             printer.progress(f"throughput, {concurrency} in flight, repeat {repeat + 1} of {scale.repeats}")
-            starting, wall, cpu = _once(folder / f"throughput-{concurrency}-{repeat}.db", scale.runs, concurrency)
+            starting, wall, cpu = once(
+                partial(open_journal, folder / f"throughput-{concurrency}-{repeat}.db"), scale.runs, concurrency
+            )
             started.append(scale.runs / starting)
             took[concurrency].append(wall)
             worked[concurrency].append(cpu)
@@ -51,7 +57,9 @@ def measure(scale: Scale, folder: Path, printer: Printer) -> list[Table]:
     ]
 
 
-def _once(path: Path, runs: int, concurrency: int) -> tuple[float, float, float]:
+def once(
+    opened: Callable[[type[Workflow]], AbstractContextManager[Journal]], runs: int, concurrency: int
+) -> tuple[float, float, float]:
     """Seconds to start them all, seconds to run them all, and seconds of CPU that the latter took."""
     numbers, ended = count(1), threading.Event()
 
@@ -60,7 +68,7 @@ def _once(path: Path, runs: int, concurrency: int) -> tuple[float, float, float]
             ended.set()
 
     workflow = linear(STEPS, last=last)
-    with open_journal(path, workflow) as journal:
+    with opened(workflow) as journal:
         before = time.perf_counter()
         journal.start(workflow, runs)
         starting = time.perf_counter() - before

@@ -1,4 +1,6 @@
-"""`./dev generate`: writes every generated file anew. `--check` only says which are stale."""
+"""`./dev generate`: writes every generated file anew. `--check` only says which are stale. `--plans` writes
+docs/postgres-plans.md, for which it starts a PostgreSQL.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +11,8 @@ from types import ModuleType
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
+PLANS = "docs/postgres-plans.md"
+"""Written by `--plans` alone; the tests that start a PostgreSQL compare it."""
 
 
 def writers() -> dict[str, Callable[[], str]]:
@@ -28,9 +32,11 @@ def _read(path: Path) -> str:
 
 
 def main(arguments: list[str]) -> int:
-    if arguments not in ([], ["--check"]):
-        print("generate: takes --check only", file=sys.stderr)
+    if arguments not in ([], ["--check"], ["--plans"]):
+        print("generate: takes --check or --plans only", file=sys.stderr)
         return 2
+    if arguments == ["--plans"]:
+        return _write_plans()
     found = stale()
     for name in found:
         if arguments:
@@ -39,6 +45,14 @@ def main(arguments: list[str]) -> int:
             (ROOT / name).write_text(writers()[name]())
             print(f"{name} is written")
     return 1 if arguments and found else 0
+
+
+def _write_plans() -> int:
+    from generators import postgres_plans
+
+    (ROOT / PLANS).write_text(postgres_plans.write_on_a_server_of_its_own())
+    print(f"{PLANS} is written")
+    return 0
 
 
 def _pass_over_what_is_there() -> None:

@@ -11,6 +11,7 @@ import builtins
 import inspect
 import subprocess
 import sys
+import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from types import ModuleType
@@ -24,6 +25,14 @@ SLOW = {
     "apply",
 }  # fmt: skip
 """Verbs that run a step or walk over many runs: they have a pool of threads of their own. Also those to come."""
+
+LEFT_OUT = {
+    "connection": "``connection`` is a matter of ``mesh.mesh``, in a thread of the host's: a coroutine that is"
+    " cancelled leaves its verb at work, and a transaction that has been rolled back meanwhile is no place for that.",
+}
+"""Parameters that no coroutine has, and what stands in place of their paragraph."""
+WIDTH = 112
+"""Of a docstring's text: a line of the file, without the indentation."""
 
 HEAD = '''"""The verbs of a mesh as coroutines. Written by `./dev generate`, from the verbs of `Mesh`: not by hand."""
 
@@ -111,6 +120,7 @@ def write() -> str:
 
 
 def _verb(method: ast.FunctionDef, source: Source, imports: Imports) -> str:
+    _leave_out(method.args)
     imports.need(method.args, source)
     for decorator in method.decorator_list:
         imports.need(decorator, source)
@@ -130,6 +140,15 @@ def _verb(method: ast.FunctionDef, source: Source, imports: Imports) -> str:
         return f"{signature}{_doc(method)}    return await asyncio.to_thread({call})"
     called = "_call_slow" if method.name in SLOW else "_call"
     return f"{signature}{_doc(method)}    return await self.{called}({_call(f'self.mesh.{method.name}', method)})"
+
+
+def _leave_out(arguments: ast.arguments) -> None:
+    kept = [
+        (argument, default)
+        for argument, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
+        if argument.arg not in LEFT_OUT
+    ]
+    arguments.kwonlyargs, arguments.kw_defaults = [one for one, _ in kept], [default for _, default in kept]
 
 
 def _connect(method: ast.FunctionDef) -> str:
@@ -160,7 +179,16 @@ def _call(function: str, method: ast.FunctionDef) -> str:
 
 
 def _doc(method: ast.FunctionDef) -> str:
-    return _docstring(ast.get_docstring(method) or f"See ``Mesh.{method.name}``.")
+    text = ast.get_docstring(method) or f"See ``Mesh.{method.name}``."
+    return _docstring("\n\n".join(_paragraph(one) for one in text.split("\n\n")))
+
+
+def _paragraph(text: str) -> str:
+    """What stands there instead, where it is about a parameter that is left out."""
+    for name, instead in LEFT_OUT.items():
+        if text.startswith(f"``{name}``:"):
+            return textwrap.fill(instead, WIDTH)
+    return text
 
 
 def _docstring(text: str) -> str:

@@ -24,6 +24,7 @@ from squidmesh.errors import (
     PlaneMoved,
     Problem,
     RetryLater,
+    RunPruned,
     SchemaOutOfDate,
     SchemaTooNew,
     Snooze,
@@ -35,6 +36,7 @@ from squidmesh.errors import (
     WorkflowError,
     WrongPlane,
 )
+from squidmesh.ports.backend import Finding, Migration
 from squidmesh.reading.cron import CronStatus
 from squidmesh.reading.dead_letters import DeadLetter, DeadLetterList, DeadLettersMoved
 from squidmesh.reading.explain import Explanation
@@ -42,14 +44,17 @@ from squidmesh.reading.graph import GraphEdge, GraphNode, RunGraph, preview_grap
 from squidmesh.reading.inspect import HistoryEvent, Run
 from squidmesh.reading.listing import RunList, RunSummary
 from squidmesh.reading.queues import Depth, Pause, Queue, QueueList
+from squidmesh.reading.retention import Archived, Pruned
 from squidmesh.reading.schedule import Schedule
 from squidmesh.reading.workflows import WorkflowSummary
 from squidmesh.runtime.async_mesh import AsyncMesh
 from squidmesh.runtime.commands import Command
 from squidmesh.runtime.context import Context
 from squidmesh.runtime.cron import CronLook, CronLoop, Fired
+from squidmesh.runtime.doctor import Report
 from squidmesh.runtime.mesh import Mesh
 from squidmesh.runtime.reconcile import Reconciled
+from squidmesh.runtime.reindex import Reindexed, Unreadable
 from squidmesh.runtime.worker import Worker
 from squidmesh.workflow.actions import Action, Actions
 from squidmesh.workflow.authoring import (
@@ -79,6 +84,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Action",
     "Actions",
+    "Archived",
     "AsyncMesh",
     "BackendError",
     "BackendUnavailable",
@@ -98,6 +104,7 @@ __all__ = [
     "Depth",
     "Draft",
     "Explanation",
+    "Finding",
     "Fired",
     "ForeignStore",
     "GiveUp",
@@ -110,6 +117,7 @@ __all__ = [
     "InvalidUrl",
     "KeyReused",
     "Mesh",
+    "Migration",
     "MissingInput",
     "NotAllowed",
     "NotFound",
@@ -117,14 +125,18 @@ __all__ = [
     "Pause",
     "PlaneMoved",
     "Problem",
+    "Pruned",
     "Queue",
     "QueueList",
     "Reconciled",
+    "Reindexed",
+    "Report",
     "RetryLater",
     "RetryPolicy",
     "Run",
     "RunGraph",
     "RunList",
+    "RunPruned",
     "RunSummary",
     "Schedule",
     "SchemaOutOfDate",
@@ -134,6 +146,7 @@ __all__ = [
     "StaleClaim",
     "StoreDamaged",
     "ToolError",
+    "Unreadable",
     "UsageError",
     "Worker",
     "Workflow",

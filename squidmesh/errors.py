@@ -10,6 +10,7 @@
     │   ├── NotWaiting               409  the run does not wait for this decision (any more)
     │   ├── NotAllowed               409  the run is not in a state in which this can be done; the text says why
     │   ├── KeyReused                409  the key started another payload before
+    │   ├── RunPruned                409  the run has ended, and its history is not kept any more
     │   └── WrongPlane               409  another lease backend than this one delivers the mesh's work
     ├── StepFailure              the step: raised by user code to choose its outcome
     │   ├── RetryLater               try again after a time of the step's choosing
@@ -28,6 +29,7 @@
     │   └── PlaneMoved               granted by a backend that delivers no more: the mesh has been moved
     └── BackendError             the store
         ├── BackendUnavailable       not reachable, busy or read-only: the same call may work later
+        │   └── TransactionLost           it went away in the middle of a step's transaction: nothing of that is left
         ├── CommitUnknown            the answer to a commit was lost: repeat the same append
         ├── JournalConflict          the thread has moved on: fold the tail and decide again
         ├── SchemaOutOfDate          the store must be migrated first
@@ -47,7 +49,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 
@@ -134,6 +136,24 @@ class NotAllowed(UsageError):
 class KeyReused(UsageError):
     code = "key_reused"
     http_status = 409
+
+
+class RunPruned(UsageError):
+    """A run with a key, of a cron trigger or of a parent was here, and was pruned: its id stays used for ever. What is
+    known of it: ``workflow``, ``status`` and when it ended.
+    """
+
+    code = "run_pruned"
+    http_status = 409
+
+    def __init__(
+        self, message: str, *, field: str | None = None, run_id: str, workflow: str, status: str, ended_at: datetime
+    ) -> None:
+        self.run_id = run_id
+        self.workflow = workflow
+        self.status = status
+        self.ended_at = ended_at
+        super().__init__(message, field=field)
 
 
 class WrongPlane(UsageError):
@@ -297,6 +317,10 @@ class BackendError(SquidMeshError):
 
 class BackendUnavailable(BackendError):
     code = "backend_unavailable"
+
+
+class TransactionLost(BackendUnavailable):
+    code = "transaction_lost"
 
 
 class CommitUnknown(BackendError):

@@ -32,11 +32,17 @@ _NAMESPACE = UUID("6d7a4f0e-52a5-5b9c-9a43-2b1d3f1f6c55")
 _IDENTIFIER = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _UNREADABLE = re.compile(r"[^A-Za-z0-9._-]")
 _STEP_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_RANDOM = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 
 
 def derived_id(kind: str, *parts: str) -> str:
     """The UUIDv5 of the canonical JSON array ``[kind, *parts]``: the same parts, the same id, on every machine."""
     return str(uuid5(_NAMESPACE, json.dumps([kind, *parts], ensure_ascii=False, separators=(",", ":"))))
+
+
+def is_random(value: str) -> bool:
+    """Whether this is an id that the runtime draws (UUID version 7). Every other one may be derived again."""
+    return _RANDOM.fullmatch(value) is not None
 
 
 def keyed_run_id(workflow: str, key: str) -> RunId:

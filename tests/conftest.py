@@ -4,6 +4,18 @@ import os
 
 import pytest
 
+from tests.support.postgres_world import emptied_postgres, emptied_postgreses
+from tests.support.postgreses import postgres_server, postgres_servers, postgres_templates, postgres_url
+
+__all__ = [
+    "emptied_postgres",
+    "emptied_postgreses",
+    "postgres_server",
+    "postgres_servers",
+    "postgres_templates",
+    "postgres_url",
+]
+
 
 def skips_are_refused() -> bool:
     return any(os.environ.get(name, "") not in ("", "0", "false") for name in ("CI", "SQUIDMESH_NO_SKIPS"))

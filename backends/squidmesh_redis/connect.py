@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from typing import NoReturn, Protocol
 from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
 from redis import Redis
 
-from squidmesh.clock import Clock
+from squidmesh.clock import Clock, Instant
 from squidmesh.errors import InvalidUrl
 from squidmesh.ids import is_identifier
+from squidmesh.ports.backend import Finding, Migration, Reading
+from squidmesh_redis import doctor
 from squidmesh_redis.client import Client, open_client
 from squidmesh_redis.fitness import Fitness
 from squidmesh_redis.keys import Keys
@@ -24,7 +27,9 @@ _NO_JOURNAL = "Redis holds leases, not journals: name it as leases=, beside the 
 
 
 class Address:
-    """``url`` is what the driver gets; ``where`` what people see: without user, password and settings."""
+    """``url`` is what the driver gets; ``where`` what people see: without user, password and settings. ``safe``: on
+    this machine, or behind TLS and a password.
+    """
 
     def __init__(self, url: str) -> None:
         try:
@@ -45,8 +50,8 @@ class Address:
         self.prefix = settings.get("prefix", "squidmesh")
         if not is_identifier(self.prefix):
             _refuse("its prefix is no identifier; allowed are 1 to 128 of A-Z a-z 0-9 . _ -")
-        safe = _is_loopback(host) or (parts.scheme == "rediss" and parts.password)
-        if not safe and not _switch(settings, "insecure"):
+        self.safe = _is_loopback(host) or bool(parts.scheme == "rediss" and parts.password)
+        if not self.safe and not _switch(settings, "insecure"):
             _refuse("a server that is not on this machine needs rediss:// and a password, or ?insecure=1")
         self.url = urlunsplit((parts.scheme, parts.netloc, parts.path, "", ""))
         self.where = f"{parts.scheme}://{host}:{port}{parts.path.rstrip('/')}"
@@ -99,6 +104,22 @@ class RedisBackend:
         """There is nothing to migrate: what an older version has left is offered again from the journal."""
         return []
 
+    def migrations(self, *, every: bool = False) -> list[Migration]:
+        return []
+
+    def doctor(self, *, now: Instant | None = None) -> list[Finding]:
+        address = self.address
+        with closing(self._connect(address.url)) as redis:
+            return doctor.examine(redis, address.where, evicts=address.evicts, safe=address.safe, now=now)
+
+    @contextmanager
+    def reading(self) -> Iterator[Reading]:
+        leases = self.leases()
+        try:
+            yield Reading(journal=None, leases=leases)
+        finally:
+            leases.close()
+
     def journal(self) -> NoReturn:
         raise InvalidUrl(_NO_JOURNAL, field="url")
 
@@ -115,6 +136,9 @@ class RedisBackend:
         wakeup = RedisWakeup(client, hints, self._bell, self._handed_out.discard)
         self._handed_out.add(wakeup)
         return wakeup
+
+    def starts_announced(self) -> None:
+        """It holds no journal, and so no starts."""
 
     def close(self) -> None:
         for one in list(self._handed_out):

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from squidmesh.errors import BackendError
 from squidmesh_redis.client import Client
 from squidmesh_redis.faults import translated
 
 OLDEST = (6, 2)
-_POLICY = "noeviction"
+POLICY = "noeviction"
+"""What a server does when it is out of memory: it takes nothing new, and keeps what it has."""
+
+
+def is_new_enough(server: dict[str, Any]) -> bool:
+    """``server``: that section of INFO. A Valkey tells the version of Redis that it stands for."""
+    version = str(server.get("redis_version", "0"))
+    return tuple(int(part) for part in version.split(".")[:2]) >= OLDEST
 
 
 class Fitness:
@@ -30,13 +39,13 @@ class Fitness:
         with translated(self._client.where):
             server = self._client.redis.info("server")
             memory = self._client.redis.info("memory")
-        version = str(server.get("redis_version", "0"))
-        if tuple(int(part) for part in version.split(".")[:2]) < OLDEST:
+        if not is_new_enough(server):
+            version = server.get("redis_version", "0")
             raise BackendError(f"{self._client.where} is version {version}; allowed is 6.2 and newer, or any Valkey")
-        policy = memory.get("maxmemory_policy", _POLICY)
-        if policy != _POLICY and not self._evicts:
+        policy = memory.get("maxmemory_policy", POLICY)
+        if policy != POLICY and not self._evicts:
             raise BackendError(
                 f"{self._client.where} has maxmemory-policy {policy}: out of memory it would throw leases away."
-                f" Set it to {_POLICY}, or add ?evicts=1 to the URL to accept that"
+                f" Set it to {POLICY}, or add ?evicts=1 to the URL to accept that"
             )
         self._passed = True

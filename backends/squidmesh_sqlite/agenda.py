@@ -15,6 +15,10 @@ from squidmesh.ports.journal_store import TOKENS_KEPT, AgendaPage
 from squidmesh_sqlite.statements import load
 
 _SQL = load("agenda")
+ROWS_OF_AN_ENTRY = 1024
+"""An arrival number is that of an entry times this, and the row's place in it: unique up to that many rows of one
+entry; beyond it only fair.
+"""
 _ASIDE_FIRST = (1, 0)
 """What waits for its concurrency key comes back in order at any moment, and nothing goes the other way while somebody
 reads: claims on journal leases alone put aside, and where those deliver, nobody asks.

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
-from squidmesh.clock import Clock
-from squidmesh.errors import InvalidUrl
+from squidmesh.clock import Clock, Instant
+from squidmesh.errors import InvalidUrl, SchemaOutOfDate
+from squidmesh.ports.backend import Finding, Migration, Reading
 from squidmesh.ports.bell import Bell
+from squidmesh_sqlite import doctor
 from squidmesh_sqlite.journal import SqliteJournal
 from squidmesh_sqlite.leases import SqliteLeases
 from squidmesh_sqlite.pool import Durability, Gate, Pool
 from squidmesh_sqlite.schema import Schema
+from squidmesh_sqlite.statements import migrations
 from squidmesh_sqlite.wakeup import SqliteWakeup
 
 _ALLOWED = "allowed are sqlite:///relative.db and sqlite:////absolute/path.db"
@@ -88,6 +92,24 @@ class SqliteBackend:
     def migrate(self) -> list[str]:
         return self._schema.migrate()
 
+    def migrations(self, *, every: bool = False) -> list[Migration]:
+        chosen = migrations() if every else self._schema.pending()
+        return [Migration(number=one.number, name=one.name, sql=one.sql) for one in chosen]
+
+    def doctor(self, *, now: Instant | None = None) -> list[Finding]:
+        return doctor.examine(self._schema, self._factory)
+
+    @contextmanager
+    def reading(self) -> Iterator[Reading]:
+        if pending := self._schema.pending():
+            raise SchemaOutOfDate(f"{self.path} has {len(pending)} migrations to come: migrate it first")
+        pool = Pool(self.path, self._gate, "durable", self._factory, self._handed_out.discard, mode="ro")
+        self._handed_out.add(pool)
+        try:
+            yield Reading(journal=SqliteJournal(pool, self._clock), leases=SqliteLeases(pool, self._clock))
+        finally:
+            pool.close()
+
     def journal(self) -> SqliteJournal:
         return SqliteJournal(self._pool("durable"), self._clock)
 
@@ -104,6 +126,9 @@ class SqliteBackend:
         wakeup = SqliteWakeup(self.path, self._bell, self._handed_out.discard)
         self._handed_out.add(wakeup)
         return wakeup
+
+    def starts_announced(self) -> None:
+        """No host can start runs in a transaction of its own."""
 
     def close(self) -> None:
         for one in list(self._handed_out):

@@ -12,9 +12,9 @@ from typing import NamedTuple
 import msgspec
 
 from squidmesh.clock import Clock, Instant
-from squidmesh.errors import DataRefused
+from squidmesh.errors import DataRefused, UsageError
 from squidmesh.ids import AttemptKey, EntryId, Fingerprint, ThreadId
-from squidmesh.journal.rows import AttemptRow, DeadLetterRow, PausedQueueRow, RunRow, TimerRow
+from squidmesh.journal.rows import AttemptRow, DeadLetterRow, PausedQueueRow, RunRow, ThreadRows, TimerRow, Tombstone
 from squidmesh.ports.journal_store import (
     AgendaPage,
     Answer,
@@ -27,24 +27,27 @@ from squidmesh.ports.journal_store import (
     Entry,
     Group,
     History,
+    JournalStore,
     Moved,
     Plane,
+    Pruning,
+    Replacement,
     RunPage,
     RunQuery,
     StepTransaction,
+    ThreadPage,
     ThreadRead,
 )
 from squidmesh.ports.lease_backend import LeaseChange
 from squidmesh.ports.pages import check_dead_letters, check_query, check_text
-from squidmesh_sqlite import agenda, leases, lists, timers
+from squidmesh.ports.pruning import check_pruned_once
+from squidmesh_sqlite import agenda, leases, lists, reindex, retention, timers
 from squidmesh_sqlite.faults import translated
 from squidmesh_sqlite.pool import Pool
 from squidmesh_sqlite.statements import load
 from squidmesh_sqlite.transaction import SqliteStepTransaction, StepsJournal, savepoint
 
 _SQL = load("journal")
-_ROWS_OF_AN_ENTRY = 1024
-"""An arrival number is unique up to that many rows of one entry; beyond it only fair."""
 
 
 class SqliteJournal:
@@ -67,10 +70,14 @@ class SqliteJournal:
         expected = _expected(groups)
         with translated(self._pool.path):
             threads = msgspec.json.encode(list(expected)).decode()
-        return _Batch(groups, expected, threads, _Writes(groups))
+            new = [thread for thread, revision in expected.items() if revision == 0]
+            begun = msgspec.json.encode(new).decode() if new else None
+        return _Batch(groups, expected, threads, begun, _Writes(groups))
 
     def _write(self, connection: sqlite3.Connection, batch: _Batch) -> list[Answer]:
-        found = {thread: revision or 0 for thread, revision in connection.execute(_SQL["revisions"], (batch.threads,))}
+        found = _revisions(connection, batch.threads)
+        if batch.begun is not None:
+            found |= retention.pruned_at(connection, batch.begun)
         moved = self._moved(connection, batch.groups)
         if found == batch.expected and not moved:
             answers: list[Answer] = [Committed()] * len(batch.groups)
@@ -180,6 +187,25 @@ class SqliteJournal:
         with self._pool.read() as connection:
             return lists.paused_queues(connection)
 
+    # ----------------------------------------------------------------------------------------------- retention
+
+    def prunable(self, until: Instant, *, after: RunRow | None = None, limit: int = 100) -> list[RunRow]:
+        with self._pool.read() as connection:
+            return retention.prunable(connection, until, after, limit)
+
+    def prune(self, runs: Sequence[Pruning]) -> Committed | Conflict:
+        check_pruned_once(runs)
+        threads = msgspec.json.encode([run.thread for run in runs]).decode()
+        with self._pool.write() as connection:
+            return retention.prune(connection, runs, _revisions(connection, threads)) or Committed()
+
+    def tombstone(self, run_id: str) -> Tombstone | None:
+        with self._pool.read() as connection:
+            return retention.tombstone(connection, run_id)
+
+    def recount(self) -> None:
+        """Nothing is counted beside the rows."""
+
     # --------------------------------------------------------------------------------------------- reconciling
 
     def agenda_queues(self) -> list[str]:
@@ -218,6 +244,20 @@ class SqliteJournal:
         with self._pool.read() as connection:
             return agenda.has_token(connection, token, queue)
 
+    # ------------------------------------------------------------------------------------------------- reindex
+
+    def threads(self, *, after: str | None = None, limit: int = 1000) -> ThreadPage:
+        with self._pool.read() as connection:
+            return reindex.threads(connection, after, limit)
+
+    def rows_of(self, threads: Sequence[ThreadId]) -> list[ThreadRows]:
+        with self._pool.read() as connection:
+            return reindex.rows_of(connection, threads)
+
+    def replace_rows(self, replacements: Sequence[Replacement]) -> list[bool]:
+        with self._pool.write() as connection:
+            return reindex.replace(connection, replacements, self._clock.now())
+
     # --------------------------------------------------------------------------------------------------- plane
 
     def plane(self) -> Plane | None:
@@ -253,17 +293,32 @@ class SqliteJournal:
         with translated(self._pool.path), savepoint(connection):
             return self._write(connection, batch)
 
+    def joined(self, connection: object) -> JournalStore:
+        raise UsageError(
+            "a journal in SQLite writes through its own connections only: the host's has settings of its own, which"
+            " decide what is durable, and would keep every worker from writing until the host commits; allowed is a"
+            " journal in PostgreSQL, a start without connection=, or a step with transaction=True",
+            field="connection",
+            code="connection_unsupported",
+        )
+
     def close(self) -> None:
         self._pool.close()
 
 
 class _Batch(NamedTuple):
-    """``expected``: by thread its revision; ``threads``: their names, as JSON."""
+    """``expected``: by thread its revision; ``threads``: their names, as JSON; ``begun``: those that begin, if any."""
 
     groups: Sequence[Group]
     expected: dict[str, int]
     threads: str
+    begun: str | None
     writes: _Writes
+
+
+def _revisions(connection: sqlite3.Connection, threads: str) -> dict[str, int]:
+    """0 where there is no such thread."""
+    return {thread: revision or 0 for thread, revision in connection.execute(_SQL["revisions"], (threads,))}
 
 
 def _plane(connection: sqlite3.Connection) -> Plane | None:
@@ -365,7 +420,7 @@ class _Writes:
         first_entry = last_entry + 1 - len(self._entries)
         (writer,) = connection.execute(_SQL["next_position"]).fetchone() or (None,)
         rows = [
-            (*msgspec.structs.astuple(row), (first_entry + index) * _ROWS_OF_AN_ENTRY + place, writer)
+            (*msgspec.structs.astuple(row), (first_entry + index) * agenda.ROWS_OF_AN_ENTRY + place, writer)
             for index, place, row in self._put
         ]
         connection.executemany(_SQL["put_attempt"], rows)

@@ -94,7 +94,7 @@ class Lent:
 
 class Pool:
     """``durability`` names what a commit means; see ``sql/connection.sql``. ``factory`` is there for tests;
-    ``on_close`` is told who was closed.
+    ``on_close`` is told who was closed; ``mode="ro"`` for one that only reads.
     """
 
     def __init__(
@@ -104,6 +104,7 @@ class Pool:
         durability: Durability = "durable",
         factory: type[sqlite3.Connection] = sqlite3.Connection,
         on_close: Callable[[Pool], None] = lambda pool: None,
+        mode: Mode = "rw",
     ) -> None:
         self.path = path
         self._gate = gate
@@ -111,6 +112,7 @@ class Pool:
         self._pragmas = _SQL[durability]
         self._factory = factory
         self._on_close = on_close
+        self._mode = mode
         self._idle: list[sqlite3.Connection] = []
         self._inherited: list[sqlite3.Connection] = []
         """Of the process that forked this one: they may neither be used here nor closed."""
@@ -136,7 +138,7 @@ class Pool:
 
     def _open(self) -> sqlite3.Connection:
         with translated(self.path):
-            connection = connect(self.path, "rw", self._factory)
+            connection = connect(self.path, self._mode, self._factory)
             try:
                 connection.executescript(self._pragmas)
             except BaseException:

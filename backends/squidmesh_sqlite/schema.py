@@ -23,7 +23,7 @@ from squidmesh_sqlite.faults import is_busy, translated
 from squidmesh_sqlite.forks import FORKS
 from squidmesh_sqlite.migrating import add_functions
 from squidmesh_sqlite.pool import BUSY_TIMEOUT, connect
-from squidmesh_sqlite.statements import load, migrations
+from squidmesh_sqlite.statements import Migration, load, migrations
 
 APPLICATION_ID = 1397837105
 """Our files carry it in their header, as the bytes ``SQM1``."""
@@ -67,6 +67,21 @@ class Schema:
         with FORKS.steady(self.path), self._lock:
             self._is_new()
             return self._migrate()
+
+    def version(self) -> int:
+        """That of the file; 0 where there is nothing in it yet, or no file. Changes nothing; raises for any file that
+        is not ours, and for one of a newer version.
+        """
+        with FORKS.steady(self.path), self._lock:
+            if self._is_new():
+                return 0
+            with translated(self.path), closing(connect(self.path, "ro", self._factory)) as connection:
+                return self._version(connection)
+
+    def pending(self) -> list[Migration]:
+        """Those that :meth:`migrate` would apply."""
+        version = self.version()
+        return [migration for migration in migrations() if migration.number > version]
 
     # ------------------------------------------------------------------------------------------------- is it ours
 

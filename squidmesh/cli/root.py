@@ -9,10 +9,13 @@ from squidmesh.cli import logs, target
 from squidmesh.cli.cron import cron
 from squidmesh.cli.dead_letters import dead_letters
 from squidmesh.cli.demo import demo
+from squidmesh.cli.doctor import doctor
 from squidmesh.cli.failures import Commands
 from squidmesh.cli.migrate import migrate
 from squidmesh.cli.queues import queues
 from squidmesh.cli.reconcile import reconcile
+from squidmesh.cli.reindex import reindex
+from squidmesh.cli.retention import archive, prune
 from squidmesh.cli.runs import runs
 from squidmesh.cli.start import start
 from squidmesh.cli.worker import worker
@@ -34,5 +37,9 @@ def squidmesh(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-for command in (demo, migrate, start, worker, cron, reconcile, runs, dead_letters, queues, workflows):
+_COMMANDS = (
+    *(demo, migrate, doctor, start, worker, cron, reconcile, reindex, prune, archive),
+    *(runs, dead_letters, queues, workflows),
+)
+for command in _COMMANDS:
     squidmesh.add_command(command)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import sys
 from datetime import datetime
 from pathlib import Path
@@ -14,6 +15,8 @@ import click
 from squidmesh import UsageError
 
 _LONGEST = 10 * 366 * 86_400
+_SECONDS = {"s": 1, "min": 60, "h": 3_600, "d": 86_400}
+_AGE = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,6})?) ?(s|min|h|d)?")
 
 
 def read_seconds(_: click.Context, option: click.Parameter, given: str | None) -> float | None:
@@ -27,6 +30,15 @@ def read_seconds(_: click.Context, option: click.Parameter, given: str | None) -
     if not 0 <= seconds <= _LONGEST:
         raise click.BadParameter(f"{given!r} is refused; allowed are 0 to {_LONGEST} seconds", param=option)
     return seconds
+
+
+def read_age(_: click.Context, option: click.Parameter, given: str) -> float:
+    """The callback of an option: seconds, or a number with a unit, as in 30d."""
+    found = _AGE.fullmatch(given)
+    if found is None:
+        allowed = "allowed are seconds, or a number with s, min, h or d, as in 30d"
+        raise click.BadParameter(f"{given!r} is refused; {allowed}", param=option)
+    return float(found[1]) * _SECONDS[found[2] or "s"]
 
 
 def read_moment(_: click.Context, option: click.Parameter, given: str | None) -> datetime | None:

@@ -27,7 +27,7 @@ from squidmesh.demo.invoices import load_invoices
 from squidmesh.demo.ledger import read_ledger
 from squidmesh.demo.report import Report, make_report
 from squidmesh.demo.workflow import PaymentRecovery, Recover
-from squidmesh.testing.servers import NoServer
+from squidmesh.testing.processes import NoServer
 
 __all__ = ["Drawing", "NoServer", "run_demo"]
 

@@ -5,16 +5,20 @@ Stores write these as they are and never derive one themselves; ``reindex`` rebu
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
 import msgspec
 
-from squidmesh.ids import AttemptKey, RunId
+from squidmesh.ids import AttemptKey, RunId, ThreadId
+
+_END_OF_THREAD = re.compile("[!/]")
 
 
 class RunRow(msgspec.Struct, frozen=True, kw_only=True):
     """For lists, counts and search. ``status`` is the run's status at its last entry; a run that is then ``waiting`` or
     ``retrying`` counts as ``running`` from ``due_at`` on. ``step`` is where it stands; ``error`` a stable code.
+    ``parent``: the run that started this one as its child.
     """
 
     run_id: RunId
@@ -29,6 +33,7 @@ class RunRow(msgspec.Struct, frozen=True, kw_only=True):
     started_at: int
     due_at: int | None
     ended_at: int | None
+    parent: RunId | None = None
 
 
 class AttemptRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,6 +104,16 @@ class PausedQueueRow(msgspec.Struct, frozen=True, kw_only=True):
     paused_at: int
 
 
+class Tombstone(msgspec.Struct, frozen=True, kw_only=True):
+    """What stays of a pruned run whose id is derived (protocol 3.7), for ever. ``revision``: that of its last entry."""
+
+    run_id: RunId
+    workflow: str
+    status: str
+    ended_at: int
+    revision: int
+
+
 class RowChanges(msgspec.Struct, frozen=True, kw_only=True):
     """What one entry changes: the run row if it differs, attempts to put (insert or replace), attempts to remove; and
     of dead letters, timers and paused queues the same.
@@ -113,3 +128,24 @@ class RowChanges(msgspec.Struct, frozen=True, kw_only=True):
     drop_timers: tuple[str, ...] = ()
     pause: tuple[PausedQueueRow, ...] = ()
     resume: tuple[str, ...] = ()
+
+
+class ThreadRows(msgspec.Struct, frozen=True, kw_only=True):
+    """All rows under the name of one thread (:func:`thread_of`), each kind in order of its own names. A signal stands
+    under its child's name, whoever says it.
+    """
+
+    thread: ThreadId
+    run: RunRow | None = None
+    attempts: tuple[AttemptRow, ...] = ()
+    dead_letters: tuple[DeadLetterRow, ...] = ()
+    timers: tuple[TimerRow, ...] = ()
+    paused: PausedQueueRow | None = None
+
+
+def thread_of(name: str) -> ThreadId:
+    """The thread under whose name a row stands: the item of an attempt or of a dead letter, or a timer, begins with it.
+    A name that is none of these stands for itself. (A run row has its thread's own name; a paused queue's name is
+    another matter: :func:`squidmesh.journal.queues.queue_thread`.)
+    """
+    return ThreadId(_END_OF_THREAD.split(name, maxsplit=1)[0])

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
-from squidmesh.clock import Clock
+from squidmesh.clock import Clock, Instant
 from squidmesh.errors import InvalidUrl
 from squidmesh.memory.journal import MemoryJournal
 from squidmesh.memory.leases import MemoryLeases
 from squidmesh.memory.wakeup import MemoryWakeup
+from squidmesh.ports.backend import Finding, Migration, Reading
 from squidmesh.ports.bell import Bell
 
 _URL = re.compile(r"memory://[A-Za-z0-9._-]{0,128}")
@@ -31,6 +33,17 @@ class MemoryBackend:
     def migrate(self) -> list[str]:
         return []
 
+    def migrations(self, *, every: bool = False) -> list[Migration]:
+        return []
+
+    def doctor(self, *, now: Instant | None = None) -> list[Finding]:
+        found = "it forgets everything when its process ends, and no other process sees it"
+        return [Finding(name="memory", level="warning", found=found, wanted="sqlite:///file.db for what has to last")]
+
+    @contextmanager
+    def reading(self) -> Iterator[Reading]:
+        yield Reading(journal=self.journal(), leases=self.leases())
+
     def journal(self) -> MemoryJournal:
         return self._journal
 
@@ -39,6 +52,9 @@ class MemoryBackend:
 
     def wakeup(self, queues: Sequence[str] = ()) -> MemoryWakeup:
         return MemoryWakeup(self._bell)
+
+    def starts_announced(self) -> None:
+        """No host can start runs in a transaction of its own."""
 
     def close(self) -> None:
         self._journal.close()

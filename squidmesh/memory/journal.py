@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict, deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import timedelta
+from typing import TypeVar
 
 from squidmesh.clock import Clock, Instant
-from squidmesh.errors import DataRefused, UsageError
-from squidmesh.ids import AttemptKey, Fingerprint, ThreadId
-from squidmesh.journal.rows import AttemptRow, DeadLetterRow, PausedQueueRow, RunRow, TimerRow
+from squidmesh.errors import DataRefused, InvalidInput, UsageError
+from squidmesh.ids import AttemptKey, Fingerprint, RunId, ThreadId
+from squidmesh.journal.queues import queue_thread
+from squidmesh.journal.rows import (
+    AttemptRow,
+    DeadLetterRow,
+    PausedQueueRow,
+    RowChanges,
+    RunRow,
+    ThreadRows,
+    TimerRow,
+    Tombstone,
+    thread_of,
+)
 from squidmesh.memory.door import Door
 from squidmesh.ports.journal_store import (
     TOKENS_KEPT,
@@ -25,14 +37,22 @@ from squidmesh.ports.journal_store import (
     Entry,
     Group,
     History,
+    JournalStore,
     Moved,
     Plane,
+    Pruning,
+    Replacement,
     RunPage,
     RunQuery,
     StepTransaction,
+    ThreadAt,
+    ThreadPage,
     ThreadRead,
 )
 from squidmesh.ports.pages import check_dead_letters, check_query, check_text, dead_page, dead_place, page, place
+from squidmesh.ports.pruning import check_pruned_once
+
+R = TypeVar("R")
 
 
 class MemoryJournal:
@@ -49,6 +69,7 @@ class MemoryJournal:
         self._dead_letters: dict[str, DeadLetterRow] = {}
         self._timers: dict[str, TimerRow] = {}
         self._paused: dict[str, PausedQueueRow] = {}
+        self._tombstones: dict[str, Tombstone] = {}
         self._plane: Plane | None = None
         self._position = 0
         self._writer: dict[str, int] = {}
@@ -70,6 +91,8 @@ class MemoryJournal:
     def _commit(self, group: Group) -> Answer:
         for append in group.appends:
             revision = len(self._threads.get(append.thread, ()))
+            if append.expected_revision == 0 and append.thread in self._tombstones:
+                revision = self._tombstones[append.thread].revision
             if revision != append.expected_revision:
                 return Conflict(thread=append.thread, revision=revision)
         if group.epoch is not None and (self._plane is None or self._plane.epoch != group.epoch):
@@ -86,24 +109,27 @@ class MemoryJournal:
         self._threads.setdefault(append.thread, []).append(entry)
         if append.checkpoint is not None:
             self._checkpoints[append.thread] = Checkpoint(revision=revision, body=append.checkpoint)
-        if append.rows.run is not None:
-            self._runs[append.rows.run.run_id] = append.rows.run
-        for item in append.rows.remove:
+        self._change(append.rows)
+
+    def _change(self, rows: RowChanges) -> None:
+        if rows.run is not None:
+            self._runs[rows.run.run_id] = rows.run
+        for item in rows.remove:
             self._agenda.pop(item, None)
             self._writer.pop(item, None)
-        for item in append.rows.unbury:
+        for item in rows.unbury:
             self._dead_letters.pop(item, None)
-        for letter in append.rows.bury:
+        for letter in rows.bury:
             self._dead_letters[letter.item] = letter
-        for timer in append.rows.drop_timers:
+        for timer in rows.drop_timers:
             self._timers.pop(timer, None)
-        for set_ in append.rows.set_timers:
+        for set_ in rows.set_timers:
             self._timers[set_.timer] = set_
-        for queue in append.rows.resume:
+        for queue in rows.resume:
             self._paused.pop(queue, None)
-        for paused in append.rows.pause:
+        for paused in rows.pause:
             self._paused[paused.queue] = paused
-        for row in append.rows.put:
+        for row in rows.put:
             self._agenda[row.item] = row
             if self._position:
                 self._writer[row.item] = self._position
@@ -195,6 +221,49 @@ class MemoryJournal:
         with self._door:
             return [self._paused[queue] for queue in sorted(self._paused)]
 
+    # ----------------------------------------------------------------------------------------------- retention
+
+    def prunable(self, until: Instant, *, after: RunRow | None = None, limit: int = 100) -> list[RunRow]:
+        begin = None if after is None else _ended_place(after)
+        with self._door:
+            ended = [r for r in self._runs.values() if r.parent is None and r.ended_at is not None]
+        found = [row for row in ended if _ended_place(row)[0] <= until and (begin is None or _ended_place(row) > begin)]
+        return sorted(found, key=_ended_place)[:limit]
+
+    def prune(self, runs: Sequence[Pruning]) -> Committed | Conflict:
+        check_pruned_once(runs)
+        with self._door:
+            for run in runs:
+                revision = len(self._threads.get(run.thread, ()))
+                if revision != run.revision:
+                    return Conflict(thread=run.thread, revision=revision)
+            for run in runs:
+                self._prune(run)
+        return Committed()
+
+    def _prune(self, run: Pruning) -> None:
+        run_id = RunId(run.thread)
+        del self._threads[run.thread]
+        self._checkpoints.pop(run.thread, None)
+        self._runs.pop(run.thread, None)
+        for item in [item for item, row in self._agenda.items() if row.run_id == run_id]:
+            del self._agenda[item]
+            self._writer.pop(item, None)
+        for item in [item for item, letter in self._dead_letters.items() if letter.run_id == run_id]:
+            del self._dead_letters[item]
+        for timer in run.timers:
+            if timer in self._timers and self._timers[timer].run_id == run_id:
+                del self._timers[timer]
+        if run.tombstone is not None:
+            self._tombstones[run.thread] = run.tombstone
+
+    def tombstone(self, run_id: str) -> Tombstone | None:
+        with self._door:
+            return self._tombstones.get(run_id)
+
+    def recount(self) -> None:
+        """Nothing is counted beside the rows."""
+
     # --------------------------------------------------------------------------------------------- reconciling
 
     def agenda_queues(self) -> list[str]:
@@ -251,6 +320,51 @@ class MemoryJournal:
         with self._door:
             return token in self._tokens.get(queue, ())
 
+    # ------------------------------------------------------------------------------------------------- reindex
+
+    def threads(self, *, after: str | None = None, limit: int = 1000) -> ThreadPage:
+        """A cursor is the last name before it, with a mark that puts those without entries behind all others."""
+        if after is not None and not after.startswith(("1:", "2:")):
+            raise InvalidInput(f"{after[:80]!r} is no cursor; allowed is the next of a page", field="after")
+        with self._door:
+            rows = [*self._agenda, *self._dead_letters, *self._timers]
+            under = {*map(ThreadId, self._runs), *map(thread_of, rows), *map(queue_thread, self._paused)}
+            places = [f"1:{name}" for name in self._threads] + [f"2:{name}" for name in under - self._threads.keys()]
+            found = sorted(place for place in places if place > (after or ""))
+            names = [ThreadId(place[2:]) for place in found[:limit]]
+            threads = tuple(ThreadAt(thread=name, revision=len(self._threads.get(name, ()))) for name in names)
+        return ThreadPage(threads=threads, next=found[limit - 1] if len(found) > limit else None)
+
+    def rows_of(self, threads: Sequence[ThreadId]) -> list[ThreadRows]:
+        with self._door:
+            paused = {queue_thread(queue): row for queue, row in self._paused.items()}
+            attempts = _by_thread(self._agenda)
+            letters = _by_thread(self._dead_letters)
+            timers = _by_thread(self._timers)
+            return [
+                ThreadRows(
+                    thread=thread,
+                    run=self._runs.get(thread),
+                    attempts=attempts.get(thread, ()),
+                    dead_letters=letters.get(thread, ()),
+                    timers=timers.get(thread, ()),
+                    paused=paused.get(thread),
+                )
+                for thread in threads
+            ]
+
+    def replace_rows(self, replacements: Sequence[Replacement]) -> list[bool]:
+        with self._door:
+            return [self._replace(replacement) for replacement in replacements]
+
+    def _replace(self, replacement: Replacement) -> bool:
+        if any(len(self._threads.get(at.thread, ())) != at.revision for at in replacement.at):
+            return False
+        if replacement.drop_run is not None:
+            self._runs.pop(replacement.drop_run, None)
+        self._change(replacement.rows)
+        return True
+
     # --------------------------------------------------------------------------------------------------- plane
 
     def plane(self) -> Plane | None:
@@ -270,14 +384,36 @@ class MemoryJournal:
             code="transactions_unsupported",
         )
 
+    def joined(self, connection: object) -> JournalStore:
+        raise UsageError(
+            "a memory has no transaction that a host could have open; allowed is a journal in PostgreSQL, or a start"
+            " without connection=",
+            field="connection",
+            code="connection_unsupported",
+        )
+
     def close(self) -> None:
         self._door.close()
+
+
+def _by_thread(rows: Mapping[str, R]) -> dict[str, tuple[R, ...]]:
+    """Each thread's in order of name."""
+    found: defaultdict[str, list[R]] = defaultdict(list)
+    for name in sorted(rows):
+        found[thread_of(name)].append(rows[name])
+    return {thread: tuple(its) for thread, its in found.items()}
 
 
 def _status(row: RunRow, now: int) -> str:
     """What waits only for a time that has come is running."""
     due = row.status in ("waiting", "retrying") and row.due_at is not None and row.due_at <= now
     return "running" if due else row.status
+
+
+def _ended_place(row: RunRow) -> tuple[int, str]:
+    """Where a run that has ended stands among those."""
+    assert row.ended_at is not None
+    return row.ended_at, row.run_id
 
 
 def _matches(row: RunRow, query: RunQuery, now: int) -> bool:

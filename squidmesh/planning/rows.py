@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from squidmesh.clock import Instant
-from squidmesh.ids import RunId, attempt_key
+from squidmesh.ids import RunId, attempt_key, is_random
 from squidmesh.journal.facts import (
     AnyFact,
     AttemptCancelled,
@@ -24,7 +24,7 @@ from squidmesh.journal.facts import (
     DeadLetterReplayed,
     DeliveryLost,
 )
-from squidmesh.journal.rows import AttemptRow, DeadLetterRow, RowChanges, RunRow
+from squidmesh.journal.rows import AttemptRow, DeadLetterRow, RowChanges, RunRow, Tombstone
 from squidmesh.journal.state import OPEN_ATTEMPT, RunnableState, RunState
 from squidmesh.planning.timers import timer_changes, timers_of
 
@@ -49,6 +49,7 @@ def run_row(state: RunState) -> RunRow:
         started_at=state.started_at,
         due_at=state.due_at() if status in ("waiting", "retrying") else None,
         ended_at=state.ended_at,
+        parent=None if state.parent is None else RunId(state.parent.run_id),
     )
 
 
@@ -86,6 +87,20 @@ def rebuild(state: RunState) -> RowChanges:
         put=tuple(attempt_row(state, runnable) for runnable in state.open_attempts()),
         bury=tuple(dead_letter_row(state, runnable) for runnable in state.dead_letters()),
         set_timers=tuple(timers_of(state)),
+    )
+
+
+def tombstone(state: RunState) -> Tombstone | None:
+    """What stays where this run is pruned: nothing of one whose id was drawn, since nobody can start that again."""
+    assert state.ended_at is not None
+    if is_random(state.run_id):
+        return None
+    return Tombstone(
+        run_id=RunId(state.run_id),
+        workflow=state.workflow,
+        status=state.phase,
+        ended_at=state.ended_at,
+        revision=state.revision,
     )
 
 

@@ -99,29 +99,52 @@ def signals_of(state: RunState, *, cancel: bool) -> Iterator[TimerRow]:
     """What an ended run has to say: to its parent, and (``cancel``) to its open children. Whether that was heard, the
     other's thread tells.
     """
-    assert state.ended_at is not None
     if state.parent is not None:
         yield TimerRow(
-            timer=f"{state.run_id}!ended",
+            timer=_ended_name(state.run_id),
             run_id=RunId(state.parent.run_id),
             kind="child_ended",
-            due_at=state.ended_at,
+            due_at=_ended_at(state),
             sender=state.run_id,
             detail=state.phase,
         )
     if cancel:
-        for child in state.open_children:
-            yield TimerRow(
-                timer=f"{child}!cancel",
-                run_id=RunId(child),
-                kind="cancel",
-                due_at=state.ended_at,
-                sender=state.run_id,
-            )
+        yield from (cancel_signal(state, child) for child in state.open_children)
+
+
+def cancel_signal(state: RunState, child: str) -> TimerRow:
+    """What a cancelled run says to one of its children."""
+    return TimerRow(
+        timer=_cancel_name(child), run_id=RunId(child), kind="cancel", due_at=_ended_at(state), sender=state.run_id
+    )
+
+
+def _ended_at(state: RunState) -> int:
+    assert state.ended_at is not None
+    return state.ended_at
+
+
+def names_for(state: RunState) -> tuple[str, ...]:
+    """Every name that a timer of the run, or a signal to it, can have had: for whoever prunes it."""
+    return (
+        _run_name(state),
+        _cancel_name(state.run_id),
+        *(_gate_name(state, step) for step in state.gates),
+        *(_step_name(state, step) for step in state.runnables),
+        *(_ended_name(child) for child in state.children),
+    )
 
 
 def _cancels(fact: RunCompleted | RunFailed | RunCancelled) -> bool:
     return isinstance(fact, RunCancelled) and fact.children == "cancel"
+
+
+def _ended_name(child: str) -> str:
+    return f"{child}!ended"
+
+
+def _cancel_name(child: str) -> str:
+    return f"{child}!cancel"
 
 
 def _run_name(state: RunState) -> str:

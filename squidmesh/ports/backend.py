@@ -3,11 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Literal, Protocol
 
-from squidmesh.clock import Clock
+import msgspec
+
+from squidmesh.clock import Clock, Instant
 from squidmesh.ports.journal_store import JournalStore, Wakeup
 from squidmesh.ports.lease_backend import LeaseBackend
+
+Level = Literal["ok", "warning", "refused"]
+"""Of a finding. ``warning``: it works, and somebody should know. ``refused``: it does not work like that."""
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that a doctor has looked at: what was ``found`` and what is ``wanted``, in a sentence or a word each.
+    ``name``: dotted, stable, for programs. Never a password.
+    """
+
+    name: str
+    level: Level
+    found: str
+    wanted: str
+
+
+class Migration(msgspec.Struct, frozen=True, kw_only=True):
+    """One step from schema ``number - 1`` to ``number``. ``sql``: its script, as it stands in its file."""
+
+    number: int
+    name: str
+    sql: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """What stands at an address, for looking only: nobody writes through it. ``journal`` is None where it holds none;
+    ``leases`` are those at the same address.
+    """
+
+    journal: JournalStore | None
+    leases: LeaseBackend
 
 
 class Backend(Protocol):
@@ -20,6 +56,24 @@ class Backend(Protocol):
 
     def migrate(self) -> list[str]:
         """Brings the schema up to date, creating what is missing; returns the names of the migrations applied."""
+        ...
+
+    def migrations(self, *, every: bool = False) -> list[Migration]:
+        """Those that :meth:`migrate` would apply, in order; ``every``: also those that were applied. Changes nothing,
+        and raises what :meth:`migrate` would.
+        """
+        ...
+
+    def doctor(self, *, now: Instant | None = None) -> list[Finding]:
+        """Looks at what stands there, and changes nothing. Raises nothing: what can not be looked at is a finding, too.
+        ``now``: the journal's time, where it is known; a server with a clock of its own tells how far they are apart.
+        """
+        ...
+
+    def reading(self) -> AbstractContextManager[Reading]:
+        """Nothing is made or migrated. Raises what :meth:`journal` would, and ``SchemaOutOfDate`` where that would make
+        something.
+        """
         ...
 
     def journal(self) -> JournalStore:
@@ -35,6 +89,14 @@ class Backend(Protocol):
     def wakeup(self, queues: Sequence[str] = ()) -> Wakeup:
         """For one sleeper, who waits for work of these queues and closes it. A backend that can not tell queues apart
         wakes for any.
+        """
+        ...
+
+    def starts_announced(self) -> Wakeup | None:
+        """For one sleeper, who closes it: ends its wait when a transaction of a host's in which runs were started
+        (:meth:`JournalStore.joined`) has committed, in whatever process. What is announced between two waits ends the
+        next one, and a sleeper who is away for long holds nobody up. None where no host can start runs so: all other
+        starts tell the lease backend themselves.
         """
         ...
 

@@ -14,8 +14,17 @@ from typing import Any, Protocol
 import msgspec
 
 from squidmesh.clock import Instant
-from squidmesh.ids import AttemptKey, EntryId, Fingerprint, ThreadId
-from squidmesh.journal.rows import AttemptRow, DeadLetterRow, PausedQueueRow, RowChanges, RunRow, TimerRow
+from squidmesh.ids import AttemptKey, EntryId, Fingerprint, RunId, ThreadId
+from squidmesh.journal.rows import (
+    AttemptRow,
+    DeadLetterRow,
+    PausedQueueRow,
+    RowChanges,
+    RunRow,
+    ThreadRows,
+    TimerRow,
+    Tombstone,
+)
 from squidmesh.ports.lease_backend import LeaseChange
 
 
@@ -57,9 +66,9 @@ class DefinitionRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Group(msgspec.Struct, frozen=True, kw_only=True):
-    """All or nothing. ``leases`` are applied in the same transaction by a store that also keeps the leases, when all
-    appends succeeded; the caller gives them to no other store. ``epoch``: that of the plane on which the claims were
-    granted that are recorded here; None where none is.
+    """All or nothing; without appends, the definitions alone. ``leases`` are applied in the same transaction by a store
+    that also keeps the leases, when all appends succeeded; the caller gives them to no other store. ``epoch``: that of
+    the plane on which the claims were granted that are recorded here; None where none is.
     """
 
     appends: tuple[Append, ...]
@@ -73,7 +82,9 @@ class Committed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Conflict(msgspec.Struct, frozen=True, kw_only=True):
-    """Nothing of the group was written: ``thread`` is at ``revision``, which is not what the append expected."""
+    """Nothing of the group was written: ``thread`` is at ``revision``, which is not what the append expected. For an
+    append at revision 0 to a run that has left a tombstone, that is the revision at which it was pruned.
+    """
 
     thread: ThreadId
     revision: int
@@ -168,6 +179,41 @@ class DeadLetterPage(msgspec.Struct, frozen=True, kw_only=True):
     next: str | None
 
 
+class Pruning(msgspec.Struct, frozen=True, kw_only=True):
+    """One run that is to go, whole, as it stands at ``revision``. ``timers``: the names of all timers and signals that
+    there may be for it. ``tombstone`` stays in its place.
+    """
+
+    thread: ThreadId
+    revision: int
+    timers: tuple[str, ...] = ()
+    tombstone: Tombstone | None = None
+
+
+class ThreadAt(msgspec.Struct, frozen=True, kw_only=True):
+    """A thread and its last revision; 0 where it has no entry."""
+
+    thread: ThreadId
+    revision: int
+
+
+class ThreadPage(msgspec.Struct, frozen=True, kw_only=True):
+    """``next`` is the cursor of the next page, None on the last one; a page before it may be empty."""
+
+    threads: tuple[ThreadAt, ...]
+    next: str | None
+
+
+class Replacement(msgspec.Struct, frozen=True, kw_only=True):
+    """Changes to the rows of one thread that are good as long as each thread of ``at`` is at that revision.
+    ``drop_run``: a run row that stands for nothing.
+    """
+
+    at: tuple[ThreadAt, ...]
+    rows: RowChanges
+    drop_run: RunId | None = None
+
+
 class JournalStore(Protocol):
     """Thread-safe. Raises ``BackendUnavailable`` where the same call may work later, ``CommitUnknown`` where a commit
     may or may not have happened, ``DataRefused`` where it can not hold the data. What no repetition helps against is
@@ -248,6 +294,31 @@ class JournalStore(Protocol):
         """
         ...
 
+    # -- retention (protocol 3.7) ----------------------------------------------------------------------------------
+
+    def prunable(self, until: Instant, *, after: RunRow | None = None, limit: int = 100) -> list[RunRow]:
+        """Runs without a parent that ended at ``until`` or before, the earliest end first, then by id; ``after`` is the
+        last row of the page before. Costs as many rows as it gives, however many runs are open or ended later.
+        """
+        ...
+
+    def prune(self, runs: Sequence[Pruning]) -> Committed | Conflict:
+        """All of them go, or none: in one transaction their entries, checkpoints, run rows, agenda rows, dead letters,
+        and of the timers and signals that are named those which are for them. Tombstones are written. Signals that a
+        run has sent to others stay, as do definitions. A thread occurs once in a call.
+
+        ``Conflict`` names the first thread that is at another revision, or is not there (revision 0).
+        """
+        ...
+
+    def tombstone(self, run_id: str) -> Tombstone | None:
+        """Of a run that was pruned. An append at revision 0 to its thread conflicts for ever (I12)."""
+        ...
+
+    def recount(self) -> None:
+        """Makes again what a store counts beside its rows, if it does: :meth:`count_runs` agrees with the rows then."""
+        ...
+
     # -- what a reconciler asks (protocol 3.8) ---------------------------------------------------------------------
 
     def agenda_queues(self) -> list[str]:
@@ -290,6 +361,27 @@ class JournalStore(Protocol):
 
     def has_token(self, token: str, queue: str) -> bool: ...
 
+    # -- what reindex asks (protocol 3.3) --------------------------------------------------------------------------
+
+    def threads(self, *, after: str | None = None, limit: int = 1000) -> ThreadPage:
+        """Every thread that has entries, once, in order; then those that have none, but under whose names rows stand
+        (at least once each, in no order). About ``limit`` of them; ``after`` is the ``next`` of the page before. What
+        begins meanwhile may be left out. A page costs what its limit is, however long the threads are.
+        """
+        ...
+
+    def rows_of(self, threads: Sequence[ThreadId]) -> list[ThreadRows]:
+        """All rows under these names, in order of the request."""
+        ...
+
+    def replace_rows(self, replacements: Sequence[Replacement]) -> list[bool]:
+        """One transaction; each replacement on its own: False, and nothing of it is written, where one of its threads
+        is at another revision. No two are for the rows of one thread. An attempt that stands keeps its place among
+        those of its priority, and its lease; one that was missing has about the place that its thread's last entry
+        gives; one that is removed takes its lease along. Attempts that are put count as changes (:meth:`changed`).
+        """
+        ...
+
     # -- the plane (protocol 3.9) ----------------------------------------------------------------------------------
 
     def plane(self) -> Plane | None:
@@ -304,8 +396,29 @@ class JournalStore(Protocol):
 
     def transaction(self, limit: timedelta) -> AbstractContextManager[StepTransaction]:
         """One transaction of the store's own database for one step, in the caller's thread. Left without a commit, or
-        by an exception, it is rolled back. After ``limit`` a statement of the step is interrupted. ``UsageError``
-        (``transactions_unsupported``) where the store has no database that a step could write to.
+        by an exception, it is rolled back. After ``limit`` a statement of the step is interrupted. ``TransactionLost``,
+        at the latest when it is left, where the store itself has ended it meanwhile, as a server does that crashes.
+        ``UsageError`` (``transactions_unsupported``) where the store has no database that a step could write to.
+        """
+        ...
+
+    # -- the host's own transaction (protocol 3.4) ---------------------------------------------------------------------
+
+    def joined(self, connection: object) -> JournalStore:
+        """The journal as the host's open transaction sees it: ``commit``, ``read``, ``entry``, ``definition``,
+        ``run_row`` and ``open_attempts`` go through the host's connection, and ``now`` is the journal's. It is good
+        until that transaction ends, and is not closed.
+
+        Its ``commit`` appends in the transaction and commits nothing. An error of it leaves the transaction as it was
+        before the call, and usable: nothing of ours is written. So ``CommitUnknown`` is not raised here. Another open
+        transaction that appends to the same thread is waited for, not for ever: ``BackendUnavailable`` then. Where the
+        transaction of the host goes on with the picture that it took at its beginning, what was committed since is
+        a ``Conflict`` or a ``JournalConflict``. When the host has committed, whoever waits for work is woken.
+
+        Raises ``UsageError``: ``connection_unsupported`` where the store has no such thing, ``inside_transaction`` in
+        the thread of a step's :meth:`transaction`. ``InvalidInput`` (``connection``) where the object is no connection
+        that the store knows, is closed, is an async one, leads to another database, or has no transaction that the host
+        could end (autocommit).
         """
         ...
 
@@ -324,7 +437,9 @@ class StepTransaction(Protocol):
     def store(self) -> JournalStore: ...
 
     def require_whole(self) -> None:
-        """``TransactionMisused`` where the transaction is not the one that was begun any more."""
+        """``TransactionMisused`` where the transaction is not the one that was begun any more, or has done nothing for
+        longer than its limit; ``TransactionLost`` where the store has ended it.
+        """
         ...
 
 

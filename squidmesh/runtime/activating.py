@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from squidmesh.clock import Instant, to_datetime, to_instant
 from squidmesh.config import DEFAULT_PRIORITY
-from squidmesh.errors import InvalidInput, JournalConflict, KeyReused, NotFound
+from squidmesh.errors import InvalidInput, JournalConflict, KeyReused
 from squidmesh.ids import RunId, fingerprint, signal_run_id, window_run_id
 from squidmesh.journal.facts import Activation
 from squidmesh.journal.state import RunState
@@ -19,6 +19,7 @@ from squidmesh.runtime import starting
 from squidmesh.runtime.arguments import check_key
 from squidmesh.runtime.cron_threads import CronThreads, RegisteredCron
 from squidmesh.runtime.engine import Engine
+from squidmesh.runtime.missing import missing_run
 from squidmesh.runtime.recorder import Birth
 from squidmesh.runtime.starting import Start
 from squidmesh.workflow.authoring import Cron, Workflow
@@ -123,7 +124,7 @@ def _duplicate(engine: Engine, cron: RegisteredCron, run_id: RunId, asked: Start
         return None
     existing = starting.existing_runs(engine, [run_id]).get(run_id)
     if existing is None:
-        raise NotFound(f"run {run_id} of this activation is not kept any more", field="window")
+        raise missing_run(engine.store, run_id, field="window")
     if given and not starting.alike(asked, existing):
         message = f"this activation started run {run_id} with another payload; allowed is the same one, or none"
         raise KeyReused(message, field="payload")

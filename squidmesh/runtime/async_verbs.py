@@ -6,11 +6,13 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any, Literal, Self, overload
+from os import PathLike
+from typing import IO, Any, Literal, Self, overload
 
 from pydantic import BaseModel
 
 from squidmesh.clock import Clock
+from squidmesh.ports.backend import Migration
 from squidmesh.ports.observer import Observer
 from squidmesh.ports.payload_codec import PayloadCodec
 from squidmesh.reading.cron import CronStatus
@@ -20,13 +22,16 @@ from squidmesh.reading.graph import RunGraph
 from squidmesh.reading.inspect import Run
 from squidmesh.reading.listing import RunList
 from squidmesh.reading.queues import Queue, QueueList
+from squidmesh.reading.retention import Archived, Pruned
 from squidmesh.reading.workflows import WorkflowSummary
 from squidmesh.runtime import activating, starting
 from squidmesh.runtime.async_calls import AsyncCalls, AsyncWorker
 from squidmesh.runtime.commands import Command
 from squidmesh.runtime.cron import LOOK_EVERY, CronLoop
+from squidmesh.runtime.doctor import Report
 from squidmesh.runtime.mesh import Mesh
 from squidmesh.runtime.reconcile import Reconciled
+from squidmesh.runtime.reindex import Reindexed
 from squidmesh.runtime.verbs.starting import P
 from squidmesh.runtime.worker import DEFAULT_GRACE
 from squidmesh.workflow.actions import Action, Actions
@@ -59,9 +64,9 @@ class AsyncVerbs(AsyncCalls):
         codec: PayloadCodec | None = None,
         threads: int = 16,
     ) -> Self:
-        """A mesh over the journal at ``url`` (``sqlite:///errand.db``, ``memory://``). Touches no store yet. A relative
-        path is relative to the folder of this call, also for verbs that come later. ``actions``: the functions that
-        workflows made at run time may name (:meth:`activate_workflow`).
+        """A mesh over the journal at ``url`` (``sqlite:///errand.db``, ``postgresql://worker@db/shop``, ``memory://``).
+        Touches no store yet. A relative path is relative to the folder of this call, also for verbs that come later.
+        ``actions``: the functions that workflows made at run time may name (:meth:`activate_workflow`).
 
         ``leases``: another lease backend than the journal's own, such as ``redis://localhost``. ``lease``: how long a
         silent worker keeps a claim (50 ms to 1 day); ``heartbeat``: how often a live one extends it (default: a quarter
@@ -112,6 +117,13 @@ class AsyncVerbs(AsyncCalls):
         """
         return await asyncio.to_thread(Mesh.migrate, url, leases=leases, tell=tell)
 
+    @staticmethod
+    async def migrations(url: str, *, every: bool = False) -> list[Migration]:
+        """What :meth:`migrate` would apply to the store at ``url``, in order, with its SQL; ``every``: also what was
+        applied before. Changes nothing, and makes nothing.
+        """
+        return await asyncio.to_thread(Mesh.migrations, url, every=every)
+
     @overload
     async def start_run(
         self,
@@ -153,8 +165,11 @@ class AsyncVerbs(AsyncCalls):
 
         ``target``: a trigger, a workflow that has one, or a name (``"RingErrand"``, ``"RingErrand.leave_shire"``).
         ``priority``: 0 (first) to 9. ``delay``: nothing of it becomes visible before. ``metadata``: JSON values of the
-        host's own, kept with the run. Raises ``NotFound``, ``InvalidPayload``, ``InvalidInput``, or ``KeyReused`` where
-        the key started another payload.
+        host's own, kept with the run. Raises ``NotFound``, ``InvalidPayload``, ``InvalidInput``, ``KeyReused`` where
+        the key started another payload, or ``RunPruned`` where it started a run that is not kept any more.
+
+        ``connection`` is a matter of ``mesh.mesh``, in a thread of the host's: a coroutine that is cancelled leaves its
+        verb at work, and a transaction that has been rolled back meanwhile is no place for that.
         """
         return await self._call(
             self.mesh.start_run,
@@ -178,8 +193,12 @@ class AsyncVerbs(AsyncCalls):
         delay: timedelta | float | None = None,
     ) -> list[Run]:
         """Many runs of one trigger in one commit; ``keys``, if given, has one for each payload. Every payload is
-        checked before anything is written. ``KeyReused`` where a key started another payload before; all other runs
-        have started then, and the same call without that key finds them.
+        checked before anything is written. ``KeyReused`` where a key started another payload before, ``RunPruned``
+        where its run is not kept any more; all other runs have started then, and the same call without that key finds
+        them.
+
+        ``connection`` is a matter of ``mesh.mesh``, in a thread of the host's: a coroutine that is cancelled leaves its
+        verb at work, and a transaction that has been rolled back meanwhile is no place for that.
         """
         return await self._call(
             self.mesh.start_runs, target, payloads, keys=keys, queue=queue, priority=priority, delay=delay
@@ -442,8 +461,8 @@ class AsyncVerbs(AsyncCalls):
         ``window``: the time that it stands for, with a timezone, which is what the steps see. ``signal_id``: the
         scheduler's own name for this firing; with it, the window (by default the minute that it is now) is only told.
         ``payload``: what is to differ from the defaults. A duplicate gives the run that is there, or None where the
-        trigger is ``skip_duplicate``. Raises ``NotFound``, ``InvalidInput``, ``InvalidPayload``, or ``KeyReused`` for a
-        duplicate with another payload.
+        trigger is ``skip_duplicate``. Raises ``NotFound``, ``InvalidInput``, ``InvalidPayload``, ``KeyReused`` for a
+        duplicate with another payload, or ``RunPruned`` for one whose run is not kept any more.
         """
         return await self._call(self.mesh.activate_cron, target, window=window, signal_id=signal_id, payload=payload)
 
@@ -583,6 +602,62 @@ class AsyncVerbs(AsyncCalls):
         """Hands the queue out again. ``NotWaiting`` where it is not paused; otherwise as :meth:`pause_queue`."""
         return await self._call(self.mesh.resume_queue, queue, actor=actor, comment=comment, key=key)
 
+    async def prune(
+        self,
+        *,
+        older_than: timedelta | float,
+        workflow: str | None = None,
+        statuses: Sequence[str] | None = None,
+        limit: int | None = None,
+        dry_run: bool = False,
+        tell: Callable[[int], None] = lambda runs: None,
+    ) -> Pruned:
+        """Removes the runs that ended at least so long ago (1 minute to 36,500 days, by the journal's clock), each
+        whole: its history, and all rows about it. A run goes with all its descendants or not at all; ``workflow`` and
+        ``statuses`` (completed, failed, cancelled) are those of the run at their head. A run with a key, of a cron
+        trigger or of a parent leaves a tombstone: it is never started again, and asked for raises ``RunPruned``.
+
+        ``limit``: no more families once so many runs have gone. ``dry_run`` removes nothing, and counts. ``tell``
+        hears, after each batch, how many runs have gone. What can not be read stays, and is told in the answer's
+        ``held`` and ``reasons``.
+        """
+        return await self._call_slow(
+            self.mesh.prune,
+            older_than=older_than,
+            workflow=workflow,
+            statuses=statuses,
+            limit=limit,
+            dry_run=dry_run,
+            tell=tell,
+        )
+
+    async def archive(
+        self,
+        path_or_file: str | PathLike[str] | IO[bytes] | IO[str],
+        *,
+        older_than: timedelta | float,
+        workflow: str | None = None,
+        statuses: Sequence[str] | None = None,
+        limit: int | None = None,
+        dry_run: bool = False,
+        tell: Callable[[int], None] = lambda runs: None,
+    ) -> Archived:
+        """Prunes as :meth:`prune` does, and writes each run before it goes: a line of JSON with its entries and their
+        facts, in which what is marked secret is hidden, and what a payload codec sealed is in the clear. A path is
+        appended to; an open file is left open. The lines of a batch are on the disk before it is pruned: whoever
+        interrupts an archive finds every run in the file or in the journal, those of the last batch perhaps in both.
+        """
+        return await self._call_slow(
+            self.mesh.archive,
+            path_or_file,
+            older_than=older_than,
+            workflow=workflow,
+            statuses=statuses,
+            limit=limit,
+            dry_run=dry_run,
+            tell=tell,
+        )
+
     async def apply(self, command: Command | Mapping[str, Any]) -> Any:
         """Carries out a verb that is said as data, and gives what that verb gives. ``InvalidInput`` where the verb is
         none, or its arguments are not those of the verb; and whatever the verb itself raises.
@@ -595,3 +670,19 @@ class AsyncVerbs(AsyncCalls):
         Nothing to do on the journal's own leases. Raises ``WrongPlane`` or ``BackendUnavailable``.
         """
         return await self._call_slow(self.mesh.reconcile, rewound=rewound)
+
+    async def reindex(self, *, dry_run: bool = False, tell: Callable[[str], None] = lambda said: None) -> Reindexed:
+        """Makes the rows of all runs, agenda, timers, signals, dead letters and paused queues anew from the threads, of
+        which they are an index; after a fault of the store, or of ours. Beside whoever works: nobody is stopped, and
+        what is right is not written again. Leases are left alone. A run whose history can not be read is named in the
+        answer, and left alone. ``dry_run`` changes nothing and says what it would have done; ``tell`` hears how far it
+        has come.
+        """
+        return await self._call_slow(self.mesh.reindex, dry_run=dry_run, tell=tell)
+
+    async def doctor(self) -> Report:
+        """Looks at the stores and at what stands in them, and says what it found and what is wanted: see
+        :class:`Report`. It only reads, makes nothing that is not there yet, and answers also where a store is damaged,
+        out of date or out of reach: that is a finding whose level is ``refused``.
+        """
+        return await self._call_slow(self.mesh.doctor)

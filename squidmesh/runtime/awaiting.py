@@ -41,7 +41,9 @@ class Awaited:
         return float("inf") if self._until is None else self._until - time.monotonic()
 
     def look(self) -> Run | None:
-        """The run, if it has ended. ``TimeoutError`` if it has not and its time is over; ``NotFound`` as ever."""
+        """The run, if it has ended. ``TimeoutError`` if it has not and its time is over; ``NotFound`` or
+        ``RunPruned`` as ever.
+        """
         row = self.engine.store.run_row(self._run_id)
         if row is None or row.ended_at is not None:
             return self._inspect(self.engine, self._run_id)

@@ -58,14 +58,15 @@ class Catalogue:
         with self._lock:
             return tuple(self._refreshed().queues)
 
-    def get(self, name: str) -> RegisteredWorkflow | None:
-        """The active workflow of that name."""
+    def get(self, name: str, patience: Patience | None = None) -> RegisteredWorkflow | None:
+        """The active workflow of that name. ``patience``: of this very call; by default that of all."""
+        patience = patience or self._patience()
         with self._lock:
-            state = self._refreshed()
+            state = self._refreshed(patience)
             activated = state.active.get(name)
             if activated is None:
                 return None
-            return self._registered.get(activated.fingerprint) or self._register(state, activated.fingerprint)
+            return self._registered.get(activated.fingerprint) or self._register(state, activated.fingerprint, patience)
 
     def activate(self, definition: Definition, actor: str) -> WorkflowActivated:
         """From now on, runs of that name start with this definition. The same again changes nothing."""
@@ -129,10 +130,10 @@ class Catalogue:
                     return after
         raise JournalConflict(f"the catalogue of workflows moved on {_ROUNDS} times in a row")
 
-    def _refreshed(self) -> CatalogueState:
+    def _refreshed(self, patience: Patience | None = None) -> CatalogueState:
         """The newest state. What can not be read leaves nothing behind."""
         state, self._state = self._state, CatalogueState()
-        patience = self._patience()
+        patience = patience or self._patience()
         read = ThreadRead(thread=_THREAD, after=state.revision)
         (history,) = patience.call(lambda: self._store.read([read]))
         if history.checkpoint is not None:
@@ -146,10 +147,10 @@ class Catalogue:
         self._state = state
         return state
 
-    def _register(self, state: CatalogueState, fingerprint: str) -> RegisteredWorkflow:
+    def _register(self, state: CatalogueState, fingerprint: str, patience: Patience) -> RegisteredWorkflow:
         active = {activated.fingerprint for activated in state.active.values()}
         self._registered = {known: one for known, one in self._registered.items() if known in active}
-        found = self._definitions.of(fingerprint, self._patience(), thread=_THREAD, revision=state.revision)
+        found = self._definitions.of(fingerprint, patience, thread=_THREAD, revision=state.revision)
         self._registered[fingerprint] = registered_draft(found)
         return self._registered[fingerprint]
 

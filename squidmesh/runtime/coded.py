@@ -77,6 +77,9 @@ class CodedStore:
         with self._store.transaction(limit) as inner:
             yield CodedTransaction(inner, coded(inner.store, self._codec))
 
+    def joined(self, connection: object) -> JournalStore:
+        return coded(self._store.joined(connection), self._codec)
+
     # ------------------------------------------------------------------------------------------------------- inside
 
     def _sealed_group(self, group: Group) -> Group:

@@ -28,8 +28,13 @@ VERBS = (
     "pause_queue",
     "resume_queue",
     "activate_cron",
+    "prune",
+    "archive",
+    "reindex",
 )
 """What changes something, and can be said in JSON."""
+NOT_DATA = {"tell", "connection"}
+"""Parameters of a verb that are of the process that calls it."""
 _LONGEST = 64
 
 
@@ -67,7 +72,12 @@ def carry_out(mesh: object, command: object) -> Any:
         raise InvalidInput(f"{command.verb[:80]!r} is refused; allowed are {', '.join(VERBS)}", field="verb")
     verb: Callable[..., Any] = getattr(mesh, command.verb)
     parameters = inspect.signature(verb).parameters
-    known = {name for name in parameters if name != "tell"}
+    if "connection" in command.arguments and "connection" in parameters:
+        allowed = f"allowed is mesh.{command.verb}(connection=…)"
+        raise InvalidInput(
+            f"can not be said as data: it is a transaction that the host has open; {allowed}", field="connection"
+        )
+    known = {name for name in parameters if name not in NOT_DATA}
     if unknown := sorted(command.arguments.keys() - known):
         raise InvalidInput(
             f"{command.verb} has no {', '.join(unknown)}; allowed are {', '.join(sorted(known))}", field="arguments"

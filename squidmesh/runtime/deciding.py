@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from squidmesh.clock import Instant
 from squidmesh.config import MAX_PAYLOAD_BYTES
-from squidmesh.errors import InvalidInput
+from squidmesh.errors import InvalidInput, NotFound
 from squidmesh.journal.state import RunState
 from squidmesh.planning.commands import (
     AnyCommand,
@@ -32,6 +32,7 @@ from squidmesh.runtime.arguments import (
 )
 from squidmesh.runtime.commit import CALLER_PATIENCE
 from squidmesh.runtime.engine import Engine
+from squidmesh.runtime.missing import missing_run
 from squidmesh.runtime.recorder import Intent
 from squidmesh.workflow.mapping import copy_json
 from squidmesh.workflow.payload import check_json
@@ -115,6 +116,8 @@ def decide(engine: Engine, run_id: str, word: Word) -> RunState:
     """The run with what was said in it; a refusal of the core is raised, and nothing was written."""
     (verdict,) = engine.writer(patience=CALLER_PATIENCE).recorder.record([Intent(run_id=run_id, command=word)])
     engine.poke()
+    if isinstance(verdict.error, NotFound) and verdict.error.field == "run_id":
+        raise missing_run(engine.store, run_id)
     if verdict.error is not None:
         raise verdict.error
     assert verdict.run is not None

@@ -54,6 +54,20 @@ class Writer:
     recorder: Recorder
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stores:
+    """Where an engine stands: ``leases`` is None where they are the journal's own. ``codec``: of facts."""
+
+    journal: Backend
+    leases: Backend | None
+    codec: PayloadCodec | None = None
+
+    def close(self) -> None:
+        for backend in (self.leases, self.journal):
+            if backend is not None:
+                backend.close()
+
+
 class Engine:
     """Opens the stores when it is made. Thread-safe, except that each pump and writer belongs to one thread.
 
@@ -103,13 +117,19 @@ class Engine:
             owner=f"reconciler@{self.nonce}",
             monotonic=monotonic,
         )
-        self._reconciling = Reconciling(self.reconciler, every=config.reconcile_every, observer=observer)
+        self._reconciling = Reconciling(
+            self.reconciler,
+            every=config.reconcile_every,
+            observer=observer,
+            announced=journal.starts_announced,
+        )
         self.solitude = Solitude(self.poke)
         self.endings = Endings()
         self.loop = AsyncLoop()
         self.carry = Carrier(self, self.loop.run)
         self.workers: set[Stoppable] = set()
         """Those that run now; each adds and removes itself."""
+        self.stores = Stores(journal=journal, leases=leases, codec=codec)
         self._backends = [journal] if leases is None else [leases, journal]
         self._lock = threading.Lock()
         self._wakeups: list[Wakeup] = []

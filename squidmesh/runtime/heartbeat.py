@@ -98,8 +98,9 @@ class Heartbeats:
             forgotten = self._ask(self._leases.heartbeat, well)
             if forgotten:
                 self._adopt(forgotten)
-        except BackendError as error:  # no answer: each lease ends when it would have ended
-            self._observer.notice("heartbeat_failed", error=error.code)
+        except Exception as error:  # no answer: each lease ends when it would have ended. And this thread goes on
+            told = error.code if isinstance(error, BackendError) else f"{type(error).__name__}: {error}"
+            self._observer.notice("heartbeat_failed", error=told)
         self._tell_lost()
 
     def _ask(self, ask: Callable[[Sequence[Claim]], list[Beat]], asked: Sequence[_Held]) -> list[_Held]:

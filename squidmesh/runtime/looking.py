@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from squidmesh.errors import CorruptHistory, NotFound
+from squidmesh.errors import CorruptHistory
 from squidmesh.ids import ThreadId
 from squidmesh.journal.codec import decode_facts
 from squidmesh.journal.facts import AnyFact
@@ -12,6 +12,7 @@ from squidmesh.journal.state import RunState
 from squidmesh.ports.journal_store import ThreadRead
 from squidmesh.runtime.engine import Engine
 from squidmesh.runtime.held import HeldRun, Runs, replay, unreadable
+from squidmesh.runtime.missing import missing_run
 from squidmesh.workflow.definition import Definition
 
 
@@ -28,20 +29,22 @@ class Look:
 
 
 def look(engine: Engine, run_id: str, *, history: bool = False) -> Look:
-    """``NotFound`` for a run that the journal does not have; ``CorruptHistory`` where its very start is unreadable."""
+    """``NotFound`` or ``RunPruned`` for a run that the journal does not have; ``CorruptHistory`` where its very start
+    is unreadable.
+    """
     if not history:
         found = Runs(engine.store, engine.definitions, engine.caller_patience()).load([run_id]).get(run_id)
         if isinstance(found, HeldRun):
             return Look(state=found.state, definition=found.definition)
         if found is None:
-            raise NotFound(f"there is no run {run_id!r}", field="run_id")
+            raise missing_run(engine.store, run_id)
     return _whole(engine, run_id, keep=history)
 
 
 def _whole(engine: Engine, run_id: str, *, keep: bool) -> Look:
     (thread,) = engine.store.read([ThreadRead(thread=ThreadId(run_id))], whole=True)
     if not thread.tail:
-        raise NotFound(f"there is no run {run_id!r}", field="run_id")
+        raise missing_run(engine.store, run_id)
     state: RunState | None = None
     entries: list[tuple[int, list[AnyFact]]] = []
     anomaly: CorruptHistory | None = None

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import closing
 from datetime import timedelta
 from typing import Any
 
 from squidmesh.clock import Clock
 from squidmesh.config import MeshConfig
 from squidmesh.errors import InvalidInput, InvalidUrl
+from squidmesh.ports.backend import Migration
 from squidmesh.ports.observer import Observer
 from squidmesh.ports.payload_codec import PayloadCodec
 from squidmesh.runtime.arguments import check_list, check_offers, check_url
 from squidmesh.runtime.backends import open_backend
 from squidmesh.runtime.chance import SystemClock
 from squidmesh.runtime.coded import check_codec
-from squidmesh.runtime.engine import Engine
+from squidmesh.runtime.engine import Engine, Stores
 from squidmesh.runtime.moving import move
 from squidmesh.runtime.verbs.authoring import Authoring
 from squidmesh.runtime.verbs.control import Control
@@ -24,6 +26,7 @@ from squidmesh.runtime.verbs.dead_letters import DeadLetters
 from squidmesh.runtime.verbs.executing import Executing
 from squidmesh.runtime.verbs.operating import Operating
 from squidmesh.runtime.verbs.queues import Queues
+from squidmesh.runtime.verbs.retention import Retention
 from squidmesh.runtime.verbs.starting import Starting
 from squidmesh.runtime.watch import LogObserver
 from squidmesh.workflow.actions import Actions
@@ -33,7 +36,7 @@ from squidmesh.workflow.registry import Registry
 _OWN_LEASES = "journal"
 
 
-class Mesh(Starting, Authoring, Executing, Control, Crons, DeadLetters, Queues, Operating):
+class Mesh(Starting, Authoring, Executing, Control, Crons, DeadLetters, Queues, Retention, Operating):
     """One journal, one lease backend, and the workflows that this process knows. Thread-safe; a context manager.
 
     Made by :meth:`connect`. Stores are opened by the first verb, once a process: a mesh that was made before a process
@@ -60,9 +63,9 @@ class Mesh(Starting, Authoring, Executing, Control, Crons, DeadLetters, Queues, 
         observer: Observer | None = None,
         codec: PayloadCodec | None = None,
     ) -> Mesh:
-        """A mesh over the journal at ``url`` (``sqlite:///errand.db``, ``memory://``). Touches no store yet. A relative
-        path is relative to the folder of this call, also for verbs that come later. ``actions``: the functions that
-        workflows made at run time may name (:meth:`activate_workflow`).
+        """A mesh over the journal at ``url`` (``sqlite:///errand.db``, ``postgresql://worker@db/shop``, ``memory://``).
+        Touches no store yet. A relative path is relative to the folder of this call, also for verbs that come later.
+        ``actions``: the functions that workflows made at run time may name (:meth:`activate_workflow`).
 
         ``leases``: another lease backend than the journal's own, such as ``redis://localhost``. ``lease``: how long a
         silent worker keeps a claim (50 ms to 1 day); ``heartbeat``: how often a live one extends it (default: a quarter
@@ -96,18 +99,26 @@ class Mesh(Starting, Authoring, Executing, Control, Crons, DeadLetters, Queues, 
             why = "a memory ends with its process, and nothing would offer the journal's open work to the next one"
             raise InvalidUrl(f"{why}; allowed is none (the journal's own leases)", field="leases")
 
-        def open_engine() -> Engine:
-            return Engine(
+        def find_stores() -> Stores:
+            return Stores(
                 journal=open_backend(journal_url, clock=time_source),
                 leases=None if leases_url is None else open_backend(leases_url, clock=time_source, field="leases"),
-                registry=registry,
-                config=config,
-                observer=watcher,
                 codec=payload_codec,
             )
 
+        def open_engine() -> Engine:
+            stores = find_stores()
+            return Engine(
+                journal=stores.journal,
+                leases=stores.leases,
+                registry=registry,
+                config=config,
+                observer=watcher,
+                codec=stores.codec,
+            )
+
         name = journal_url.partition("?")[0].rpartition("@")[2]
-        return cls(name, registry=registry, config=config, open_engine=open_engine)
+        return cls(name, registry=registry, config=config, open_engine=open_engine, find_stores=find_stores)
 
     @staticmethod
     def migrate(url: str, *, leases: str | None = None, tell: Callable[[str], None] = lambda said: None) -> list[str]:
@@ -137,6 +148,16 @@ class Mesh(Starting, Authoring, Executing, Control, Crons, DeadLetters, Queues, 
             return applied
         finally:
             backend.close()
+
+    @staticmethod
+    def migrations(url: str, *, every: bool = False) -> list[Migration]:
+        """What :meth:`migrate` would apply to the store at ``url``, in order, with its SQL; ``every``: also what was
+        applied before. Changes nothing, and makes nothing.
+        """
+        if not isinstance(every, bool):
+            raise InvalidInput(f"is a {type(every).__name__}; allowed is True or False", field="every")
+        with closing(open_backend(check_url(url, field="url"), clock=SystemClock())) as backend:
+            return backend.migrations(every=every)
 
 
 def _resolved(url: object, clock: Clock, field: str) -> str:

@@ -61,28 +61,17 @@ class Membership:
         """The first one: from now on there is a plane. Not where this memory belongs to somebody already."""
         if not self._leases.in_journal and self._leases.marker() is not None:
             if self._store.plane() is None:  # else somebody else has founded it in this moment, and marked it
-                raise self._of_another_mesh()
+                raise _of_another_mesh(self._leases)
             return
         first = Plane(mesh=chance.new_name(), kind=self._leases.kind, name=self._leases.name, epoch=1)
         self._store.set_plane(None, first)
 
     def _is_here(self, plane: Plane) -> bool:
         """Whether all is as it should be. Where it was not, but could be mended, it is looked at again."""
-        if plane.moving:
-            raise WrongPlane(f"this mesh is being moved to {plane.name}; allowed is nobody until that is done")
-        if plane.kind != self._leases.kind:
-            raise self._elsewhere(plane)
-        if self._leases.in_journal:
-            return True
-        marker = self._leases.marker()
-        if marker is not None and marker.mesh != plane.mesh:
-            raise self._of_another_mesh()
-        if marker is not None and marker.incarnation == plane.incarnation:
-            return True
-        if plane.name != self._leases.name and plane.incarnation is not None:
-            raise self._elsewhere(plane)
-        self._adopt(plane, marker)
-        return False
+        known, marker = recognise(plane, self._leases)
+        if not known:
+            self._adopt(plane, marker)
+        return known
 
     def _adopt(self, plane: Plane, marker: Marker | None) -> None:
         """The memory is empty, or an older one has come back: it begins a new life. The row first: whoever loses the
@@ -95,15 +84,37 @@ class Membership:
         if plane.incarnation is not None:
             self._observer.notice("lease_backend_adopted", backend=self._leases.name, empty=marker is None)
 
-    def _of_another_mesh(self) -> WrongPlane:
-        return WrongPlane(
-            f"{self._leases.name} works for another mesh; allowed is a memory of this mesh's own, such as another"
-            " database number or ?prefix="
-        )
 
-    def _elsewhere(self, plane: Plane) -> WrongPlane:
-        here = self._leases.name
-        return WrongPlane(
-            f"this mesh's work is delivered by {plane.name}, not by {here}; allowed is leases= with that one, or to"
-            " move the mesh with squidmesh migrate --leases"
-        )
+def recognise(plane: Plane, leases: LeaseBackend) -> tuple[bool, Marker | None]:
+    """Whether this backend is the plane's and its memory is the one that is known; and its marker. Where it is empty,
+    or an older one has come back, whoever claims next adopts it. ``WrongPlane`` where it may not deliver this mesh's
+    work.
+    """
+    if plane.moving:
+        raise WrongPlane(f"this mesh is being moved to {plane.name}; allowed is nobody until that is done")
+    if plane.kind != leases.kind:
+        raise _elsewhere(plane, leases)
+    if leases.in_journal:
+        return True, None
+    marker = leases.marker()
+    if marker is not None and marker.mesh != plane.mesh:
+        raise _of_another_mesh(leases)
+    if marker is not None and marker.incarnation == plane.incarnation:
+        return True, marker
+    if plane.name != leases.name and plane.incarnation is not None:
+        raise _elsewhere(plane, leases)
+    return False, marker
+
+
+def _of_another_mesh(leases: LeaseBackend) -> WrongPlane:
+    return WrongPlane(
+        f"{leases.name} works for another mesh; allowed is a memory of this mesh's own, such as another"
+        " database number or ?prefix="
+    )
+
+
+def _elsewhere(plane: Plane, leases: LeaseBackend) -> WrongPlane:
+    return WrongPlane(
+        f"this mesh's work is delivered by {plane.name}, not by {leases.name}; allowed is leases= with that one, or to"
+        " move the mesh with squidmesh migrate --leases"
+    )

@@ -20,7 +20,7 @@ from squidmesh.clock import Instant, micros
 from squidmesh.config import MeshConfig
 from squidmesh.errors import BackendUnavailable, CommitUnknown, WrongPlane
 from squidmesh.journal.rows import AttemptRow
-from squidmesh.ports.journal_store import AgendaPage, JournalStore
+from squidmesh.ports.journal_store import AgendaPage, JournalStore, Wakeup
 from squidmesh.ports.lease_backend import Cursor, Drop, Item, LeaseBackend
 from squidmesh.ports.observer import Observer
 from squidmesh.runtime import chance
@@ -32,6 +32,8 @@ _ROUNDS = 100
 """Words about queues that may come in the middle of one pass, before the rest is left to the next one."""
 _TURNS = 3
 """Passes that may be missed by the one whose turn it is, before somebody else takes it."""
+_BREATH = 0.05
+"""Seconds from one pass to the next, where starts are announced all the time."""
 _LONGEST_PAUSE = 30.0
 """Seconds between two tries where journal or backend are away."""
 
@@ -324,12 +326,27 @@ class Reconciler:
 
 
 class Reconciling:
-    """A reconciler with a thread of its own, from the first worker to the end of the mesh in this process."""
+    """A reconciler with a thread of its own, from the first worker to the end of the mesh in this process.
 
-    def __init__(self, reconciler: Reconciler, *, every: timedelta, observer: Observer) -> None:
+    ``announced``: makes what wakes it when a host's transaction with starts in it has committed, if there is such a
+    thing: nobody has offered those (protocol 3.4). Called once, when the thread begins. Only who had the turn of a
+    queue the last time is woken, so that a fleet does not get up as a whole.
+    """
+
+    def __init__(
+        self,
+        reconciler: Reconciler,
+        *,
+        every: timedelta,
+        observer: Observer,
+        announced: Callable[[], Wakeup | None] = lambda: None,
+    ) -> None:
         self._reconciler = reconciler
         self._every = every.total_seconds()
         self._observer = observer
+        self._announced = announced
+        self._wakeup: Wakeup | None = None
+        self._has_turn = False
         self._stopped = threading.Event()
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -339,25 +356,40 @@ class Reconciling:
         """Once; more calls do nothing."""
         with self._lock:
             if self._thread is None and not self._stopped.is_set():
+                self._wakeup = self._announced()
                 self._thread = threading.Thread(target=self._run, name="squidmesh-reconciler", daemon=True)
                 self._thread.start()
 
     def stop(self, timeout: timedelta) -> None:
-        self._stopped.set()
+        with self._lock:
+            self._stopped.set()
+        if self._wakeup is not None:
+            self._wakeup.close()  # which ends its wait
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join(timeout.total_seconds())
 
     def _run(self) -> None:
         pause = self._every
-        while True:
+        while not self._stopped.is_set():
             pause = self._every if self._look() else min(2 * pause, max(_LONGEST_PAUSE, self._every))
-            if self._stopped.wait(pause * (0.75 + chance.jitter() / 2)):
-                return
+            self._rest(pause * (0.75 + chance.jitter() / 2))
+
+    def _rest(self, pause: float) -> None:
+        """Until the end of the pause, or until starts are announced. However many transactions of hosts there are, a
+        breath is taken between two passes; and where something is away, they hurry nobody.
+        """
+        if self._wakeup is None or not self._has_turn:
+            self._stopped.wait(pause)
+            return
+        breath = min(pause, _BREATH)
+        if not self._stopped.wait(breath):
+            self._wakeup.wait(timedelta(seconds=pause - breath))
 
     def _look(self) -> bool:
         """Whether it could. One notice a change of state, whatever is away."""
+        self._has_turn = False
         try:
-            self._reconciler.look()
+            self._has_turn = self._reconciler.look().queues > 0
         except (BackendUnavailable, CommitUnknown, WrongPlane) as error:
             if self._trouble is None:
                 self._observer.notice("reconciler_waits", error=str(error))

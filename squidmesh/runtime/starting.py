@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -25,16 +25,19 @@ from squidmesh.ids import RunId, ThreadId, fingerprint, keyed_run_id
 from squidmesh.journal.codec import encode_facts
 from squidmesh.journal.facts import Activation, ParentRun
 from squidmesh.journal.fold import fold
+from squidmesh.journal.rows import Tombstone
 from squidmesh.journal.state import RunState
 from squidmesh.planning.commands import StartRun
 from squidmesh.planning.decide import start
 from squidmesh.planning.rows import changes
-from squidmesh.ports.journal_store import Append, Conflict, DefinitionRecord, Group
+from squidmesh.ports.journal_store import Append, Conflict, DefinitionRecord, Group, JournalStore
 from squidmesh.runtime import chance
 from squidmesh.runtime.arguments import check_key, check_metadata, check_name, check_text, shown
-from squidmesh.runtime.commit import Committer
+from squidmesh.runtime.commit import Committer, Patience
 from squidmesh.runtime.delivery import Effects
 from squidmesh.runtime.held import HeldRun, Runs
+from squidmesh.runtime.joining import no_patience, out_of_sight, put_definitions
+from squidmesh.runtime.missing import missing_run, pruned
 from squidmesh.runtime.recorder import Birth
 from squidmesh.workflow.authoring import Manual, Trigger, Workflow
 from squidmesh.workflow.payload import accept_payload, check_json
@@ -138,26 +141,31 @@ def canonical(payload: dict[str, Any]) -> bytes:
 # ---------------------------------------------------------------------------------------------------------- writing
 
 
-def start_runs(engine: Engine, starts: Sequence[Start]) -> list[RunState]:
+def start_runs(engine: Engine, starts: Sequence[Start], *, joined: JournalStore | None = None) -> list[RunState]:
     """Appends all of them in one commit, each on its own, and gives the run of each: the one that its key started
-    before, where there was one. ``KeyReused`` if that was with another payload; the other starts stand. Where two of
-    the starts themselves have one key and two payloads, nothing is written.
+    before, where there was one. ``KeyReused`` if that was with another payload, ``RunPruned`` if it is not kept any
+    more; the other starts stand. Where two of the starts themselves have one key and two payloads, nothing is written.
+
+    ``joined``: the journal in the host's transaction (protocol 3.4). Then nothing is tried twice, and nothing offered.
     """
     _refuse_contradictions(starts)
-    found: dict[int, RunState] = {}
+    found: dict[int, RunState | Tombstone] = {}
     for _ in range(_DRAWS):
         waiting = {index: asked for index, asked in enumerate(starts) if index not in found}
         if not waiting:
             break
-        found |= _start_or_find(engine, waiting)
+        found |= _start_or_find(engine, waiting, joined)
     if len(found) < len(starts):
         raise JournalConflict(f"{_DRAWS} new run ids in a row were taken: this host's chance repeats itself")
     return [_same(asked, found[index]) for index, asked in enumerate(starts)]
 
 
-def _start_or_find(engine: Engine, starts: Mapping[int, Start]) -> dict[int, RunState]:
+def _start_or_find(
+    engine: Engine, starts: Mapping[int, Start], joined: JournalStore | None
+) -> dict[int, RunState | Tombstone]:
     """One commit. A start without a key whose new id was taken is left out: that run is not the caller's."""
-    now = engine.store.now()
+    store = engine.store if joined is None else joined
+    now = store.now()
     run_ids: dict[int, RunId] = {}
     plans: dict[RunId, Birth] = {}
     for index, asked in starts.items():
@@ -167,8 +175,7 @@ def _start_or_find(engine: Engine, starts: Mapping[int, Start]) -> dict[int, Run
         run_ids[index] = run_id
         if run_id not in plans:
             plans[run_id] = plan(replace(asked, run_id=run_id), now)
-    groups = [Group(appends=(born.append,), definitions=(born.definition,)) for born in plans.values()]
-    answers = Committer(engine.store, engine.caller_patience()).commit(groups)
+    answers = Committer(store, _patience(engine, joined)).commit(_groups(engine, plans.values(), joined))
     done = Effects()
     taken = set()
     for (run_id, born), answer in zip(plans.items(), answers, strict=True):
@@ -176,10 +183,38 @@ def _start_or_find(engine: Engine, starts: Mapping[int, Start]) -> dict[int, Run
             taken.add(run_id)
         else:
             done.add(born.effects)
-    offer(engine, done)
+    if joined is None:  # else nothing is durable yet; the host's commit announces itself
+        offer(engine, done)
     ours = {index: run_id for index, run_id in run_ids.items() if run_id not in taken or starts[index].is_derived}
-    existing = existing_runs(engine, [run_id for run_id in ours.values() if run_id in taken])
+    existing = _kept_or_pruned(engine, [run_id for run_id in ours.values() if run_id in taken], joined)
     return {index: existing[run_id] if run_id in taken else plans[run_id].state for index, run_id in ours.items()}
+
+
+def _kept_or_pruned(
+    engine: Engine, run_ids: Sequence[RunId], joined: JournalStore | None
+) -> dict[str, RunState | Tombstone]:
+    """Runs that were started before. What is gone when we look has left its tombstone, since its id is derived."""
+    found: dict[str, RunState | Tombstone] = {**existing_runs(engine, run_ids, joined)}
+    for run_id in run_ids:
+        if run_id not in found:
+            stone = engine.store.tombstone(run_id)
+            if stone is None and joined is not None:
+                raise out_of_sight(run_id)
+            if stone is None:
+                raise JournalConflict(f"run {run_id} was there, and is gone without a trace")
+            found[run_id] = stone
+    return found
+
+
+def _groups(engine: Engine, births: Collection[Birth], joined: JournalStore | None) -> list[Group]:
+    if joined is None:
+        return [Group(appends=(born.append,), definitions=(born.definition,)) for born in births]
+    put_definitions(engine, [born.definition for born in births])
+    return [Group(appends=(born.append,)) for born in births]
+
+
+def _patience(engine: Engine, joined: JournalStore | None) -> Patience:
+    return engine.caller_patience() if joined is None else no_patience()
 
 
 def _run_id(asked: Start) -> RunId:
@@ -226,13 +261,14 @@ def require_same(engine: Engine, asked: Start, run_id: RunId) -> RunState:
     """The run that is there already; ``KeyReused`` where it was started with another payload."""
     found = existing_runs(engine, [run_id])
     if run_id not in found:
-        raise NotFound(f"there is no run {run_id!r}", field="run_id")
+        raise missing_run(engine.store, run_id)
     return _same(asked, found[run_id])
 
 
-def existing_runs(engine: Engine, run_ids: Sequence[RunId]) -> dict[str, RunState]:
-    """Those that are there already."""
-    loaded = Runs(engine.store, engine.definitions, engine.caller_patience()).load(run_ids)
+def existing_runs(engine: Engine, run_ids: Sequence[RunId], joined: JournalStore | None = None) -> dict[str, RunState]:
+    """Those that are there already; or that are there for the host's transaction."""
+    store = engine.store if joined is None else joined
+    loaded = Runs(store, engine.definitions, _patience(engine, joined)).load(run_ids)
     for found in loaded.values():
         if isinstance(found, CorruptHistory):
             raise found
@@ -249,8 +285,10 @@ def _refuse_contradictions(starts: Sequence[Start]) -> None:
             raise KeyReused(f"{shown(asked.key)} is there twice, with two payloads; allowed is one", field="keys")
 
 
-def _same(asked: Start, state: RunState) -> RunState:
-    """I12: one key, one run. The same key with another payload is the caller's mistake."""
+def _same(asked: Start, state: RunState | Tombstone) -> RunState:
+    """I12: one key, one run, for ever. The same key with another payload is the caller's mistake."""
+    if isinstance(state, Tombstone):
+        raise pruned(state, field="key", allowed="its key stays used: allowed is a new one")
     if not alike(asked, state):
         key = shown(asked.key or (asked.parent.key if asked.parent else ""))
         raise KeyReused(
@@ -279,11 +317,12 @@ def offer(engine: Engine, effects: Effects) -> None:
 # ----------------------------------------------------------------------------------------------------------- target
 
 
-def locate(engine: Engine, target: object, *, cron: bool | None = False) -> Located:
+def locate(engine: Engine, target: object, *, cron: bool | None = False, patience: Patience | None = None) -> Located:
     """The workflow and its trigger: one that is ``cron`` or not, or (None) any. A workflow alone is enough where it has
-    one trigger of the kind. ``NotFound``, or ``InvalidInput`` where it is no target at all.
+    one trigger of the kind. ``NotFound``, or ``InvalidInput`` where it is no target at all. ``patience``: for the
+    journal, where that has to be asked; by default that of a call.
     """
-    workflow, trigger = _named(engine, target)
+    workflow, trigger = _named(engine, target, patience)
     crons = workflow.definition.crons
     triggers = sorted(name for name in workflow.triggers if cron is None or (name in crons) == cron)
     if trigger in workflow.triggers and trigger not in triggers:
@@ -310,7 +349,7 @@ def with_trigger(engine: Engine, target: Target, trigger: str | None) -> Target:
     return f"{workflow.name}.{name}"
 
 
-def _named(engine: Engine, target: object) -> tuple[RegisteredWorkflow, str | None]:
+def _named(engine: Engine, target: object, patience: Patience | None = None) -> tuple[RegisteredWorkflow, str | None]:
     """The workflow, and the trigger if one was said."""
     registry = engine.registry
     if isinstance(target, Trigger):
@@ -326,13 +365,13 @@ def _named(engine: Engine, target: object) -> tuple[RegisteredWorkflow, str | No
         raise InvalidInput(f"is a {type(target).__name__}; {allowed}", field="target")
     name = check_text(target, field="target", least=1, most=_LONGEST_TARGET)
     workflow, _, trigger = name.rpartition(".")
-    if (found := called(engine, name)) is not None:
+    if (found := called(engine, name, patience)) is not None:
         return found, None
     if workflow:  # a workflow's own name may have a dot
-        return called(engine, workflow) or registry.of(workflow), trigger
+        return called(engine, workflow, patience) or registry.of(workflow), trigger
     return registry.of(name), None
 
 
-def called(engine: Engine, name: str) -> RegisteredWorkflow | None:
+def called(engine: Engine, name: str, patience: Patience | None = None) -> RegisteredWorkflow | None:
     """The workflow of that name: of a class that is registered here, or one that is active in the journal."""
-    return engine.registry.get(name) or engine.catalogue.get(name)
+    return engine.registry.get(name) or engine.catalogue.get(name, patience)

@@ -18,6 +18,7 @@ from squidmesh.errors import (
     CommitUnknown,
     DataRefused,
     StaleClaim,
+    TransactionLost,
     TransactionMisused,
     UnstorableResult,
 )
@@ -26,7 +27,7 @@ from squidmesh.ports.journal_store import StepTransaction
 from squidmesh.runtime.children import Child, ChildVerbs
 from squidmesh.runtime.commit import Committer, Patience
 from squidmesh.runtime.held import Runs
-from squidmesh.runtime.invoke import Assignment, Completed, Outcome, Recorded, Unstarted, failed, invoke
+from squidmesh.runtime.invoke import Assignment, Completed, Died, Outcome, Recorded, Unstarted, failed, invoke
 from squidmesh.runtime.recorder import Intent, Recorder, Verdict
 
 if TYPE_CHECKING:
@@ -50,7 +51,8 @@ class _Buffer(ChildVerbs):
 
 def carry_out_in_transaction(engine: Engine, assignment: Assignment) -> Outcome:
     """Blocks until the step has ended and its completion is committed. Any other outcome is rolled back here, and
-    recorded by the pump like that of every step.
+    recorded by the pump like that of every step. Where the store has gone in the middle, whatever the step made of
+    that, it costs a delivery and no attempt; so a step that makes the store go, each time, is dead in the end.
     """
     if assignment.lost:
         return Unstarted(assignment=assignment)
@@ -65,6 +67,9 @@ def carry_out_in_transaction(engine: Engine, assignment: Assignment) -> Outcome:
             return _record(engine, transaction, outcome, verbs)
     except TransactionMisused as error:
         return failed(assignment, error)
+    except TransactionLost as error:
+        engine.observer.notice("journal_unavailable", error=str(error))
+        return Died(assignment=assignment, cause=error.code)
     except CommitUnknown as error:
         engine.observer.notice("commit_unknown", item=assignment.key, error=str(error))
         return _give_back(engine, assignment)

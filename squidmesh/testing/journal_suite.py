@@ -310,6 +310,12 @@ class JournalStoreSuite:
         assert store.definition(Fingerprint("f")) == b"first"
         assert store.definition(Fingerprint("unknown")) is None
 
+    def test_a_definition_may_be_put_by_itself(self, store: JournalStore) -> None:
+        definition = DefinitionRecord(fingerprint=Fingerprint("f"), body=b"{}")
+        for _ in range(2):
+            assert store.commit([Group(appends=(), definitions=(definition,))]) == [Committed()]
+        assert store.definition(Fingerprint("f")) == b"{}"
+
     # ------------------------------------------------------------------------------------------------------ reading
 
     def test_an_unknown_thread_has_an_empty_history(self, store: JournalStore) -> None:

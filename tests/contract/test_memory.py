@@ -4,10 +4,13 @@ import pytest
 
 from squidmesh.memory import backend
 from squidmesh.testing.agenda_suite import AgendaSuite
+from squidmesh.testing.doctor_suite import DoctorSuite
 from squidmesh.testing.journal_suite import JournalStoreSuite
 from squidmesh.testing.lease_suite import LeaseBackendSuite
 from squidmesh.testing.offer_suite import OfferSuite
 from squidmesh.testing.planes import OfferPlane
+from squidmesh.testing.reindex_suite import ReindexSuite
+from squidmesh.testing.retention_suite import RetentionSuite
 
 
 class TestJournal(JournalStoreSuite):
@@ -20,6 +23,28 @@ class TestAgenda(AgendaSuite):
     @pytest.fixture
     def store(self, clock):
         return backend("memory://", clock=clock).journal()
+
+
+class TestRetention(RetentionSuite):
+    @pytest.fixture
+    def store(self, clock):
+        return backend("memory://", clock=clock).journal()
+
+
+class TestReindex(ReindexSuite):
+    @pytest.fixture
+    def store(self, clock):
+        return backend("memory://", clock=clock).journal()
+
+
+class TestDoctor(DoctorSuite):
+    @pytest.fixture
+    def made(self, clock):
+        return backend("memory://", clock=clock)
+
+    @pytest.fixture
+    def unmade(self, made):
+        return made
 
 
 class TestLeases(LeaseBackendSuite):

@@ -26,6 +26,8 @@ from squidmesh.testing import VirtualClock
 from squidmesh.testing.lease_suite import claim, item, listed
 from squidmesh.testing.planes import JournalPlane, OfferPlane, Plane
 from squidmesh.testing.servers import Server
+from tests.support import postgres_world
+from tests.support.postgres_world import Emptied
 from tests.support.redises import NOW, ServerClock, left_behind, started
 
 SECONDS = st.integers(0, 40).map(lambda seconds: timedelta(seconds=seconds))
@@ -143,6 +145,19 @@ class JournalLeases(Planes):
         self.folder.cleanup()
 
 
+class PostgresLeases(Planes):
+    database: Emptied
+
+    def open(self):
+        self.database.empty()
+        clock = postgres_world.ServerClock(self.database.owner)
+        self.store = postgres_world.backend_of(self.database.url, clock)
+        return clock, JournalPlane(self.store.journal(), self.store.leases())
+
+    def teardown(self):
+        self.store.close()
+
+
 class RedisLeases(Planes):
     """With what only a backend of its own is asked: concurrency limits, and offers that are repeated."""
 
@@ -195,6 +210,11 @@ JOURNEYS = settings(STEPS, max_examples=20)
 
 def test_journal_leases_do_as_memory_does():
     run_state_machine_as_test(JournalLeases, settings=STEPS)
+
+
+def test_leases_in_postgres_do_as_memory_does(emptied_postgres):
+    PostgresLeases.database = emptied_postgres
+    run_state_machine_as_test(PostgresLeases, settings=JOURNEYS)
 
 
 @pytest.mark.parametrize("kind", ["redis", "valkey"])

@@ -6,10 +6,13 @@ import pytest
 from squidmesh_sqlite import SqliteBackend, backend
 
 from squidmesh.testing.agenda_suite import AgendaSuite
+from squidmesh.testing.doctor_suite import DoctorSuite
 from squidmesh.testing.journal_lease_suite import JournalLeaseSuite
 from squidmesh.testing.journal_suite import JournalStoreSuite
 from squidmesh.testing.lease_suite import LeaseBackendSuite
 from squidmesh.testing.planes import JournalPlane
+from squidmesh.testing.reindex_suite import ReindexSuite
+from squidmesh.testing.retention_suite import RetentionSuite
 from squidmesh.testing.transaction_suite import TransactionSuite
 
 
@@ -36,6 +39,29 @@ class TestAgenda(AgendaSuite):
     @pytest.fixture
     def store(self, opened):
         return opened.journal()
+
+
+class TestRetention(RetentionSuite):
+    @pytest.fixture
+    def store(self, opened):
+        return opened.journal()
+
+
+class TestReindex(ReindexSuite):
+    @pytest.fixture
+    def store(self, opened):
+        return opened.journal()
+
+
+class TestDoctor(DoctorSuite):
+    @pytest.fixture
+    def made(self, opened):
+        opened.migrate()
+        return opened
+
+    @pytest.fixture
+    def unmade(self, tmp_path, clock):
+        return backend(f"sqlite:///{tmp_path}/elsewhere.db", clock=clock)
 
 
 class TestLeases(LeaseBackendSuite):
@@ -72,6 +98,10 @@ class OrderIsAskedFor:
 
 
 class TestJournalBackwards(OrderIsAskedFor, TestJournal):
+    pass
+
+
+class TestRetentionBackwards(OrderIsAskedFor, TestRetention):
     pass
 
 

@@ -1,17 +1,20 @@
-"""Every feature, on every plane: memory, SQLite with journal leases, SQLite with leases in a real server.
+"""Every feature, on every plane: memory, SQLite and PostgreSQL with journal leases, and both with leases in a server.
 
 A *world* is what outlives a process: the stores and the clock. A mesh in it is one process. When a test has ended, each
 run in the world is read from its thread and held to the invariants.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from redis import Redis
 
 from squidmesh.testing.servers import Server
-from tests.features.world import MemoryWorld, RedisWorld, SqliteWorld, World
+from tests.features.world import MemoryWorld, PostgresRedisWorld, PostgresWorld, RedisWorld, SqliteWorld, World
+from tests.support.postgres_world import Emptied
 from tests.support.redises import left_behind, started
 
 
@@ -21,29 +24,50 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield server
 
 
-@pytest.fixture(params=["memory", "sqlite", "redis"])
+WITH_DATABASE = ["sqlite", "redis", "postgres", pytest.param("postgres_redis", marks=pytest.mark.all)]
+"""Two servers at once take their time, and are left to --all."""
+
+
+@pytest.fixture(params=["memory", *WITH_DATABASE])
 def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
-    if request.param == "redis":
-        yield from _on_redis(request.getfixturevalue("server"), tmp_path)
-    else:
-        found: World = MemoryWorld() if request.param == "memory" else SqliteWorld(tmp_path)
-        with found:
-            yield found
+    with _world(request.param, request.getfixturevalue, tmp_path) as found:
+        yield found
 
 
-@pytest.fixture(params=["sqlite", "redis"])
+@pytest.fixture(params=WITH_DATABASE)
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
     """Worlds whose journal is in a database that a step could write to."""
-    if request.param == "redis":
-        yield from _on_redis(request.getfixturevalue("server"), tmp_path)
-    else:
-        with SqliteWorld(tmp_path) as found:
-            yield found
+    with _world(request.param, request.getfixturevalue, tmp_path) as found:
+        yield found
 
 
-def _on_redis(server: Server, folder: Path) -> Iterator[World]:
+@contextmanager
+def _world(plane: str, fixture: Callable[[str], Any], folder: Path) -> Iterator[World]:
+    with ExitStack() as stack:
+        found: World
+        match plane:
+            case "memory":
+                found = MemoryWorld()
+            case "sqlite":
+                found = SqliteWorld(folder)
+            case "redis":
+                found = RedisWorld(folder, fixture("server"), stack.enter_context(_emptied_redis(fixture("server"))))
+            case "postgres":
+                found = PostgresWorld(_emptied_postgres(fixture("emptied_postgres")))
+            case _:
+                redis = stack.enter_context(_emptied_redis(fixture("server")))
+                found = PostgresRedisWorld(_emptied_postgres(fixture("emptied_postgres")), fixture("server"), redis)
+        yield stack.enter_context(found)
+
+
+@contextmanager
+def _emptied_redis(server: Server) -> Iterator[Redis]:
     with Redis.from_url(server.url, decode_responses=True) as redis:
         redis.flushall()
-        with RedisWorld(folder, server, redis) as world:
-            yield world
+        yield redis
         assert left_behind(redis) == []
+
+
+def _emptied_postgres(database: Emptied) -> Emptied:
+    database.empty()
+    return database

@@ -1,13 +1,29 @@
 """Starting, replaying, listing; and every verb as data."""
 
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import BaseModel, Field
 
-from squidmesh import Command, GiveUp, InvalidInput, KeyReused, NotAllowed, NotFound, Workflow, approval, manual, step
-from tests.features.world import World, seen, work
+from squidmesh import (
+    Command,
+    GiveUp,
+    InvalidInput,
+    KeyReused,
+    NotAllowed,
+    NotFound,
+    UsageError,
+    Workflow,
+    approval,
+    manual,
+    step,
+)
+from tests.features.world import PostgresWorld, World, seen, work
 
 counter: list[int] = []
 
@@ -234,3 +250,38 @@ def test_whoever_asks_about_a_failed_run_is_told_of_a_replay_unless_it_would_do_
         work(mesh)
         told = mesh.explain_run(run.run_id).next_actions
         assert any("runs replay" in action for action in told) == may
+
+
+def test_a_transaction_of_the_hosts_is_refused_where_the_journal_has_none(world: World, tmp_path: Path) -> None:
+    """It says why, and what is allowed; and nothing is started."""
+    has = isinstance(world, PostgresWorld)
+    code = "invalid_input" if has else "connection_unsupported"
+    allowed = "a psycopg.Connection in a transaction" if has else "a journal in PostgreSQL, "
+    mesh = world.process(Sale)
+    with closing(sqlite3.connect(tmp_path / "host.db")) as connection:
+        starts: list[Callable[[], object]] = [
+            lambda: mesh.start_run(Sale.placed, Order(name="x", number=1), connection=connection),
+            lambda: mesh.start_run(Sale.placed, Order(name="x", number=1), key="k", connection="no connection"),
+            lambda: mesh.start_runs(Sale, [{"name": "x"}, {"name": "y"}], keys=["k", "l"], connection=connection),
+        ]
+        for start in starts:
+            with pytest.raises(UsageError, match=rf"^connection: .*; allowed (is|are) {allowed}") as refused:
+                start()
+            assert (refused.value.code, refused.value.field) == (code, "connection")
+    assert mesh.count_runs() == {}
+    assert mesh.start_run(Sale, {"name": "x"}, key="k", connection=None).key == "k"
+
+
+@pytest.mark.parametrize("given", [None, "postgresql://localhost/shop"])
+def test_a_transaction_of_the_hosts_can_not_be_said_as_data(world: World, given: str | None) -> None:
+    mesh = world.process(Other)
+    arguments = {"target": "Other.placed", "payload": {"name": "x"}, "connection": given}
+    with pytest.raises(InvalidInput, match=r"allowed is mesh\.start_run\(connection=…\)") as refused:
+        mesh.apply({"verb": "start_run", "arguments": arguments})
+    assert refused.value.field == "connection"
+    with pytest.raises(InvalidInput, match="approve_run has no connection; allowed are "):
+        mesh.apply({"verb": "approve_run", "arguments": {"run_id": "x", "actor": "sam", "connection": given}})
+    with pytest.raises(InvalidInput) as unknown:
+        mesh.apply({"verb": "start_run", "arguments": {"target": "Other.placed", "force": True}})
+    assert "connection" not in str(unknown.value)
+    assert mesh.count_runs() == {}

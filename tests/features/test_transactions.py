@@ -1,15 +1,14 @@
 """Transactional steps: a step's own rows and its completion are committed together, or not at all."""
 
-import sqlite3
 from collections.abc import Callable
-from contextlib import closing
 from typing import Any
 
 import pytest
 from pydantic import BaseModel
 
 from squidmesh import Context, Mesh, RetryPolicy, UsageError, Workflow, fixed, manual, problems_of, step
-from tests.features.world import Hand, MemoryWorld, SqliteWorld, World, facts_of, seen, work
+from squidmesh.errors import CommitUnknown
+from tests.features.world import Hand, MemoryWorld, World, facts_of, seen, work
 
 
 class Money(BaseModel):
@@ -17,17 +16,12 @@ class Money(BaseModel):
 
 
 def rows(world: World) -> list[Any]:
-    assert isinstance(world, SqliteWorld)
-    with closing(sqlite3.connect(world.path)) as connection:
-        try:
-            return [amount for (amount,) in connection.execute("SELECT amount FROM ledger ORDER BY rowid")]
-        except sqlite3.OperationalError:
-            return []
+    return [amount for (amount,) in world.query("SELECT amount FROM ledger ORDER BY amount")]
 
 
 def book(amount: int, context: Context) -> dict[str, Any]:
     context.connection.execute("CREATE TABLE IF NOT EXISTS ledger (amount INTEGER UNIQUE)")
-    context.connection.execute("INSERT INTO ledger VALUES (?)", (amount,))
+    context.connection.execute(f"INSERT INTO ledger VALUES ({amount})")
     return {"booked": amount}
 
 
@@ -97,23 +91,42 @@ def test_under_a_stale_claim_the_rows_are_rolled_back(database: World) -> None:
     assert (seen(mesh, run).status, rows(database)) == ("completed", [7])
 
 
-@pytest.mark.parametrize(
-    "sql",
-    [
-        "COMMIT",
-        "ROLLBACK",
-        "BEGIN",
-        "ATTACH ':memory:' AS other",
-        "PRAGMA synchronous = OFF",
-        "DELETE FROM entries",
-        "UPDATE agenda SET fence = 0",
-        "INSERT INTO leases SELECT * FROM leases",
-        "DROP TABLE runs",
-        "ALTER TABLE timers RENAME TO mine",
-    ],
-)
-def test_what_is_not_the_steps_own_is_denied(database: World, sql: str) -> None:
+DENIED = {
+    "sqlite": {
+        "COMMIT": "DatabaseError",
+        "ROLLBACK": "DatabaseError",
+        "BEGIN": "DatabaseError",
+        "ATTACH ':memory:' AS other": "DatabaseError",
+        "PRAGMA synchronous = OFF": "DatabaseError",
+        "DELETE FROM entries": "DatabaseError",
+        "UPDATE agenda SET fence = 0": "DatabaseError",
+        "INSERT INTO leases SELECT * FROM leases": "DatabaseError",
+        "DROP TABLE runs": "DatabaseError",
+        "ALTER TABLE timers RENAME TO mine": "DatabaseError",
+    },
+    "postgres": {
+        "COMMIT": "TransactionMisused",
+        " rollback": "TransactionMisused",
+        "END": "TransactionMisused",
+        "PREPARE TRANSACTION 'mine'": "TransactionMisused",
+        "DELETE FROM squidmesh.definitions": "InsufficientPrivilege",
+        "UPDATE squidmesh.entries SET body = ''": "InsufficientPrivilege",
+        "TRUNCATE squidmesh.agenda": "InsufficientPrivilege",
+        "DROP TABLE squidmesh.runs": "InsufficientPrivilege",
+        "ALTER TABLE squidmesh.timers RENAME TO mine": "InsufficientPrivilege",
+    },
+}
+
+
+def engine(world: World) -> str:
+    return "postgres" if "postgres" in world.plane else "sqlite"
+
+
+@pytest.mark.parametrize("number", range(max(map(len, DENIED.values()))))
+def test_what_is_not_the_steps_own_is_denied(database: World, number: int) -> None:
     """The step fails with the database's own refusal, and nothing of it stays."""
+    denied = list(DENIED[engine(database)].items())
+    sql, error = denied[number % len(denied)]
 
     def meddle(amount: int, context: Context) -> None:
         book(amount, context)
@@ -129,14 +142,16 @@ def test_what_is_not_the_steps_own_is_denied(database: World, sql: str) -> None:
     work(mesh)
     done = seen(mesh, run)
     assert (done.status, rows(database)) == ("failed", [])
-    assert done.attempts[0].last_error_type == "DatabaseError"
+    assert done.attempts[0].last_error_type == error
 
 
 def test_a_transaction_that_its_own_statement_rolled_back_is_misused(database: World) -> None:
+    ending = {"sqlite": "OR ROLLBACK", "postgres": ""}[engine(database)]
+
     def clash(amount: int, context: Context) -> None:
         book(amount, context)
-        with pytest.raises(sqlite3.IntegrityError):
-            context.connection.execute("INSERT OR ROLLBACK INTO ledger VALUES (?)", (amount,))
+        with pytest.raises(Exception, match=r"UNIQUE|unique"):
+            context.connection.execute(f"INSERT {ending} INTO ledger VALUES ({amount})")
 
     class Clash(Workflow):
         version = "1"
@@ -238,14 +253,11 @@ def test_where_the_answer_to_the_commit_is_lost_it_is_settled_and_never_repeated
     database: World, when: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Protocol 3.5.7: a release takes its place, or is refused because it has happened. Either way there is one row."""
-    from squidmesh_sqlite.pool import Lent
-
-    from squidmesh.errors import CommitUnknown
-
-    commit: Callable[[Lent], None] = Lent.commit
+    owner, name = database.commit_of_steps
+    commit: Callable[[Any], None] = getattr(owner, name)
     lost: list[int] = []
 
-    def commit_and_lose(self: Lent) -> None:
+    def commit_and_lose(self: Any) -> None:
         if lost:
             commit(self)
             return
@@ -254,7 +266,7 @@ def test_where_the_answer_to_the_commit_is_lost_it_is_settled_and_never_repeated
             commit(self)
         raise CommitUnknown("the answer was lost")
 
-    monkeypatch.setattr(Lent, "commit", commit_and_lose)
+    monkeypatch.setattr(owner, name, commit_and_lose)
     mesh = database.process(Ledger)
     run = mesh.start_run(Ledger.pay, Money())
     work(mesh)
@@ -308,9 +320,6 @@ class Died(BaseException):
 def test_a_process_that_dies_at_any_point_leaves_one_row_and_one_completion(
     database: World, point: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from squidmesh_sqlite.journal import SqliteJournal
-    from squidmesh_sqlite.pool import Lent
-
     deaths: list[str] = []
 
     def die(here: str) -> None:
@@ -323,18 +332,18 @@ def test_a_process_that_dies_at_any_point_leaves_one_row_and_one_completion(
         die("in the step")
         return booked
 
-    def commit_in(self: SqliteJournal, *args: Any) -> Any:
+    def dying_append(self: Any, *args: Any, **options: Any) -> Any:
         die("before the append")
-        return append(self, *args)
+        return append(self, *args, **options)
 
-    def commit(self: Lent) -> None:
+    def dying_commit(self: Any) -> None:
         die("before the commit")
-        end(self)
+        commit(self)
         die("after the commit")
 
-    append, end = SqliteJournal.commit_in, Lent.commit
-    monkeypatch.setattr(SqliteJournal, "commit_in", commit_in)
-    monkeypatch.setattr(Lent, "commit", commit)
+    append, commit = (getattr(*place) for place in (database.append_of_steps, database.commit_of_steps))
+    monkeypatch.setattr(*database.append_of_steps, dying_append)
+    monkeypatch.setattr(*database.commit_of_steps, dying_commit)
 
     class Dying(Workflow):
         version = "1"

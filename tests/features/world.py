@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import psycopg
 import squidmesh_sqlite
 from redis import Redis
+from squidmesh_postgres.journal import PostgresJournal
+from squidmesh_postgres.transaction import StepsJournal
 from squidmesh_redis import RedisBackend
+from squidmesh_sqlite.journal import SqliteJournal
+from squidmesh_sqlite.pool import Lent
 
 from squidmesh import Actions, Mesh, Run, Workflow
 from squidmesh.config import MeshConfig
@@ -23,7 +30,9 @@ from squidmesh.runtime.pump import Pump
 from squidmesh.testing.clock import VirtualClock
 from squidmesh.testing.servers import Server
 from squidmesh.workflow.registry import Registry
+from tests.support import postgres_world
 from tests.support.audit import audit, audit_timers
+from tests.support.postgres_world import Emptied
 from tests.support.redises import NOW, ServerClock
 
 LEASE = timedelta(seconds=30)
@@ -43,15 +52,33 @@ class Notices:
 
 
 class World:
+    """``commit_of_steps`` and ``append_of_steps``: the methods by which a transactional step is committed, and its
+    entry appended in that transaction, of a world with a database that a step can write to.
+    """
+
     plane: str
     clock: VirtualClock
+    commit_of_steps: tuple[type, str]
+    append_of_steps: tuple[type, str]
 
     def __init__(self) -> None:
         self.notices = Notices()
         self._meshes: list[Mesh] = []
+        self._backends: list[Backend] = []
 
     def open(self) -> tuple[Backend, Backend | None]:
-        """The stores of one process: the journal's, and that of the leases if it is another one."""
+        """The stores of one process: the journal's, and that of the leases if it is another one. Closed with the world,
+        if not before.
+        """
+        journal, leases = self.stores()
+        self._backends += [journal] if leases is None else [leases, journal]
+        return journal, leases
+
+    def stores(self) -> tuple[Backend, Backend | None]:
+        raise NotImplementedError
+
+    def query(self, sql: str) -> list[Any]:
+        """The rows that the database has, as everybody sees them; none where there is no such table."""
         raise NotImplementedError
 
     def process(self, *workflows: type[Workflow], actions: Actions | None = None, **settings: Any) -> Mesh:
@@ -90,6 +117,8 @@ class World:
         finally:
             for mesh in self._meshes:
                 mesh.close()
+            for backend in self._backends:
+                backend.close()
 
     def check(self) -> None:
         """Holds every run to the invariants."""
@@ -106,7 +135,7 @@ class MemoryWorld(World):
         self.clock = VirtualClock()
         self._stores = KeptMemory("memory://", clock=self.clock)
 
-    def open(self) -> tuple[Backend, Backend | None]:
+    def stores(self) -> tuple[Backend, Backend | None]:
         return self._stores, None
 
 
@@ -146,7 +175,17 @@ class SqliteWorld(World):
     def path(self) -> Path:
         return self.folder / "journal.db"
 
-    def open(self) -> tuple[Backend, Backend | None]:
+    def query(self, sql: str) -> list[Any]:
+        with closing(sqlite3.connect(self.path)) as connection:
+            try:
+                return connection.execute(sql).fetchall()
+            except sqlite3.OperationalError:
+                return []
+
+    commit_of_steps = (Lent, "commit")
+    append_of_steps = (SqliteJournal, "commit_in")
+
+    def stores(self) -> tuple[Backend, Backend | None]:
         return squidmesh_sqlite.backend(f"sqlite:///{self.path}", clock=self.clock), None
 
 
@@ -158,8 +197,42 @@ class RedisWorld(SqliteWorld):
         self.clock = ServerClock(redis)
         self._server = server
 
-    def open(self) -> tuple[Backend, Backend | None]:
-        journal, _ = super().open()
+    def stores(self) -> tuple[Backend, Backend | None]:
+        journal, _ = super().stores()
+        return journal, RedisBackend(self._server.url, now=NOW)
+
+
+class PostgresWorld(World):
+    plane = "postgres"
+
+    def __init__(self, database: Emptied) -> None:
+        super().__init__()
+        self.database = database
+        self.clock: VirtualClock = postgres_world.ServerClock(database.owner)
+
+    def stores(self) -> tuple[Backend, Backend | None]:
+        return postgres_world.backend_of(self.database.operator_url, self.clock), None
+
+    def query(self, sql: str) -> list[Any]:
+        try:
+            return self.database.owner.execute(sql.encode()).fetchall()
+        except psycopg.errors.UndefinedTable:
+            return []
+
+    commit_of_steps = (StepsJournal, "end")
+    append_of_steps = (PostgresJournal, "write_in")
+
+
+class PostgresRedisWorld(PostgresWorld):
+    plane = "postgres_redis"
+
+    def __init__(self, database: Emptied, server: Server, redis: Redis) -> None:
+        super().__init__(database)
+        self.clock = postgres_world.BothClocks(database.owner, redis)
+        self._server = server
+
+    def stores(self) -> tuple[Backend, Backend | None]:
+        journal, _ = super().stores()
         return journal, RedisBackend(self._server.url, now=NOW)
 
 

@@ -1,6 +1,8 @@
 """Whatever a verb is called with: one typed error that names the field, and nothing is written."""
 
 import inspect
+import io
+import os
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -125,6 +127,8 @@ class Bad:
     error: type[UsageError] = InvalidInput
     named: str | None = None
     others: dict[str, Any] = field(default_factory=dict)
+    code: str | None = None
+    """Where it is not that of the error's class."""
 
 
 def of_start(verb: str) -> list[Bad]:
@@ -137,6 +141,7 @@ def of_start(verb: str) -> list[Bad]:
         Bad(verb, "priority", [*NOT_AN_INTEGER, -1, 10]),
         Bad(verb, "delay", [*NOT_A_DURATION, timedelta(days=4000)]),
         Bad(verb, "queue", NOT_A_NAME),
+        Bad(verb, "connection", [*NOT_TEXT, "", NUL, HUGE, {}], UsageError, code="connection_unsupported"),
     ]
 
 
@@ -180,6 +185,24 @@ def of_reading(verb: str) -> list[Bad]:
     return [Bad(verb, "run_id", [None, *NOT_TEXT]), Bad(verb, "run_id", NO_SUCH_RUN, NotFound)]
 
 
+def of_retention(verb: str) -> list[Bad]:
+    return [
+        Bad(verb, "older_than", [None, *NOT_A_DURATION, 0, 59.999, timedelta(days=40_000)]),
+        Bad(verb, "workflow", [*NOT_A_NAME, Gated]),
+        Bad(verb, "statuses", [*NOT_A_LIST, []]),
+        Bad(
+            verb,
+            "statuses",
+            [[bad] for bad in [None, *NOT_TEXT, "", "running", NUL, HUGE]],
+            InvalidInput,
+            "statuses[0]",
+        ),
+        Bad(verb, "limit", [*NOT_AN_INTEGER, 0, -1, 10**12]),
+        Bad(verb, "dry_run", [None, 1, "yes", Unprintable()]),
+        Bad(verb, "tell", [None, 5, "print", Unprintable()]),
+    ]
+
+
 ENDED: dict[str, Any] = {"run_id": "ended"}
 """Asked of a run that has ended."""
 TABLE = [
@@ -214,6 +237,12 @@ TABLE = [
     Bad("send_event", "data", [object(), {1: 2}, float("nan"), (1,), HUGE, {"a": NUL}, Unprintable()]),
     Bad("send_event", "actor", NOT_AN_ACTOR),
     Bad("send_event", "key", NOT_A_KEY),
+    *of_retention("prune"),
+    *of_retention("archive"),
+    Bad(
+        "archive", "path_or_file", [None, 5, True, b"a.jsonl", ["a.jsonl"], {}, Unprintable(), open, "", NUL, SURROGATE]
+    ),
+    Bad("archive", "path_or_file", [HUGE, ".", Path(), "no/such/folder/a.jsonl", os.devnull]),
     *of_metadata("start_run"),
     Bad("list_runs", "since", NOT_A_MOMENT),
     Bad("list_runs", "until", NOT_A_MOMENT),
@@ -252,6 +281,8 @@ FINE: dict[str, dict[str, Any]] = {
     "waive_compensation": {"actor": "ops"},
     "replay_run": {"actor": "ops"},
     "send_event": {"event": "knock"},
+    "prune": {"older_than": 60},
+    "archive": {"path_or_file": io.BytesIO(), "older_than": 60},
 }
 """What a call of the verb needs besides; a run's id is that of a run that waits for a decision."""
 VERBS = sorted({row.verb for row in TABLE})
@@ -292,9 +323,9 @@ def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         yield Place(mesh, run.run_id, ended.run_id)
 
 
-def check_error(error: UsageError, kind: type[UsageError], named: str) -> None:
+def check_error(error: UsageError, kind: type[UsageError], named: str, code: str | None = None) -> None:
     assert type(error) is kind
-    assert error.code == kind.code
+    assert error.code == (code or kind.code)
     assert error.http_status == kind.http_status
     assert error.field is not None
     assert error.field == named or error.field.startswith((f"{named}.", f"{named}["))
@@ -310,7 +341,7 @@ def test_a_bad_value_is_refused_by_name_and_nothing_is_written(place: Place, row
         try:
             place.call(row.verb, **{**row.others, row.argument: bad})
         except UsageError as error:
-            check_error(error, row.error, row.named or row.argument)
+            check_error(error, row.error, row.named or row.argument, row.code)
         except Exception as error:
             pytest.fail(f"value {number}, a {type(bad).__name__}, raised {type(error).__name__}: {str(error)[:200]}")
         else:
@@ -324,8 +355,13 @@ def test_no_argument_is_forgotten_here(verb: str) -> None:
     assert judged == set(inspect.signature(getattr(Mesh, verb)).parameters) - {"self", "history"}
 
 
-ELSEWHERE = {"list_dead_letters", "replay_dead_letters", "discard_dead_letters", "apply"}
-"""Judged in test_dead_letters.py, and in tests/features/test_starting.py."""
+ELSEWHERE = {
+    *("list_dead_letters", "replay_dead_letters", "discard_dead_letters", "apply"),
+    *("reindex", "migrations"),
+}
+"""Judged in test_dead_letters.py, in tests/features/test_starting.py and test_reindex.py, and in
+tests/unit/runtime/test_doctor.py.
+"""
 CRON = {"activate_cron", "cron", "list_cron"}
 """Judged in tests/unit/runtime/test_activate_cron.py and test_cron.py."""
 AUTHORED = {
@@ -336,7 +372,14 @@ AUTHORED = {
 
 def test_no_verb_is_forgotten_here() -> None:
     public = {name for name in dir(Mesh) if not name.startswith("_")}
-    assert public - {"close", "connect", "migrate", "reconcile", "queues"} - ELSEWHERE - CRON - AUTHORED == set(VERBS)
+    assert public - {
+        "close",
+        "connect",
+        "migrate",
+        "reconcile",
+        "queues",
+        "doctor",
+    } - ELSEWHERE - CRON - AUTHORED == set(VERBS)
 
 
 def test_what_is_allowed_is_said(place: Place) -> None:

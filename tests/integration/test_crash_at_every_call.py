@@ -4,7 +4,7 @@ Dying drops everything that the process had in memory. The stores stay, on each 
 offer can be lost on its way, each life reconciles before it claims, and may die at that too.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -21,8 +21,10 @@ from squidmesh.runtime.watch import LogObserver
 from squidmesh.testing.clock import VirtualClock
 from squidmesh.testing.servers import Server
 from squidmesh.workflow.registry import Registry
+from tests.support import postgres_world
 from tests.support.audit import audit
 from tests.support.crashing import CrashingBackend, Plan, ProcessDied, port_methods
+from tests.support.postgres_world import Emptied
 from tests.support.recovery import LEASE, Effects, Work, carry_on, in_batches, make_workflow, one_by_one
 from tests.support.redises import NOW, ServerClock, left_behind, started
 
@@ -37,7 +39,9 @@ READ_ONLY = {
     "leases.stats",
 }
 """Port methods that the main job has no use for: lists for people. They are tried in the contract suites."""
-BY_OTHERS = {f"leases.{name}" for name in ("shelve", "pause", "resume")}
+BY_OTHERS = {f"leases.{name}" for name in ("shelve", "pause", "resume")} | {
+    f"journal.{name}" for name in ("threads", "rows_of", "replace_rows")
+}
 """What an operator asks for. Tried in the contract suites."""
 FOR_RECONCILERS = {
     *(f"leases.{name}" for name in ("incarnation", "missing", "cursor", "set_cursor", "sweep_turn", "items")),
@@ -50,6 +54,10 @@ read by the claim itself (protocol 3.9).
 """
 OF_OTHER_WORKFLOWS = {"journal.due_timers", "journal.drop_signals", "journal.transaction"}
 """The main job has no deadlines, no child runs and no transactional steps. Tried in tests/features."""
+OF_HOSTS = {"journal.joined"}
+"""No store that is tried here lets a host start runs in its own transaction."""
+FOR_RETENTION = {"journal.prunable", "journal.prune", "journal.tombstone"}
+"""Nothing is old enough here. tests/features/test_retention.py dies at each of them."""
 ONLY_IN_TROUBLE = {"journal.entry", "leases.release", "leases.adopt", "leases.drop"}
 """Asked when an answer was lost, when a claim is refused, and when a backend has forgotten;
 tests/integration/test_trouble.py and tests/unit/runtime get there.
@@ -165,7 +173,48 @@ class RedisWorld(World):
         self.redis.close()
 
 
-WORLDS = {"journal leases": World, "memory": MemoryWorld, "redis": RedisWorld}
+class PostgresWorld(World):
+    database: Emptied
+
+    def __init__(self, folder: Path, work: Work) -> None:
+        super().__init__(folder, work)
+        self.database.empty()
+        self.clock = postgres_world.ServerClock(self.database.owner)
+
+    def open(self) -> tuple[Backend, Backend | None]:
+        return postgres_world.backend_of(self.database.url, self.clock), None
+
+
+class PostgresRedisWorld(PostgresWorld):
+    def __init__(self, folder: Path, work: Work) -> None:
+        super().__init__(folder, work)
+        self.redis = Redis.from_url(RedisWorld.server.url, decode_responses=True)
+        self.redis.flushall()
+        self.clock = postgres_world.BothClocks(self.database.owner, self.redis)
+
+    def open(self) -> tuple[Backend, Backend | None]:
+        journal, _ = super().open()
+        return journal, RedisBackend(RedisWorld.server.url, now=NOW)
+
+    def check(self, runs: list[Run]) -> None:
+        super().check(runs)
+        assert left_behind(self.redis) == []
+        self.redis.close()
+
+
+WORLDS = {
+    "journal leases": World,
+    "memory": MemoryWorld,
+    "redis": RedisWorld,
+    "postgres": PostgresWorld,
+    "postgres and redis": PostgresRedisWorld,
+}
+IN_JOURNAL = (World, PostgresWorld)
+"""Those with journal leases."""
+
+
+def _takes_long(plane: str, not_the_first: bool) -> bool:
+    return plane == "postgres and redis" or (plane == "postgres" and not_the_first)
 
 
 @pytest.fixture(autouse=True)
@@ -180,10 +229,14 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield RedisWorld.server
 
 
-@pytest.fixture(params=WORLDS)
+@pytest.fixture(
+    params=[pytest.param(plane, marks=pytest.mark.all if _takes_long(plane, False) else ()) for plane in WORLDS]
+)
 def make_world(request: pytest.FixtureRequest) -> type[World]:
-    if request.param == "redis":
+    if "redis" in request.param:
         request.getfixturevalue("server")
+    if "postgres" in request.param:
+        PostgresWorld.database = request.getfixturevalue("emptied_postgres")
     return WORLDS[request.param]
 
 
@@ -192,6 +245,16 @@ def dies_at(chosen: int) -> CheckLife:
 
 
 WAYS = pytest.mark.parametrize("work", [one_by_one, in_batches])
+
+
+def on_every_plane(name: str, values: Sequence[int]) -> pytest.MarkDecorator:
+    """On PostgreSQL, whose lives take long, the first of them; the others, and Redis beside it, under ``all``."""
+    chosen = [
+        pytest.param(plane, value, marks=pytest.mark.all if _takes_long(plane, value != values[0]) else ())
+        for plane in WORLDS
+        for value in values
+    ]
+    return pytest.mark.parametrize(("make_world", name), chosen, indirect=["make_world"])
 
 
 @pytest.fixture
@@ -206,15 +269,15 @@ def places(make_world: type[World], work: Work, tmp_path: Path) -> list[str]:
 @WAYS
 def test_the_main_job_reaches_every_port_method(make_world: type[World], work: Work, places: list[str]) -> None:
     missed = port_methods() - {place.split()[0] for place in places}
-    expected = READ_ONLY | BY_OTHERS | ONLY_IN_TROUBLE | OF_OTHER_WORKFLOWS
-    expected |= ONLY_APART if make_world is World else set()
-    if make_world is World and work is one_by_one:
+    expected = READ_ONLY | BY_OTHERS | ONLY_IN_TROUBLE | OF_OTHER_WORKFLOWS | OF_HOSTS | FOR_RETENTION
+    expected |= ONLY_APART if make_world in IN_JOURNAL else set()
+    if make_world in IN_JOURNAL and work is one_by_one:
         expected |= {"journal.paused_queues"}  # asked by who goes on with a run, as in_batches does
     assert missed == expected
 
 
 @WAYS
-@pytest.mark.parametrize("quarter", range(4))
+@on_every_plane("quarter", range(4))
 def test_a_death_at_any_port_call_loses_nothing(
     make_world: type[World], work: Work, places: list[str], quarter: int, tmp_path: Path
 ) -> None:
@@ -229,7 +292,7 @@ def test_a_death_at_any_port_call_loses_nothing(
 
 
 @WAYS
-@pytest.mark.parametrize("every", [7, 11, 13, 17, 23, 31])
+@on_every_plane("every", [7, 11, 13, 17, 23, 31])
 def test_one_death_after_another_loses_nothing(make_world: type[World], work: Work, every: int, tmp_path: Path) -> None:
     world = make_world(tmp_path, work)
     run = world.live_until_done(lambda count, place: count == every + world.lives, deaths=30)

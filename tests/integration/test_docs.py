@@ -1,11 +1,15 @@
 """What the pages show is run as it stands there."""
 
+import ast
+import inspect
 import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from squidmesh import Mesh
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -45,3 +49,16 @@ def test_the_programs_of_the_page_on_authoring_run(tmp_path: Path):
         command = [sys.executable, "-W", "error", f"{name}.py"]
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
         assert (done.stdout, done.stderr) == (told[name], "")
+
+
+def test_what_the_page_on_host_integration_calls_is_there():
+    """Its examples need a PostgreSQL, and are marked so; what is read here is that the calls in them can be made."""
+    page = (DOCS / "host-integration.md").read_text()
+    blocks = re.findall(r"^```python needs-postgresql\n(.*?)^```$", page, flags=re.MULTILINE | re.DOTALL)
+    assert len(blocks) == page.count("```python") == 2
+    for block in blocks:
+        calls = [node for node in ast.walk(ast.parse(block)) if isinstance(node, ast.Call)]
+        (start,) = [call for call in calls if ast.unparse(call.func) == "mesh.start_run"]
+        named = {keyword.arg: keyword.value for keyword in start.keywords if keyword.arg is not None}
+        assert "connection" in named
+        inspect.signature(Mesh.start_run).bind(None, *start.args, **named)

@@ -1,6 +1,7 @@
-"""I20, for real: a process is killed with SIGKILL at each port method; another one, over the same file, goes on."""
+"""I20, for real: a process is killed with SIGKILL at each port method; another one, over the same store, goes on."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -8,8 +9,9 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-import squidmesh_sqlite
 
+from squidmesh import Mesh
+from squidmesh.runtime.backends import open_backend
 from squidmesh.runtime.chance import SystemClock
 from tests.support.audit import audit
 from tests.support.crashing import Plan
@@ -34,15 +36,33 @@ PLACES = [
 ]
 
 
-def test_these_are_the_methods_that_the_main_job_reaches(tmp_path: Path) -> None:
+WRITES = [place for place in PLACES if re.search("commit|set_plane|claim|heartbeat", place)]
+"""Tried on PostgreSQL too, where every connection of the victim ends in the middle of its work."""
+
+
+@pytest.fixture
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'journal.db'}"
+    found: str = request.getfixturevalue("postgres_url")
+    Mesh.migrate(found)
+    return found
+
+
+@pytest.mark.parametrize("url", ["sqlite", "postgres"], indirect=True)
+def test_these_are_the_methods_that_the_main_job_reaches(url: str, tmp_path: Path) -> None:
     plan = Plan()
-    live(f"sqlite:///{tmp_path / 'journal.db'}", tmp_path / "effects", plan)
+    live(url, tmp_path / "effects", plan)
     assert {place.split()[0] for place in plan.places} == {place.split()[0] for place in PLACES}
 
 
-@pytest.mark.parametrize("place", PLACES)
-def test_a_process_killed_at_this_call_loses_nothing(place: str, tmp_path: Path) -> None:
-    url, effects = f"sqlite:///{tmp_path / 'journal.db'}", tmp_path / "effects"
+@pytest.mark.parametrize(
+    ("url", "place"),
+    [*(("sqlite", place) for place in PLACES), *(("postgres", place) for place in WRITES)],
+    indirect=["url"],
+)
+def test_a_process_killed_at_this_call_loses_nothing(url: str, place: str, tmp_path: Path) -> None:
+    effects = tmp_path / "effects"
     search = os.pathsep.join([str(ROOT), str(ROOT / "backends")])
     victim = subprocess.run(
         [sys.executable, "-m", "tests.support.victim", url, str(effects), place],
@@ -54,7 +74,7 @@ def test_a_process_killed_at_this_call_loses_nothing(place: str, tmp_path: Path)
     assert victim.returncode == -signal.SIGKILL, victim.stderr.decode()
     run = live(url, effects, Plan())
     assert run.status == "completed"
-    store = squidmesh_sqlite.backend(url, clock=SystemClock())
+    store = open_backend(url, clock=SystemClock())
     state = audit(store.journal(), run.run_id)
     store.close()
     assert state.runnables["charge"].attempt == 2, "a crash costs a delivery, never an attempt"

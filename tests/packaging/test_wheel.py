@@ -106,10 +106,13 @@ def test_every_backend_is_found_by_its_url_scheme(installed):
         "    except InvalidUrl as error: print(scheme, error)\n"
     )
     found = output_of(installed / "python", "-I", "-c", code, cwd=installed).splitlines()
-    missing = 'needs the package redis, which is not installed: pip install "squidmesh[redis]"'
+    missing = 'needs the package {}, which is not installed: pip install "squidmesh[{}]"'
+    needs = {"postgres": ("psycopg", "postgres"), "redis": ("redis", "redis")}
     assert sorted(found) == [
         "memory opened",
-        f"redis url: redis:// {missing}",
-        f"rediss url: rediss:// {missing}",
+        f"postgres url: postgres:// {missing.format(*needs['postgres'])}",
+        f"postgresql url: postgresql:// {missing.format(*needs['postgres'])}",
+        f"redis url: redis:// {missing.format(*needs['redis'])}",
+        f"rediss url: rediss:// {missing.format(*needs['redis'])}",
         "sqlite opened",
     ]

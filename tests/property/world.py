@@ -9,12 +9,13 @@ from typing import Any, Literal
 
 from squidmesh_sqlite.connect import SqliteBackend
 
-from squidmesh.clock import duration
+from squidmesh.clock import Instant, duration
 from squidmesh.errors import BackendUnavailable, CommitUnknown, RecordedClaim
 from squidmesh.ids import ClaimHash
 from squidmesh.journal.rows import AttemptRow
 from squidmesh.memory import MemoryLeases
 from squidmesh.memory import backend as memory_backend
+from squidmesh.ports.backend import Finding, Migration, Reading
 from squidmesh.ports.journal_store import Answer, Committed, Group
 from squidmesh.ports.lease_backend import Item
 from squidmesh.testing.clock import VirtualClock
@@ -151,6 +152,19 @@ class World:
 
     def wakeup(self, queues: Sequence[str] = ()) -> Any:
         return self._backend.wakeup(queues)
+
+    def starts_announced(self) -> Any:
+        return self._backend.starts_announced()
+
+    def migrations(self, *, every: bool = False) -> list[Migration]:
+        return []
+
+    def doctor(self, *, now: Instant | None = None) -> list[Finding]:
+        return []
+
+    @contextmanager
+    def reading(self) -> Iterator[Reading]:
+        yield Reading(journal=self.store, leases=self.lent)
 
     def migrate(self) -> list[str]:
         return []

@@ -7,7 +7,7 @@ from tests.scenarios.sale import LEASE, Sale
 
 mesh = Mesh.connect(
     os.environ["SCENARIO_URL"],
-    leases=os.environ["SCENARIO_LEASES"],
+    leases=os.environ["SCENARIO_LEASES"] or None,
     workflows=[Sale],
     lease=LEASE,
     heartbeat=0.2,

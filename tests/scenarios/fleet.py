@@ -1,28 +1,25 @@
-"""Four worker processes, a journal in SQLite, leases in a real server, and a ledger of what the steps did outside."""
+"""Some worker processes at one journal, and a ledger of what their steps did outside."""
 
 import os
 import signal
-import sqlite3
 import subprocess
 import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
-import squidmesh_sqlite
-
-from squidmesh import Mesh, Run
+from squidmesh import BackendError, Mesh, Run, Workflow
 from squidmesh.ids import ThreadId, idempotency_key
 from squidmesh.journal import facts
 from squidmesh.journal.codec import decode_facts
 from squidmesh.ports.journal_store import JournalStore, ThreadRead
+from squidmesh.runtime.backends import open_backend
 from squidmesh.runtime.chance import SystemClock
-from squidmesh.testing.servers import Server
 from tests.scenarios.sale import LEASE, Sale
 from tests.support.audit import audit
 
@@ -31,22 +28,32 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 class Fleet:
-    """A context manager: its processes are ended by their ids, whatever they do then."""
+    """A context manager: its processes are ended by their ids, whatever they do then. ``url`` and ``leases``: where we
+    find the journal and the lease backend; the workers may be told of other addresses (:meth:`told`).
+    """
 
-    def __init__(self, folder: Path, server: Server, *, port: int | None = None) -> None:
+    app = "tests.scenarios.app:mesh"
+    workflow: type[Workflow] = Sale
+    steps: tuple[str, ...] = ("picked", "charged", "shipped")
+    """Those that leave a line in the ledger."""
+
+    def __init__(self, folder: Path, *, url: str, leases: str | None = None, workers: int = WORKERS) -> None:
         self.folder = folder
-        self.server = server
-        self.url = f"sqlite:///{folder / 'journal.db'}"
-        self.leases = f"redis://127.0.0.1:{port or server.port}/0"
+        self.url = url
+        self.leases = leases
         self.ledger = folder / "ledger"
         self._hold = folder / "hold"
+        self._size = workers
         self.workers: list[subprocess.Popen[bytes]] = []
-        self.mesh = Mesh.connect(self.url, leases=self.leases, workflows=[Sale], lease=LEASE)
+        self.mesh = Mesh.connect(self.url, leases=self.leases, workflows=[self.workflow], lease=LEASE)
         self.runs: list[str] = []
+        self._judged: list[str] = []
+        self._ended: Counter[str] = Counter()
+        """Calls of the runs that are judged."""
 
-    def __enter__(self) -> "Fleet":
+    def __enter__(self) -> Self:
         Mesh.migrate(self.url)
-        for _ in range(WORKERS):
+        for _ in range(self._size):
             self.hire()
         return self
 
@@ -71,17 +78,29 @@ class Fleet:
 
     def hire(self) -> None:
         """One more worker process."""
-        told = {
+        command = [sys.executable, "-m", "squidmesh", "--app", self.app, "worker", "--concurrency=2"]
+        with (self.folder / f"worker-{len(self.workers)}.log").open("wb") as log:
+            worker = subprocess.Popen(command, env=os.environ | self.told(), stdout=log, stderr=log, cwd=self.folder)
+        self.workers.append(worker)
+
+    def told(self) -> dict[str, str]:
+        """The environment of a worker."""
+        return {
             "SCENARIO_URL": self.url,
-            "SCENARIO_LEASES": self.leases,
+            "SCENARIO_LEASES": self.leases or "",
             "SCENARIO_LEDGER": str(self.ledger),
             "SCENARIO_HOLD": str(self._hold),
             "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "backends")]),
         }
-        command = [sys.executable, "-m", "squidmesh", "--app", "tests.scenarios.app:mesh", "worker", "--concurrency=2"]
-        with (self.folder / f"worker-{len(self.workers)}.log").open("wb") as log:
-            worker = subprocess.Popen(command, env=os.environ | told, stdout=log, stderr=log, cwd=self.folder)
-        self.workers.append(worker)
+
+    @contextmanager
+    def journal(self) -> Iterator[JournalStore]:
+        """As it is, past the mesh."""
+        backend = open_backend(self.url, clock=SystemClock())
+        try:
+            yield backend.journal()
+        finally:
+            backend.close()
 
     # ------------------------------------------------------------------------------------------------- the work
 
@@ -94,7 +113,7 @@ class Fleet:
     def start(self, runs: int, *, held: bool = False) -> list[str]:
         first = len(self.runs)
         orders = [{"number": number, "held": held} for number in range(first, first + runs)]
-        started = [run.run_id for run in self.mesh.start_runs(Sale, orders)]
+        started = [run.run_id for run in self.mesh.start_runs(self.workflow, orders)]
         self.runs += started
         return started
 
@@ -113,9 +132,8 @@ class Fleet:
 
     def claims_of(self, run_id: str, step: str) -> int:
         """Claims that the journal has recorded of it."""
-        backend = squidmesh_sqlite.backend(self.url, clock=SystemClock())
-        told = _facts_of(backend.journal(), run_id)
-        backend.close()
+        with self.journal() as journal:
+            told = _facts_of(journal, run_id)
         return sum(isinstance(fact, facts.AttemptClaimed) and fact.step == step for fact in told)
 
     def calls(self) -> Counter[str]:
@@ -130,33 +148,9 @@ class Fleet:
 
     def claimed_by(self, worker: subprocess.Popen[bytes]) -> list[str]:
         """Recorded claims of that process which are open now."""
-        backend = squidmesh_sqlite.backend(self.url, clock=SystemClock())
-        rows = backend.journal().open_attempts(limit=100_000)
-        backend.close()
+        with self.journal() as journal:
+            rows = journal.open_attempts(limit=100_000)
         return [row.item for row in rows if row.owner is not None and f"-{worker.pid}@" in row.owner]
-
-    def freeze(self, worker: subprocess.Popen[bytes]) -> list[str]:
-        """Stops it in its tracks, at a time when it holds claims and no lock on the journal's file: a process that is
-        frozen in the middle of a commit would hold everybody up until it goes on, as with any embedded database. What
-        it holds.
-        """
-        for _ in range(200):
-            until(lambda: self.claimed_by(worker), "a claim of the victim")
-            os.kill(worker.pid, signal.SIGSTOP)
-            held = self.claimed_by(worker)
-            if held and self._can_write():
-                return held
-            os.kill(worker.pid, signal.SIGCONT)
-        raise AssertionError("it never held a claim without the lock")
-
-    def _can_write(self) -> bool:
-        with closing(sqlite3.connect(self.folder / "journal.db", timeout=2, isolation_level=None)) as connection:
-            try:
-                connection.execute("BEGIN IMMEDIATE")
-            except sqlite3.OperationalError:
-                return False
-            connection.execute("ROLLBACK")
-            return True
 
     def log(self, worker: subprocess.Popen[bytes]) -> str:
         return (self.folder / f"worker-{self.workers.index(worker)}.log").read_text()
@@ -168,7 +162,10 @@ class Fleet:
         """Until every run has ended; says what is left where that takes too long."""
 
         def ended() -> bool:
-            counts = self.mesh.count_runs()
+            try:
+                counts = self.mesh.count_runs()
+            except BackendError:  # the journal itself may be away
+                return False
             return counts.get("completed", 0) + counts.get("failed", 0) == len(self.runs)
 
         try:
@@ -180,26 +177,30 @@ class Fleet:
     # ------------------------------------------------------------------------------------------------ the judge
 
     def judge(self) -> "Verdict":
-        """Nothing lost, every thread sound, and the ledger agrees with the journal."""
-        calls = self.calls()
-        backend = squidmesh_sqlite.backend(self.url, clock=SystemClock())
-        journal = backend.journal()
-        repeated = lost = 0
-        for run_id in self.runs:
-            audit(journal, run_id, every_prefix=False)
-            run: Run = self.mesh.inspect_run(run_id)
-            assert run.status == "completed", run
-            told = _facts_of(journal, run_id)
-            for name in ("picked", "charged", "shipped"):
-                claims = sum(isinstance(f, facts.AttemptClaimed) and f.step == name for f in told)
-                results = sum(isinstance(f, _RESULTS) and f.step == name for f in told)
-                seen = calls.pop(idempotency_key(run_id, name), 0)
-                assert results <= seen <= claims, f"{run_id}/{name}: {results} results, {seen} calls, {claims} claims"
-                released = sum(isinstance(f, facts.ClaimReleased) and f.step == name for f in told)
-                lost += claims - results - released  # every claim ends in one of the three
-                repeated += seen - results
+        """Nothing lost, every thread sound, and the ledger agrees with the journal: of all runs since the last time."""
+        calls = self.calls() - self._ended
+        new = self.runs[len(self._judged) :]
+        self._ended += calls
+        self._judged += new
+        with self.journal() as journal:
+            verdicts = [self._judge(journal, run_id, calls) for run_id in new]
         assert not calls, "nobody else has called"
-        backend.close()
+        return Verdict(repeated=sum(v.repeated for v in verdicts), lost=sum(v.lost for v in verdicts))
+
+    def _judge(self, journal: JournalStore, run_id: str, calls: Counter[str]) -> "Verdict":
+        repeated = lost = 0
+        audit(journal, run_id, every_prefix=False)
+        run: Run = self.mesh.inspect_run(run_id)
+        assert run.status == "completed", run
+        told = _facts_of(journal, run_id)
+        for name in self.steps:
+            claims = sum(isinstance(f, facts.AttemptClaimed) and f.step == name for f in told)
+            results = sum(isinstance(f, _RESULTS) and f.step == name for f in told)
+            seen = calls.pop(idempotency_key(run_id, name), 0)
+            assert results <= seen <= claims, f"{run_id}/{name}: {results} results, {seen} calls, {claims} claims"
+            released = sum(isinstance(f, facts.ClaimReleased) and f.step == name for f in told)
+            lost += claims - results - released  # every claim ends in one of the three
+            repeated += seen - results
         return Verdict(repeated=repeated, lost=lost)
 
 

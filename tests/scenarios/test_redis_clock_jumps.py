@@ -12,7 +12,8 @@ import pytest
 from redis import Redis
 
 from squidmesh.testing.servers import Server
-from tests.scenarios.fleet import Fleet, until
+from tests.scenarios.fleet import until
+from tests.scenarios.redis_fleet import RedisFleet
 from tests.support.faketime import FakeTime
 from tests.support.redises import left_behind, started
 
@@ -46,8 +47,8 @@ def redis(server: Server) -> Iterator[Redis]:
 
 
 @pytest.fixture
-def fleet(server: Server, tmp_path: Path) -> Iterator[Fleet]:
-    with Fleet(tmp_path, server) as fleet:
+def fleet(server: Server, tmp_path: Path) -> Iterator[RedisFleet]:
+    with RedisFleet(tmp_path, server) as fleet:
         yield fleet
 
 
@@ -65,7 +66,7 @@ def jump(faked: FakeTime, redis: Redis, to: int) -> None:
     assert abs(ahead(redis) - before) > ABOUT, "it was elsewhere before"
 
 
-def test_the_clock_jumps_ahead(fleet: Fleet, redis: Redis, faked: FakeTime) -> None:
+def test_the_clock_jumps_ahead(fleet: RedisFleet, redis: Redis, faked: FakeTime) -> None:
     """All leases end at once. Their holders live, and others take over: each step counts once, under the last fence."""
     held = fleet.hold(HELD)
     fleet.start_and_wait(RUNS, RUNS // 2)
@@ -84,7 +85,7 @@ def test_the_clock_jumps_ahead(fleet: Fleet, redis: Redis, faked: FakeTime) -> N
     assert left_behind(redis) == []
 
 
-def test_the_clock_jumps_back(fleet: Fleet, redis: Redis, faked: FakeTime) -> None:
+def test_the_clock_jumps_back(fleet: RedisFleet, redis: Redis, faked: FakeTime) -> None:
     """What is leased stays leased, and what is ready waits until the clock is there again: later, and once."""
     jump(faked, redis, FAR)
     held = fleet.hold(HELD)

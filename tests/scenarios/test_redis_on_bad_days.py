@@ -13,7 +13,8 @@ import pytest
 from redis import Redis
 
 from squidmesh.testing.servers import Server
-from tests.scenarios.fleet import Fleet, until
+from tests.scenarios.fleet import until
+from tests.scenarios.redis_fleet import RedisFleet
 from tests.scenarios.sale import LEASE
 from tests.support.proxy import Proxy
 from tests.support.redises import left_behind, started
@@ -39,16 +40,16 @@ def redis(server: Server) -> Iterator[Redis]:
 
 
 @pytest.fixture
-def fleet(server: Server, tmp_path: Path) -> Iterator[Fleet]:
-    with Fleet(tmp_path, server) as fleet:
+def fleet(server: Server, tmp_path: Path) -> Iterator[RedisFleet]:
+    with RedisFleet(tmp_path, server) as fleet:
         yield fleet
 
 
-def in_flight(fleet: Fleet) -> None:
+def in_flight(fleet: RedisFleet) -> None:
     fleet.start_and_wait(RUNS, RUNS // 2)
 
 
-def test_on_a_good_day_nothing_is_done_twice(fleet: Fleet, redis: Redis) -> None:
+def test_on_a_good_day_nothing_is_done_twice(fleet: RedisFleet, redis: Redis) -> None:
     """Neither does the reconciler double a healthy worker's work, nor is any lease lost."""
     in_flight(fleet)
     fleet.start(RUNS)
@@ -59,7 +60,7 @@ def test_on_a_good_day_nothing_is_done_twice(fleet: Fleet, redis: Redis) -> None
     assert left_behind(redis) == []
 
 
-def test_a_worker_is_killed(fleet: Fleet) -> None:
+def test_a_worker_is_killed(fleet: RedisFleet) -> None:
     fleet.start(RUNS)
     victim = fleet.workers[0]
     until(lambda: fleet.claimed_by(victim), "a claim of the victim")
@@ -72,7 +73,7 @@ def test_a_worker_is_killed(fleet: Fleet) -> None:
     assert verdict.repeated <= verdict.lost
 
 
-def test_a_worker_is_stopped_past_its_lease_and_wakes_up(fleet: Fleet) -> None:
+def test_a_worker_is_stopped_past_its_lease_and_wakes_up(fleet: RedisFleet) -> None:
     """What it says then is refused."""
     fleet.start(RUNS)
     victim = fleet.workers[0]
@@ -87,7 +88,7 @@ def test_a_worker_is_stopped_past_its_lease_and_wakes_up(fleet: Fleet) -> None:
     assert verdict.lost >= len(held)
 
 
-def test_the_server_is_killed_and_restarted(fleet: Fleet) -> None:
+def test_the_server_is_killed_and_restarted(fleet: RedisFleet) -> None:
     in_flight(fleet)
     fleet.server.kill()
     until(lambda: "lease_backend_unavailable" in fleet.logs(), "somebody to notice")
@@ -96,7 +97,7 @@ def test_the_server_is_killed_and_restarted(fleet: Fleet) -> None:
     fleet.judge()
 
 
-def test_the_server_is_emptied(fleet: Fleet, redis: Redis) -> None:
+def test_the_server_is_emptied(fleet: RedisFleet, redis: Redis) -> None:
     """Again and again; nobody is told."""
     for _ in range(3):
         in_flight(fleet)
@@ -106,7 +107,7 @@ def test_the_server_is_emptied(fleet: Fleet, redis: Redis) -> None:
     fleet.judge()
 
 
-def test_an_old_dump_is_restored(fleet: Fleet, redis: Redis, tmp_path: Path) -> None:
+def test_an_old_dump_is_restored(fleet: RedisFleet, redis: Redis, tmp_path: Path) -> None:
     """Leases, tombstones and cursor are those of some seconds ago."""
     in_flight(fleet)
     redis.config_set("appendonly", "no")
@@ -131,7 +132,7 @@ def test_an_old_dump_is_restored(fleet: Fleet, redis: Redis, tmp_path: Path) -> 
 
 def test_answers_are_lost(kind: str, server: Server, tmp_path: Path) -> None:
     """The server has done it: claims, settlements and heartbeats are asked again, and are not done twice."""
-    with Proxy(server.port) as proxy, Fleet(tmp_path, server, port=proxy.port) as fleet:
+    with Proxy(server.port) as proxy, RedisFleet(tmp_path, server, port=proxy.port) as fleet:
         for lost in (5, 10, 15, 20):
             in_flight(fleet)
             proxy.swallow(5)
@@ -140,7 +141,7 @@ def test_answers_are_lost(kind: str, server: Server, tmp_path: Path) -> None:
         fleet.judge()
 
 
-def test_the_server_stalls_for_longer_than_a_lease(fleet: Fleet) -> None:
+def test_the_server_stalls_for_longer_than_a_lease(fleet: RedisFleet) -> None:
     in_flight(fleet)
     fleet.server.freeze()
     until(lambda: "lease_backend_unavailable" in fleet.logs(), "somebody's patience to end", within=4 * LEASE + 20)
@@ -149,7 +150,7 @@ def test_the_server_stalls_for_longer_than_a_lease(fleet: Fleet) -> None:
     fleet.judge()
 
 
-def test_the_server_is_full(fleet: Fleet, redis: Redis) -> None:
+def test_the_server_is_full(fleet: RedisFleet, redis: Redis) -> None:
     """New work waits in the journal; what is leased can be ended all the same."""
     in_flight(fleet)
     redis.set("ballast", "x" * 1_000_000)

@@ -11,8 +11,9 @@ from squidmesh.journal.facts import AnyFact
 from squidmesh.journal.fold import fold
 from squidmesh.journal.rows import TimerRow
 from squidmesh.journal.state import RunState
+from squidmesh.planning.reindex import Parent, open_signals
 from squidmesh.planning.rows import rebuild
-from squidmesh.planning.timers import signals_of, timers_of
+from squidmesh.planning.timers import timers_of
 from squidmesh.ports.journal_store import DeadLetterQuery, JournalStore, ThreadRead
 from squidmesh.workflow.definition import Definition, FunctionStep
 
@@ -142,16 +143,18 @@ def audit_timers(store: JournalStore, states: list[RunState]) -> None:
     by_id = {state.run_id: state for state in states}
     expected = {row.timer: row for state in states for row in timers_of(state)}
     for state in states:
-        if not state.ended:
-            continue
-        cancels = state.phase == "cancelled" and _cancels_children(store, state)
-        for signal in signals_of(state, cancel=cancels):
-            hearer = by_id.get(signal.run_id)
-            if hearer is not None and not _refuses(hearer, signal) and not _has_heard(hearer, signal):
-                expected[signal.timer] = signal
+        expected |= {row.timer: row for row in open_signals(state, _parent(store, state, by_id))}
     found = {row.timer: row for row in store.open_timers(limit=100_000)}
     refusable = {name for name, row in found.items() if row.sender and _refuses(by_id[row.run_id], row)}
     assert {name: row for name, row in found.items() if name not in refusable} == expected, "I13: timers and signals"
+
+
+def _parent(store: JournalStore, state: RunState, by_id: dict[str, RunState]) -> Parent | None:
+    if state.parent is None:
+        return None
+    parent = by_id.get(state.parent.run_id)
+    cancels = parent is not None and parent.phase == "cancelled" and _cancels_children(store, parent)
+    return Parent(state=parent, cancels=cancels)
 
 
 def _cancels_children(store: JournalStore, state: RunState) -> bool:
@@ -163,11 +166,6 @@ def _cancels_children(store: JournalStore, state: RunState) -> bool:
 def _refuses(hearer: RunState, signal: TimerRow) -> bool:
     """What has ended hears nothing any more, and what fails is not cancelled."""
     return hearer.ended or (signal.kind == "cancel" and hearer.phase != "open")
-
-
-def _has_heard(hearer: RunState, signal: TimerRow) -> bool:
-    child = hearer.children.get(signal.sender or "")
-    return signal.kind == "child_ended" and child is not None and child.status is not None
 
 
 def _attempts_bounded(store: JournalStore, state: RunState, history: list[AnyFact]) -> None:

@@ -4,9 +4,11 @@ Every call is counted by the wrapper itself, whatever its name, so a call that i
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
-from squidmesh.ports.backend import Backend
+from squidmesh.clock import Instant
+from squidmesh.ports.backend import Backend, Finding, Migration, Reading
 from squidmesh.ports.journal_store import JournalStore
 from squidmesh.ports.lease_backend import LeaseBackend
 
@@ -69,11 +71,23 @@ class CrashingBackend:
     def leases(self) -> Any:
         return Port("leases", self._inner.leases(), self._plan)
 
+    def migrations(self, *, every: bool = False) -> list[Migration]:
+        return self._inner.migrations(every=every)
+
+    def doctor(self, *, now: Instant | None = None) -> list[Finding]:
+        return self._inner.doctor(now=now)
+
+    def reading(self) -> AbstractContextManager[Reading]:
+        return self._inner.reading()
+
     def migrate(self) -> list[str]:
         return self._inner.migrate()
 
     def wakeup(self, queues: Sequence[str] = ()) -> Any:
         return self._inner.wakeup(queues)
+
+    def starts_announced(self) -> Any:
+        return self._inner.starts_announced()
 
     def close(self) -> None:
         self._inner.close()

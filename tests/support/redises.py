@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from squidmesh.testing import VirtualClock
-from squidmesh.testing.servers import NoServer, Server
+from squidmesh.testing.processes import NoServer
+from squidmesh.testing.servers import Server
 
 CLOCK = "a-test's-clock"
 NOW = f"""

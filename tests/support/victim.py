@@ -1,4 +1,4 @@
-"""A real process over a real file that kills itself, with SIGKILL, at a port call of its parent's choosing.
+"""A real process over a real store that kills itself, with SIGKILL, at a port call of its parent's choosing.
 
 python -m tests.support.victim JOURNAL_URL EFFECTS_FILE "leases.claim after"
 """
@@ -10,10 +10,9 @@ import threading
 from datetime import timedelta
 from pathlib import Path
 
-import squidmesh_sqlite
-
 from squidmesh import Mesh, Run
 from squidmesh.config import MeshConfig
+from squidmesh.runtime.backends import open_backend
 from squidmesh.runtime.chance import SystemClock
 from squidmesh.runtime.engine import Engine
 from squidmesh.runtime.watch import LogObserver
@@ -32,7 +31,7 @@ def live(url: str, effects: Path, plan: Plan) -> Run:
     registry, config = Registry([workflow]), MeshConfig(lease=LEASE)
 
     def open_engine() -> Engine:
-        backend = CrashingBackend(squidmesh_sqlite.backend(url, clock=SystemClock()), plan)
+        backend = CrashingBackend(open_backend(url, clock=SystemClock()), plan)
         engine = Engine(journal=backend, leases=None, registry=registry, config=config, observer=LogObserver())
         beat.append(engine.heartbeats)
         return engine

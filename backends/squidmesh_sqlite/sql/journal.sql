@@ -12,11 +12,13 @@ INSERT OR IGNORE INTO definitions (fingerprint, body) VALUES (?, ?);
 
 -- name: put_run
 -- A run's workflow, key, queue and start never change: their indexes are left alone.
-INSERT INTO runs (run_id, workflow, version, trigger, key, queue, status, step, error, started_at, due_at, ended_at)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO runs
+    (run_id, workflow, version, trigger, key, queue, status, step, error, started_at, due_at, ended_at, parent)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (run_id) DO UPDATE SET
     version = excluded.version, trigger = excluded.trigger, status = excluded.status,
-    step = excluded.step, error = excluded.error, due_at = excluded.due_at, ended_at = excluded.ended_at;
+    step = excluded.step, error = excluded.error, due_at = excluded.due_at, ended_at = excluded.ended_at,
+    parent = excluded.parent;
 
 -- name: last_entry
 SELECT last_insert_rowid();

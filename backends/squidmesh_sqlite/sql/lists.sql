@@ -2,7 +2,7 @@
 -- running. Each page is read in the order of one index and stops at its limit.
 
 -- name: newest
-SELECT run_id, workflow, version, trigger, key, queue, status, step, error, started_at, due_at, ended_at
+SELECT run_id, workflow, version, trigger, key, queue, status, step, error, started_at, due_at, ended_at, parent
 FROM runs
 WHERE (started_at, run_id) < (:started_at, :run_id) AND started_at >= :since
     AND (:queue IS NULL OR queue = :queue)
@@ -10,7 +10,7 @@ WHERE (started_at, run_id) < (:started_at, :run_id) AND started_at >= :since
 ORDER BY started_at DESC, run_id DESC LIMIT :limit;
 
 -- name: of_workflow
-SELECT run_id, workflow, version, trigger, key, queue, status, step, error, started_at, due_at, ended_at
+SELECT run_id, workflow, version, trigger, key, queue, status, step, error, started_at, due_at, ended_at, parent
 FROM runs
 WHERE workflow = :workflow
     AND (started_at, run_id) < (:started_at, :run_id) AND started_at >= :since
@@ -19,7 +19,7 @@ WHERE workflow = :workflow
 ORDER BY started_at DESC, run_id DESC LIMIT :limit;
 
 -- name: of_queue
-SELECT run_id, workflow, version, trigger, key, queue, status, step, error, started_at, due_at, ended_at
+SELECT run_id, workflow, version, trigger, key, queue, status, step, error, started_at, due_at, ended_at, parent
 FROM runs
 WHERE queue = :queue
     AND (started_at, run_id) < (:started_at, :run_id) AND started_at >= :since
@@ -28,7 +28,7 @@ WHERE queue = :queue
 ORDER BY started_at DESC, run_id DESC LIMIT :limit;
 
 -- name: of_status
-SELECT run_id, workflow, version, trigger, key, queue, status, step, error, started_at, due_at, ended_at
+SELECT run_id, workflow, version, trigger, key, queue, status, step, error, started_at, due_at, ended_at, parent
 FROM runs
 WHERE status = :status AND status <> 'completed'
     AND (started_at, run_id) < (:started_at, :run_id) AND started_at >= :since
@@ -39,21 +39,21 @@ ORDER BY started_at DESC, run_id DESC LIMIT :limit;
 
 -- name: running
 -- Each arm names the condition of the partial index as well, or SQLite would walk all runs from the newest.
-SELECT run_id, workflow, version, trigger, key, queue, status, step, error, started_at, due_at, ended_at
+SELECT run_id, workflow, version, trigger, key, queue, status, step, error, started_at, due_at, ended_at, parent
 FROM runs
 WHERE status = 'running' AND status <> 'completed'
     AND (started_at, run_id) < (:started_at, :run_id) AND started_at >= :since
     AND (:queue IS NULL OR queue = :queue)
     AND (:workflow IS NULL OR workflow = :workflow)
 UNION ALL
-SELECT run_id, workflow, version, trigger, key, queue, status, step, error, started_at, due_at, ended_at
+SELECT run_id, workflow, version, trigger, key, queue, status, step, error, started_at, due_at, ended_at, parent
 FROM runs
 WHERE status = 'waiting' AND status <> 'completed' AND due_at <= :now
     AND (started_at, run_id) < (:started_at, :run_id) AND started_at >= :since
     AND (:queue IS NULL OR queue = :queue)
     AND (:workflow IS NULL OR workflow = :workflow)
 UNION ALL
-SELECT run_id, workflow, version, trigger, key, queue, status, step, error, started_at, due_at, ended_at
+SELECT run_id, workflow, version, trigger, key, queue, status, step, error, started_at, due_at, ended_at, parent
 FROM runs
 WHERE status = 'retrying' AND status <> 'completed' AND due_at <= :now
     AND (started_at, run_id) < (:started_at, :run_id) AND started_at >= :since
@@ -63,7 +63,7 @@ ORDER BY started_at DESC, run_id DESC LIMIT :limit;
 
 -- name: of_text
 -- From its start: what begins with the text sorts from the text up to the text and the last character that there is.
-SELECT run_id, workflow, version, trigger, key, queue, status, step, error, started_at, due_at, ended_at
+SELECT run_id, workflow, version, trigger, key, queue, status, step, error, started_at, due_at, ended_at, parent
 FROM runs
 WHERE run_id IN (
         SELECT run_id FROM runs WHERE run_id >= :text AND run_id < :text || char(1114111)
@@ -77,7 +77,7 @@ WHERE run_id IN (
 ORDER BY started_at DESC, run_id DESC LIMIT :limit;
 
 -- name: run_row
-SELECT run_id, workflow, version, trigger, key, queue, status, step, error, started_at, due_at, ended_at
+SELECT run_id, workflow, version, trigger, key, queue, status, step, error, started_at, due_at, ended_at, parent
 FROM runs WHERE run_id = ?;
 
 -- name: count_all

@@ -61,8 +61,8 @@ class Crons(Opening):
         ``window``: the time that it stands for, with a timezone, which is what the steps see. ``signal_id``: the
         scheduler's own name for this firing; with it, the window (by default the minute that it is now) is only told.
         ``payload``: what is to differ from the defaults. A duplicate gives the run that is there, or None where the
-        trigger is ``skip_duplicate``. Raises ``NotFound``, ``InvalidInput``, ``InvalidPayload``, or ``KeyReused`` for a
-        duplicate with another payload.
+        trigger is ``skip_duplicate``. Raises ``NotFound``, ``InvalidInput``, ``InvalidPayload``, ``KeyReused`` for a
+        duplicate with another payload, or ``RunPruned`` for one whose run is not kept any more.
         """
         engine = self._engine()
         cron = activating.find_cron(engine, target)

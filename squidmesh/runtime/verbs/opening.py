@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from types import TracebackType
 from typing import Self
 
 from squidmesh.config import MeshConfig
 from squidmesh.errors import UsageError
 from squidmesh.runtime.arguments import check_names
-from squidmesh.runtime.engine import Engine
+from squidmesh.runtime.engine import Engine, Stores
 from squidmesh.runtime.inline import Inline
 from squidmesh.workflow.registry import Registry
 
@@ -22,14 +23,24 @@ PAGE = range(1, 1001)
 class Opening:
     """Thread-safe; a context manager. A process that was spawned opens its own engine."""
 
-    def __init__(self, name: str, *, registry: Registry, config: MeshConfig, open_engine: Callable[[], Engine]) -> None:
+    def __init__(
+        self,
+        name: str,
+        *,
+        registry: Registry,
+        config: MeshConfig,
+        open_engine: Callable[[], Engine],
+        find_stores: Callable[[], Stores] | None = None,
+    ) -> None:
         """For hosts that assemble their own stores; everyone else uses :meth:`connect`. ``open_engine`` is called by
-        the first verb, once a process. ``name`` is shown in ``repr``.
+        the first verb, once a process. ``name`` is shown in ``repr``. ``find_stores`` gives the same stores without
+        opening them, for a look at what can not be opened.
         """
         self._name = name
         self._registry = registry
         self._config = config
         self._open_engine = open_engine
+        self._find_stores = find_stores
         self._lock = threading.Lock()
         self._opened: tuple[int, Engine, Inline] | None = None
         self._closed = False
@@ -63,6 +74,19 @@ class Opening:
                 engine = self._open_engine()
                 self._opened = (os.getpid(), engine, Inline(engine))
             return self._opened[1:]
+
+    @contextmanager
+    def _stores(self) -> Iterator[Stores]:
+        """Without opening them, where they are not open in this process already."""
+        with self._lock:
+            opened = self._opened
+            if self._closed:
+                raise UsageError("this mesh is closed", code="mesh_closed")
+        if (opened is not None and opened[0] == os.getpid()) or self._find_stores is None:
+            yield self._engine().stores
+            return
+        with closing(self._find_stores()) as stores:
+            yield stores
 
     def _engine(self) -> Engine:
         return self._open()[0]

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from squidmesh.reading.inspect import Run, inspect
 from squidmesh.runtime import starting
 from squidmesh.runtime.arguments import check_keys, check_list
+from squidmesh.runtime.joining import joined_store, no_patience
 from squidmesh.runtime.verbs.opening import Opening
 from squidmesh.workflow.authoring import Manual, Workflow
 
@@ -29,6 +30,7 @@ class Starting(Opening):
         priority: int | None = None,
         delay: timedelta | float | None = None,
         metadata: Mapping[str, Any] | None = None,
+        connection: object | None = None,
     ) -> Run: ...
 
     @overload
@@ -42,6 +44,7 @@ class Starting(Opening):
         priority: int | None = None,
         delay: timedelta | float | None = None,
         metadata: Mapping[str, Any] | None = None,
+        connection: object | None = None,
     ) -> Run: ...
 
     def start_run(
@@ -54,20 +57,27 @@ class Starting(Opening):
         priority: int | None = None,
         delay: timedelta | float | None = None,
         metadata: Mapping[str, Any] | None = None,
+        connection: object | None = None,
     ) -> Run:
         """Starts a run, or finds the one that ``key`` started before: one key, one run of a workflow, for ever (I12).
 
         ``target``: a trigger, a workflow that has one, or a name (``"RingErrand"``, ``"RingErrand.leave_shire"``).
         ``priority``: 0 (first) to 9. ``delay``: nothing of it becomes visible before. ``metadata``: JSON values of the
-        host's own, kept with the run. Raises ``NotFound``, ``InvalidPayload``, ``InvalidInput``, or ``KeyReused`` where
-        the key started another payload.
+        host's own, kept with the run. Raises ``NotFound``, ``InvalidPayload``, ``InvalidInput``, ``KeyReused`` where
+        the key started another payload, or ``RunPruned`` where it started a run that is not kept any more.
+
+        ``connection``: the run is written in the host's own open transaction, and is committed or rolled back with it
+        (journals in PostgreSQL; a psycopg ``Connection``, or SQLAlchemy's ``Connection`` or ``Session`` over psycopg
+        3). Nothing is tried twice: ``BackendUnavailable`` and ``JournalConflict`` come at once, and leave that
+        transaction usable. ``UsageError`` (``connection_unsupported``) on any other journal.
         """
         engine = self._engine()
         given = {} if payload is None else payload
+        located = starting.locate(engine, target, patience=None if connection is None else no_patience())
         asked = starting.check_start(
-            engine, target, given, key=key, queue=queue, priority=priority, delay=delay, metadata=metadata
+            engine, located, given, key=key, queue=queue, priority=priority, delay=delay, metadata=metadata
         )
-        (state,) = starting.start_runs(engine, [asked])
+        (state,) = starting.start_runs(engine, [asked], joined=joined_store(engine, connection))
         return inspect(state, now=engine.store.now())
 
     def start_runs(
@@ -79,15 +89,19 @@ class Starting(Opening):
         queue: str | None = None,
         priority: int | None = None,
         delay: timedelta | float | None = None,
+        connection: object | None = None,
     ) -> list[Run]:
         """Many runs of one trigger in one commit; ``keys``, if given, has one for each payload. Every payload is
-        checked before anything is written. ``KeyReused`` where a key started another payload before; all other runs
-        have started then, and the same call without that key finds them.
+        checked before anything is written. ``KeyReused`` where a key started another payload before, ``RunPruned``
+        where its run is not kept any more; all other runs have started then, and the same call without that key finds
+        them.
+
+        ``connection``: as in :meth:`start_run`. After ``KeyReused`` all other runs stand in the host's transaction.
         """
         wanted = check_list(payloads, field="payloads", of="payloads")
         each = [None] * len(wanted) if keys is None else check_keys(keys, field="keys", count=len(wanted))
         engine = self._engine()
-        located = starting.locate(engine, target)
+        located = starting.locate(engine, target, patience=None if connection is None else no_patience())
         asked = [
             starting.check_start(
                 engine,
@@ -101,6 +115,6 @@ class Starting(Opening):
             )
             for index, (payload, key) in enumerate(zip(wanted, each, strict=True))
         ]
-        states = starting.start_runs(engine, asked)
+        states = starting.start_runs(engine, asked, joined=joined_store(engine, connection))
         now = engine.store.now()
         return [inspect(state, now=now) for state in states]

@@ -133,6 +133,20 @@ def test_the_holder_believes_its_lease_over_before_the_backend_does(holder: Hold
     assert holder.leases.inner.heartbeat([claim]) == [Beat.EXTENDED]
 
 
+def test_a_fault_of_a_backend_ends_no_heartbeats(holder: Holder) -> None:
+    """Without them every lease of the process would be lost, one after the other."""
+    holder.leases.fail("heartbeat", KeyError("odd"))
+    _, lost = holder.claim()
+    holder.later(0.5)
+    holder.beats.beat()
+    assert not lost
+    assert holder.notices.events == ["heartbeat_failed"]
+    holder.beats.beat()
+    holder.later(0.75)
+    holder.beats.beat()
+    assert not lost
+
+
 def test_a_lease_that_another_holds_is_lost_at_once(holder: Holder) -> None:
     _, lost = holder.claim()
     holder.clock.advance(LEASE)  # the backend's clock alone: this process was frozen

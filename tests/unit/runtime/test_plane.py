@@ -1,6 +1,7 @@
 """Protocol 3.9: one lease backend delivers a mesh's work, and who has another one is refused."""
 
 import threading
+from contextlib import contextmanager
 
 import pytest
 from msgspec import structs
@@ -12,6 +13,7 @@ from squidmesh.errors import BackendUnavailable, WrongPlane
 from squidmesh.ids import ThreadId
 from squidmesh.memory import MemoryLeases
 from squidmesh.memory.wakeup import MemoryWakeup
+from squidmesh.ports.backend import Reading
 from squidmesh.ports.bell import Bell
 from squidmesh.ports.journal_store import ThreadRead
 from squidmesh.ports.lease_backend import Marker
@@ -261,6 +263,19 @@ class Stores:
 
     def wakeup(self, queues=()):
         return MemoryWakeup(Bell())
+
+    def starts_announced(self):
+        return None
+
+    def migrations(self, *, every=False):
+        return []
+
+    def doctor(self, *, now=None):
+        return []
+
+    @contextmanager
+    def reading(self):
+        yield Reading(journal=self.journal(), leases=self.leases())
 
     def migrate(self):
         return []

@@ -242,7 +242,7 @@ def test_a_page_of_runs_costs_the_same_however_many_there_are(stepped):
 
 # --------------------------------------------------------------------------------------------------------------- plans
 
-HOT = [(file, name) for file in ("journal", "leases", "lists") for name in load(file)]
+HOT = [(file, name) for file in ("journal", "leases", "lists", "reindex") for name in load(file)]
 LOOKS_AT_ALL = {
     "count_all": "runs",  # one look at each page of its smallest index
     "count_unfinished": "runs",  # those that have not completed

@@ -5,7 +5,8 @@ import os
 import pytest
 
 from squidmesh.testing import servers
-from squidmesh.testing.servers import NoServer, Server
+from squidmesh.testing.processes import NoServer
+from squidmesh.testing.servers import Server
 from tests.support.redises import started
 
 

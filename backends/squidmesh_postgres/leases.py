@@ -1,0 +1,259 @@
+"""Journal leases: what may be claimed is what the agenda says, less what a live lease holds (protocol 3.9).
+
+Nothing is offered, so nothing can be missing, and there is neither cursor nor tombstone: what a reconciler would ask of
+another backend has its empty answer here. The time is the server's, in every statement.
+
+A claim, a heartbeat and a release commit without waiting for the disk: what a crash of the server takes of them was
+followed by nothing that it has kept, for a commit that records a claim takes all before it along.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from functools import cache
+from itertools import count
+from typing import Any
+
+import msgspec
+from psycopg import Connection
+
+from squidmesh.clock import Instant, duration
+from squidmesh.errors import RecordedClaim
+from squidmesh.ids import AttemptKey, ClaimHash
+from squidmesh.ports.journal_store import Group
+from squidmesh.ports.lease_backend import (
+    Beat,
+    Claim,
+    Cursor,
+    Drop,
+    Grants,
+    Item,
+    ItemPage,
+    LeaseChange,
+    Marker,
+    QueueStats,
+    Release,
+    Settlement,
+)
+from squidmesh_postgres.claiming import Claiming, Request
+from squidmesh_postgres.faults import translated
+from squidmesh_postgres.lease_changes import LEASE_PARTS, lease_rows
+from squidmesh_postgres.pool import Pool
+from squidmesh_postgres.raw import Raw
+from squidmesh_postgres.statements import load
+from squidmesh_postgres.times import ServerTime
+
+__all__ = ["LEASE_PARTS", "PostgresLeases", "lease_rows"]
+
+_BEATS = {"extended": Beat.EXTENDED, "lost": Beat.LOST, "gone": Beat.GONE}
+_BUSY = "busy"
+
+
+class PostgresLeases:
+    in_journal = True
+    kind = "journal"
+    name = "the journal"
+
+    def __init__(self, pool: Pool, times: ServerTime, schema: str, incarnation: str) -> None:
+        self._pool = pool
+        self._times = times
+        self._schema = schema
+        self._incarnation = incarnation
+        self._claiming = Claiming(schema)
+        self._first_queue = count()
+        known = load("leases", schema)
+        self._beat = Raw(f"{known['held']},\n{known['beat']}")
+        self._beat_one = Raw(f"{known['held_by_one']},\n{known['beat']}")
+        self._announce = Raw(load("commit", schema)["announce"])
+        self._items, self._paused, self._stats = (Raw(known[name]) for name in ("items", "paused", "stats"))
+
+    def incarnation(self, queue: str) -> str:
+        """That of the schema: its queues are lost together."""
+        return self._incarnation
+
+    def marker(self) -> Marker | None:
+        """None: who has the journal has its leases."""
+        return None
+
+    def set_marker(self, expected: Marker | None, new: Marker) -> bool:
+        """Kept by nobody."""
+        return False
+
+    def offer(self, items: Sequence[Item]) -> list[AttemptKey]:
+        """Nothing to do: the agenda row is the offer."""
+        return []
+
+    # -------------------------------------------------------------------------------------------------- claims
+
+    def claim(
+        self,
+        queues: Sequence[str],
+        *,
+        owner: str,
+        limit: int,
+        lease: timedelta,
+        request_id: str,
+        item: AttemptKey | None = None,
+        skip: Collection[str] = (),
+    ) -> Grants:
+        """One statement, where nothing has a concurrency key."""
+        if limit < 1 or not queues:
+            return Grants(claims=())
+        first = next(self._first_queue) % len(queues)
+        asked = list(dict.fromkeys((*queues[first:], *queues[:first])))
+        request = Request(owner, request_id, lease, self._incarnation)
+        with self._connection() as connection:
+            granted = self._claiming.claim(connection, request, asked, limit, item, sorted(skip))
+        self._times.hear(granted.now)
+        return granted.grants
+
+    # ---------------------------------------------------------------------------------------------- held claims
+
+    def heartbeat(self, claims: Sequence[Claim]) -> list[Beat]:
+        """One statement, but for leases that somebody changes at this moment: those are asked for again, one by one."""
+        if not claims:
+            return []
+        held = [{"item": claim.item, "claim_hash": claim.hash, "fence": claim.fence} for claim in claims]
+        with self._connection() as connection:
+            answers = self._answers(connection, self._beat, held)
+            for place in range(len(answers)):
+                while answers[place] == _BUSY:  # a second time if the lease has ended while this waited for it
+                    (answers[place],) = self._answers(connection, self._beat_one, [held[place]])
+        return [_BEATS[answer] for answer in answers]
+
+    def _answers(self, connection: Connection[Any], beat: Raw, held: Sequence[dict[str, Any]]) -> list[str]:
+        rows = beat.execute(connection, {"claims": _json(held)}).fetchall()
+        self._times.hear(rows[0][0])
+        return [answer for _, answer in rows]
+
+    def adopt(self, claims: Sequence[Claim]) -> list[Beat]:
+        """Nothing is ever forgotten here, so this is a heartbeat."""
+        return self.heartbeat(claims)
+
+    def settle(self, settlements: Sequence[Settlement]) -> None:
+        self._change(settlements)
+
+    def shelve(self, claims: Sequence[Claim]) -> None:
+        """Ends the lease, if the entry that closed the attempt has not done so already."""
+        self._change([Settlement(claim=claim) for claim in claims])
+
+    def release(self, releases: Sequence[Release]) -> None:
+        self._change(releases)
+
+    def _change(self, changes: Sequence[LeaseChange]) -> None:
+        """What rides in a commit otherwise, by itself. Others are told of what they may claim at once."""
+        if not changes:
+            return
+        free = {change.claim.queue for change in changes if _frees(change)}
+        rows = lease_rows([(0, Group(appends=(), leases=tuple(changes)))])
+        parts = tuple(part for part in LEASE_PARTS if rows.get(part))
+        arrays = {part: _json(rows.get(part, [])) for part in LEASE_PARTS}
+        with self._connection() as connection, connection.pipeline() as pipeline:
+            called = _call(self._schema, parts).execute(connection, arrays)
+            if free:
+                pipeline.sync()
+                self._announce.execute(connection, {"channel": self._schema, "queues": _json(sorted(free))})
+            (now,) = called.fetchone() or (0,)
+        self._times.hear(now)
+
+    # --------------------------------------------------------------------------------------------- reconciling
+
+    def drop(self, drops: Sequence[Drop]) -> None:
+        """Nothing to do: an attempt that is closed has no agenda row."""
+
+    def items(self, queue: str, *, after: str | None = None, limit: int = 1000) -> ItemPage:
+        """In order of key."""
+        asked = {"queue": queue, "after": after or "", "limit": limit + 1}
+        with self._connection() as connection:
+            rows = self._items.execute(connection, asked).fetchall()
+        page = tuple(_item(row) for row in rows[:limit])
+        return ItemPage(items=page, next=page[-1].key if page and len(rows) > limit else None)
+
+    def missing(self, items: Sequence[Item]) -> list[AttemptKey]:
+        """None: what is on the agenda is held."""
+        return []
+
+    def cursor(self, queue: str) -> Cursor | None:
+        """None: there is nothing that a reconciler could have come far with."""
+        return None
+
+    def set_cursor(self, queue: str, *, expected: Cursor | None, new: Cursor) -> bool:
+        """Kept by nobody."""
+        return False
+
+    def sweep_turn(self, queue: str, *, owner: str, period: timedelta) -> bool:
+        """Nobody's turn: there is nothing to sweep."""
+        return False
+
+    # ----------------------------------------------------------------------------------------------- operators
+
+    def pause(self, queue: str) -> None:
+        """Nothing to do: the journal's row is what a claim reads."""
+
+    def resume(self, queue: str) -> None:
+        """Nothing to do."""
+
+    def paused(self, queues: Sequence[str]) -> frozenset[str]:
+        with self._connection() as connection:
+            return frozenset(queue for (queue,) in self._paused.execute(connection, {"queues": _json(queues)}))
+
+    def stats(self, queues: Sequence[str]) -> list[QueueStats]:
+        with self._connection() as connection:
+            return [_stats(row) for row in self._stats.execute(connection, {"queues": _json(queues)})]
+
+    def close(self) -> None:
+        self._pool.close()
+
+    @contextmanager
+    def _connection(self) -> Iterator[Connection[Any]]:
+        """Every call may be made again as it is, whatever went wrong."""
+        with translated(self._pool.name), self._pool.use() as connection:
+            yield connection
+
+
+def _frees(change: LeaseChange) -> bool:
+    return isinstance(change, Release) and change.as_claim is None and not change.delay
+
+
+@cache
+def _call(schema: str, parts: tuple[str, ...]) -> Raw:
+    known = load("commit_leases", schema)
+    tables = ",\n".join(known[part] for part in ("call", *parts))
+    return Raw(f"WITH {tables}\n{known['called']}")
+
+
+def _json(value: object) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+def _stats(row: tuple[Any, ...]) -> QueueStats:
+    queue, items, visible, leased, kept, oldest = row
+    return QueueStats(
+        queue=queue,
+        ready=visible - kept,
+        delayed=items - (visible - kept) - leased,
+        leased=leased,
+        oldest_ready=None if oldest is None else duration(oldest),
+    )
+
+
+def _item(row: tuple[Any, ...]) -> Item:
+    key, queue, priority, generation, fence, visible_at, owner, hashed, lease, shared, limit, now = row
+    recorded = None
+    if owner is not None:
+        recorded = RecordedClaim(
+            owner=owner, claim_hash=ClaimHash(hashed), generation=generation, fence=fence, lease=duration(lease)
+        )
+    return Item(
+        key=AttemptKey(key),
+        queue=queue,
+        priority=priority,
+        generation=generation,
+        floor=fence,
+        delay=duration(max(0, visible_at - Instant(now))),
+        concurrency_key=shared,
+        concurrency_limit=limit,
+        recorded=recorded,
+    )

@@ -1,0 +1,190 @@
+"""What the groups of one batch write, as the one statement that does it (``sql/commit.sql``)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
+from typing import Any
+
+import msgspec
+
+from squidmesh.errors import DataRefused
+from squidmesh.journal.rows import RowChanges
+from squidmesh.ports.journal_store import Answer, Append, Committed, Conflict, Group, Moved
+from squidmesh_postgres.leases import LEASE_PARTS, lease_rows
+from squidmesh_postgres.raw import Raw
+from squidmesh_postgres.statements import load
+from squidmesh_postgres.wakeup import ANYTHING
+
+_ORDER = (
+    "runs",
+    "agenda",
+    *LEASE_PARTS,
+    "unbury",
+    "bury",
+    "drop_timers",
+    "set_timers",
+    "resume",
+    "pause",
+    "checkpoints",
+    "definitions",
+)
+_BOTH = {"agenda": ("remove", "put")}
+"""Parts that read two arrays."""
+_encode = msgspec.json.encode
+
+
+class Rows:
+    """The changes of rows of several groups, encoded: an array for each part, each row with the number of its group.
+
+    ``words``: queues in which there is work to claim, and an empty one where there is something to hear.
+    """
+
+    def __init__(self) -> None:
+        self._arrays: dict[str, list[bytes]] = {}
+        self._keys: set[tuple[str, str]] = set()
+        self.is_tangled = False
+        """Two groups write the same row: they can not be written by one statement."""
+        self.words: set[str] = set()
+
+    @property
+    def is_empty(self) -> bool:
+        return not self._arrays
+
+    def add(self, g: int, rows: RowChanges) -> None:
+        if rows.run is not None:
+            self.put("runs", g, rows.run)
+        coming = {row.item for row in rows.put}
+        for item in rows.remove:
+            if item not in coming:
+                self._name("remove", g, "item", item)
+        for row in rows.put:
+            self._key("put", row.item)
+            self.put("put", g, row)
+            if row.owner is None:
+                self.words.add(row.queue)
+        self._replace(g, "unbury", "bury", "item", rows.unbury, rows.bury)
+        self._replace(g, "drop_timers", "set_timers", "timer", rows.drop_timers, rows.set_timers)
+        self._replace(g, "resume", "pause", "queue", rows.resume, rows.pause)
+        if rows.set_timers:
+            self.words.add(ANYTHING)
+
+    def put(self, part: str, g: int, row: object) -> None:
+        self._arrays.setdefault(part, []).append(b'{"g":%d,' % g + _encode(row)[1:])
+
+    def parameters(self, **others: object) -> dict[str, object]:
+        return {**dict.fromkeys(_ARRAYS, "[]"), **{part: _array(rows) for part, rows in self._arrays.items()}, **others}
+
+    def by_themselves(self, schema: str) -> Raw:
+        """The statement that writes them without an entry."""
+        return _composed(schema, ("by_themselves", *self.parts), "done")
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        parts = [part for part in _ORDER if any(self._arrays.get(array) for array in _BOTH.get(part, (part,)))]
+        if "agenda" not in parts and any(part in parts for part in LEASE_PARTS):
+            parts.insert(0, "agenda")  # theirs begin when that is done
+        return tuple(parts)
+
+    def _replace(self, g: int, leave: str, come: str, key: str, left: Iterable[str], came: Sequence[Any]) -> None:
+        """What leaves and comes in one entry is replaced."""
+        for name in set(left) - {getattr(row, key) for row in came}:
+            self._name(leave, g, key, name)
+        for row in came:
+            self._key(come, getattr(row, key))
+            self.put(come, g, row)
+
+    def _name(self, part: str, g: int, key: str, name: str) -> None:
+        self._key(part, name)
+        self.put(part, g, {key: name})
+
+    def _key(self, part: str, name: str) -> None:
+        key = (_TABLES.get(part, part), name)
+        self.is_tangled |= key in self._keys
+        self._keys.add(key)
+
+
+class Batch(Rows):
+    """What the groups of one commit write, encoded before anything is locked. ``new``: threads that begin here."""
+
+    def __init__(self, groups: Sequence[Group]) -> None:
+        super().__init__()
+        self._groups = len(groups)
+        self.new: list[str] = []
+        self._by_epoch = any(group.epoch is not None for group in groups)
+        threads: set[str] = set()
+        for g, group in enumerate(groups):
+            for append in group.appends:
+                if append.thread in threads:
+                    raise DataRefused("a thread occurs twice in one commit; allowed is once")
+                threads.add(append.thread)
+                self._append(g, append, group.epoch)
+            for record in group.definitions:
+                self.put("definitions", g, record)
+        for part, rows in lease_rows(enumerate(groups)).items():
+            self._arrays[part] = [_encode(row) for row in rows]
+
+    def statement(self, schema: str, *, marked: bool = False) -> Raw:
+        judged = "judged_by_epoch" if self._by_epoch else "judged"
+        accepted = "accepted_with_mark" if marked else "accepted"
+        return _composed(schema, ("given", judged, accepted, "written", *self.parts), "answer")
+
+    def answers(self, refused: Iterable[Sequence[Any]]) -> list[Answer]:
+        """``refused``: rows of the answer, without the first."""
+        answers: list[Answer] = [Committed()] * self._groups
+        for _, g, thread, revision, agrees, _ in refused:
+            if isinstance(answers[g], Conflict):
+                continue
+            if not agrees:
+                answers[g] = Conflict(thread=thread, revision=revision)
+            elif answers[g] == Committed():
+                answers[g] = Moved()
+        return answers
+
+    def _append(self, g: int, append: Append, epoch: int | None) -> None:
+        self.put(
+            "appends",
+            g,
+            {
+                "thread": append.thread,
+                "expected": append.expected_revision,
+                "epoch": epoch,
+                "entry_id": append.entry_id,
+                "body": append.body,
+            },
+        )
+        if append.expected_revision == 0:
+            self.new.append(append.thread)
+        if append.checkpoint is not None:
+            point = {"thread": append.thread, "revision": append.expected_revision + 1, "body": append.checkpoint}
+            self.put("checkpoints", g, point)
+        self.add(g, append.rows)
+
+
+_TABLES = {
+    "remove": "agenda",
+    "put": "agenda",
+    "unbury": "dead_letters",
+    "bury": "dead_letters",
+    "drop_timers": "timers",
+    "set_timers": "timers",
+    "resume": "pauses",
+    "pause": "pauses",
+}
+_ARRAYS = ("appends", "remove", "put", *(part for part in _ORDER if part != "agenda"))
+
+
+def one_by_one(groups: Sequence[Group]) -> Iterator[Batch]:
+    for group in groups:
+        yield Batch([group])
+
+
+def _array(rows: Sequence[bytes]) -> str:
+    return "[" + b",".join(rows).decode() + "]"
+
+
+@cache
+def _composed(schema: str, parts: tuple[str, ...], answer: str) -> Raw:
+    known = load("commit", schema) | load("commit_leases", schema)
+    tables = ",\n".join(known[part] for part in parts)
+    return Raw(f"WITH {tables}\n{known[answer]}")
