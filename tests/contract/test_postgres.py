@@ -204,10 +204,12 @@ class TestJoinedBySqlAlchemy(TestJoined):
     made_by = SqlAlchemyHost
 
 
+@pytest.mark.all
 class TestJoinedBySession(TestJoined):
     made_by = SessionHost
 
 
+@pytest.mark.all
 class TestJoinedBehindACodec(TestJoined):
     @pytest.fixture
     def store(self, opened):

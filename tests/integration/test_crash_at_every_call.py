@@ -40,7 +40,7 @@ READ_ONLY = {
 }
 """Port methods that the main job has no use for: lists for people. They are tried in the contract suites."""
 BY_OTHERS = {f"leases.{name}" for name in ("shelve", "pause", "resume")} | {
-    f"journal.{name}" for name in ("threads", "rows_of", "replace_rows")
+    f"journal.{name}" for name in ("threads", "rows_of", "replace_rows", "recount")
 }
 """What an operator asks for. Tried in the contract suites."""
 FOR_RECONCILERS = {
@@ -214,7 +214,7 @@ IN_JOURNAL = (World, PostgresWorld)
 
 
 def _takes_long(plane: str, not_the_first: bool) -> bool:
-    return plane == "postgres and redis" or (plane == "postgres" and not_the_first)
+    return plane == "postgres and redis" or (plane in ("redis", "postgres") and not_the_first)
 
 
 @pytest.fixture(autouse=True)
@@ -248,7 +248,7 @@ WAYS = pytest.mark.parametrize("work", [one_by_one, in_batches])
 
 
 def on_every_plane(name: str, values: Sequence[int]) -> pytest.MarkDecorator:
-    """On PostgreSQL, whose lives take long, the first of them; the others, and Redis beside it, under ``all``."""
+    """On servers, where lives take long, the first of them; the others, and two servers at once, under ``all``."""
     chosen = [
         pytest.param(plane, value, marks=pytest.mark.all if _takes_long(plane, value != values[0]) else ())
         for plane in WORLDS

@@ -1,8 +1,8 @@
 """A fleet under load while its PostgreSQL has a bad day: nothing is lost, nothing is recorded twice, and the same
 processes go on when it is over.
 
-Each scenario proves that its fault really happened, at a time when work was in flight. One fleet lives through a quick
-one of each kind; under the marker ``all``, each has a fleet of its own, and goes on for longer.
+Each scenario proves that its fault really happened, at a time when work was in flight. One fleet lives through some
+of the commonest kinds; under the marker ``all``, each kind has a fleet of its own, and goes on for longer.
 """
 
 import os
@@ -237,7 +237,7 @@ def fleets(tmp_path_factory: pytest.TempPathFactory, postgres_templates: Path) -
     fleets.close()
 
 
-@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.__name__)
+@pytest.mark.parametrize("scenario", (killed, answers_lost, frozen), ids=lambda scenario: scenario.__name__)
 def test_a_bad_day(scenario: Callable[[Day], None], fleets: Fleets) -> None:
     day = fleets.today()
     try:

@@ -111,6 +111,8 @@ class _Session:
         """
         self._now: list[str] = []
         self._begun = threading.Event()
+        self._mute = False
+        """The client is told nothing any more."""
 
     def ask(self) -> None:
         with suppress(OSError), self._client.makefile("rb") as words:
@@ -125,6 +127,7 @@ class _Session:
                 if early:  # nothing more comes of it: so that there is something to commit
                     self._read(b"S", b"")
                     held += _framed(b"S", b"")
+                    self._mute = True  # before the server can have answered
                 if early or kind not in b"PBDEC":  # these wait for one of the others by themselves
                     self._server.sendall(held)
                     held = b""
@@ -169,10 +172,13 @@ class _Session:
                 held += _framed(kind, body)
                 if kind == b"Z" and any(self._proxy.takes(statement, "done") for statement in self._asked.popleft()):
                     return
+                if self._mute:
+                    return
                 if kind in b"ZRNSEA" or len(held) > 65_536:  # what is not asked for is not held back
                     self._client.sendall(held)
                     held = b""
-            self._client.sendall(held)
+            if not self._mute:
+                self._client.sendall(held)
 
 
 def _messages(words: IO[bytes]) -> Iterator[tuple[bytes, bytes]]:
