@@ -73,7 +73,9 @@ class PostgresJournal:
     # ------------------------------------------------------------------------------------------------- threads
 
     def commit(self, groups: Sequence[Group]) -> list[Answer]:
-        """One round trip, and one statement where no thread begins, whatever the size of the batch."""
+        """One round trip, and one statement where no thread begins, whatever the size of the batch; one more where
+        somebody is to be woken.
+        """
         if not groups:
             return []
         require_outside()

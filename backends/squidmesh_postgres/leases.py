@@ -22,17 +22,15 @@ from psycopg import Connection
 from squidmesh.clock import Instant, duration
 from squidmesh.errors import RecordedClaim
 from squidmesh.ids import AttemptKey, ClaimHash
+from squidmesh.ports.journal_leases import JournalLeases
 from squidmesh.ports.journal_store import Group
 from squidmesh.ports.lease_backend import (
     Beat,
     Claim,
-    Cursor,
-    Drop,
     Grants,
     Item,
     ItemPage,
     LeaseChange,
-    Marker,
     QueueStats,
     Release,
     Settlement,
@@ -51,11 +49,7 @@ _BEATS = {"extended": Beat.EXTENDED, "lost": Beat.LOST, "gone": Beat.GONE}
 _BUSY = "busy"
 
 
-class PostgresLeases:
-    in_journal = True
-    kind = "journal"
-    name = "the journal"
-
+class PostgresLeases(JournalLeases):
     def __init__(self, pool: Pool, times: ServerTime, schema: str, incarnation: str) -> None:
         self._pool = pool
         self._times = times
@@ -72,18 +66,6 @@ class PostgresLeases:
     def incarnation(self, queue: str) -> str:
         """That of the schema: its queues are lost together."""
         return self._incarnation
-
-    def marker(self) -> Marker | None:
-        """None: who has the journal has its leases."""
-        return None
-
-    def set_marker(self, expected: Marker | None, new: Marker) -> bool:
-        """Kept by nobody."""
-        return False
-
-    def offer(self, items: Sequence[Item]) -> list[AttemptKey]:
-        """Nothing to do: the agenda row is the offer."""
-        return []
 
     # -------------------------------------------------------------------------------------------------- claims
 
@@ -160,9 +142,6 @@ class PostgresLeases:
 
     # --------------------------------------------------------------------------------------------- reconciling
 
-    def drop(self, drops: Sequence[Drop]) -> None:
-        """Nothing to do: an attempt that is closed has no agenda row."""
-
     def items(self, queue: str, *, after: str | None = None, limit: int = 1000) -> ItemPage:
         """In order of key."""
         asked = {"queue": queue, "after": after or "", "limit": limit + 1}
@@ -171,29 +150,7 @@ class PostgresLeases:
         page = tuple(_item(row) for row in rows[:limit])
         return ItemPage(items=page, next=page[-1].key if page and len(rows) > limit else None)
 
-    def missing(self, items: Sequence[Item]) -> list[AttemptKey]:
-        """None: what is on the agenda is held."""
-        return []
-
-    def cursor(self, queue: str) -> Cursor | None:
-        """None: there is nothing that a reconciler could have come far with."""
-        return None
-
-    def set_cursor(self, queue: str, *, expected: Cursor | None, new: Cursor) -> bool:
-        """Kept by nobody."""
-        return False
-
-    def sweep_turn(self, queue: str, *, owner: str, period: timedelta) -> bool:
-        """Nobody's turn: there is nothing to sweep."""
-        return False
-
     # ----------------------------------------------------------------------------------------------- operators
-
-    def pause(self, queue: str) -> None:
-        """Nothing to do: the journal's row is what a claim reads."""
-
-    def resume(self, queue: str) -> None:
-        """Nothing to do."""
 
     def paused(self, queues: Sequence[str]) -> frozenset[str]:
         with self._connection() as connection:

@@ -24,17 +24,15 @@ import msgspec
 from squidmesh.clock import Clock, Instant, duration, micros
 from squidmesh.errors import RecordedClaim
 from squidmesh.ids import AttemptKey, ClaimHash, ClaimId, claim_hash
+from squidmesh.ports.journal_leases import JournalLeases
 from squidmesh.ports.lease_backend import (
     Beat,
     Claim,
-    Cursor,
-    Drop,
     Grants,
     Handover,
     Item,
     ItemPage,
     LeaseChange,
-    Marker,
     QueueStats,
     Release,
     Settlement,
@@ -46,11 +44,7 @@ _SQL = load("leases")
 _INCARNATION = load("schema")["incarnation"]
 
 
-class SqliteLeases:
-    in_journal = True
-    kind = "journal"
-    name = "the journal"
-
+class SqliteLeases(JournalLeases):
     def __init__(self, pool: Pool, clock: Clock) -> None:
         self._pool = pool
         self._clock = clock
@@ -67,18 +61,6 @@ class SqliteLeases:
             with self._pool.read() as connection:
                 (self._incarnation,) = connection.execute(_INCARNATION).fetchone()
         return self._incarnation or ""
-
-    def marker(self) -> Marker | None:
-        """None: who has the journal has its leases."""
-        return None
-
-    def set_marker(self, expected: Marker | None, new: Marker) -> bool:
-        """Kept by nobody."""
-        return False
-
-    def offer(self, items: Sequence[Item]) -> list[AttemptKey]:
-        """Nothing to do: the agenda row is the offer."""
-        return []
 
     # -------------------------------------------------------------------------------------------------- claims
 
@@ -157,9 +139,6 @@ class SqliteLeases:
 
     # --------------------------------------------------------------------------------------------- reconciling
 
-    def drop(self, drops: Sequence[Drop]) -> None:
-        """Nothing to do: an attempt that is closed has no agenda row."""
-
     def items(self, queue: str, *, after: str | None = None, limit: int = 1000) -> ItemPage:
         """In order of key."""
         asked = {"queue": queue, "after": after or "", "limit": limit + 1}
@@ -169,29 +148,7 @@ class SqliteLeases:
         page = tuple(_item(row, now) for row in rows[:limit])
         return ItemPage(items=page, next=page[-1].key if page and len(rows) > limit else None)
 
-    def missing(self, items: Sequence[Item]) -> list[AttemptKey]:
-        """None: what is on the agenda is held."""
-        return []
-
-    def cursor(self, queue: str) -> Cursor | None:
-        """None: there is nothing that a reconciler could have come far with."""
-        return None
-
-    def set_cursor(self, queue: str, *, expected: Cursor | None, new: Cursor) -> bool:
-        """Kept by nobody."""
-        return False
-
-    def sweep_turn(self, queue: str, *, owner: str, period: timedelta) -> bool:
-        """Nobody's turn: there is nothing to sweep."""
-        return False
-
     # ----------------------------------------------------------------------------------------------- operators
-
-    def pause(self, queue: str) -> None:
-        """Nothing to do: the journal's row is what a claim reads."""
-
-    def resume(self, queue: str) -> None:
-        """Nothing to do."""
 
     def paused(self, queues: Sequence[str]) -> frozenset[str]:
         with self._pool.read() as connection:
