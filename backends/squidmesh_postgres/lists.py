@@ -9,7 +9,7 @@ from psycopg import Connection
 
 from squidmesh.journal.rows import AttemptRow, DeadLetterRow, PausedQueueRow, RunRow
 from squidmesh.ports.journal_store import DeadLetterPage, DeadLetterQuery, RunPage, RunQuery
-from squidmesh.ports.pages import Place, dead_page, narrowest, page
+from squidmesh.ports.pages import Place, dead_page, page
 from squidmesh_postgres.statements import load
 
 _RUN = RunRow.__struct_fields__
@@ -35,8 +35,21 @@ def runs(connection: Connection[Any], schema: str, query: RunQuery, below: Place
         "run_id": run_id,
         "limit": query.limit + 1,  # one more tells whether there is a next page
     }
-    statement = load("lists", schema)[narrowest(query)]
+    statement = load("lists", schema)[_narrowest(query)]
     return page(query, [run(row) for row in connection.execute(statement, asked)])
+
+
+def _narrowest(query: RunQuery) -> str:
+    """The statement whose index leaves the least to look at; each applies all filters."""
+    if query.text:
+        return "of_text"
+    if query.status == "running":
+        return "running"
+    if query.status not in (None, "completed"):
+        return "of_status"
+    if query.workflow is not None:
+        return "of_workflow"
+    return "newest" if query.queue is None else "of_queue"
 
 
 def run_row(connection: Connection[Any], schema: str, run_id: str) -> RunRow | None:

@@ -10,7 +10,7 @@ import msgspec
 from squidmesh.clock import Instant
 from squidmesh.journal.rows import AttemptRow, DeadLetterRow, PausedQueueRow, RunRow
 from squidmesh.ports.journal_store import DeadLetterPage, DeadLetterQuery, RunPage, RunQuery
-from squidmesh.ports.pages import Place, dead_page, narrowest, page
+from squidmesh.ports.pages import Place, dead_page, page
 from squidmesh_sqlite.statements import load
 
 _SQL = load("lists")
@@ -38,7 +38,20 @@ def runs(connection: sqlite3.Connection, query: RunQuery, below: Place, now: Ins
         "run_id": run_id,
         "limit": query.limit + 1,  # one more tells whether there is a next page
     }
-    return page(query, [_run(row) for row in connection.execute(_SQL[narrowest(query)], asked)])
+    return page(query, [_run(row) for row in connection.execute(_SQL[_narrowest(query)], asked)])
+
+
+def _narrowest(query: RunQuery) -> str:
+    """The statement whose index leaves the least to look at; each applies all filters."""
+    if query.text:
+        return "of_text"
+    if query.status == "running":
+        return "running"
+    if query.status not in (None, "completed"):
+        return "of_status"
+    if query.workflow is not None:
+        return "of_workflow"
+    return "newest" if query.queue is None else "of_queue"
 
 
 def run_row(connection: sqlite3.Connection, run_id: str) -> RunRow | None:

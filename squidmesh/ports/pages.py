@@ -44,21 +44,6 @@ def check_query(query: RunQuery) -> Place:
     return ABOVE_ALL if query.after is None else _from_cursor(query.after)
 
 
-def narrowest(query: RunQuery) -> str:
-    """The statement whose index leaves the least to look at, by its name in a database's lists; each applies all
-    filters.
-    """
-    if query.text:
-        return "of_text"
-    if query.status == "running":
-        return "running"
-    if query.status not in (None, "completed"):
-        return "of_status"
-    if query.workflow is not None:
-        return "of_workflow"
-    return "newest" if query.queue is None else "of_queue"
-
-
 def check_text(value: object, *, field: str) -> None:
     """A filter is a text that could stand in a row, or None."""
     if value is None:
