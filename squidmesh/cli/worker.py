@@ -37,6 +37,12 @@ _CLOSING = 5.0
     metavar="SECONDS",
     help="How long running steps may go on after the worker was told to leave.",
 )
+@click.option(
+    "--sidecar/--no-sidecar",
+    default=True,
+    show_default=True,
+    help="A small process beside each, which extends its leases while a step holds the interpreter's lock.",
+)
 @click.option("--lifeline", type=int, hidden=True)
 @target.options
 @json_option
@@ -47,6 +53,7 @@ def worker(
     concurrency: int,
     processes: int,
     grace: float,
+    sidecar: bool,
     lifeline: int | None,
     as_json: bool,
 ) -> int:
@@ -56,13 +63,14 @@ def worker(
     """
     logs.to_stderr(logging.INFO)
     mesh = target.connect_app(context)
-    made = mesh.worker(concurrency=concurrency, queues=queues or None, grace=grace)
+    made = mesh.worker(concurrency=concurrency, queues=queues or None, grace=grace, sidecar=sidecar)
     if processes == 1:
         code = _Process(mesh, made).run(lifeline)
     else:  # the worker was made to find out, once and here, whether it can be
         mesh.close()
         app, _ = target.chosen(context)
         said = [f"--concurrency={concurrency}", f"--grace={grace}", *(f"--queue={queue}" for queue in queues)]
+        said.append("--sidecar" if sidecar else "--no-sidecar")
         code = Fleet(["--app", app or "", "worker", *said], processes).run()
     if as_json:
         show_json({"drained": code == 0})
