@@ -1,8 +1,8 @@
 """The claims that a worker holds, where a process beside it can read them: shared memory (protocol 3.5.4).
 
 Holding a claim and letting it go write some bytes and ask the kernel for nothing. Nobody locks: a reader knows by a
-checksum whether it has caught a writer in the middle, and looks again later. What is out of date by a moment is harmless:
-a heartbeat for a claim that has ended changes nothing.
+checksum whether it has caught a writer in the middle, and looks again later. What is out of date by a moment is
+harmless: a heartbeat for a claim that has ended changes nothing.
 
 Claim ids are capabilities. The memory is anonymous (an unlinked file of this user alone, where the system knows nothing
 better), and whoever is given its descriptor reads them.

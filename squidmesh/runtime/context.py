@@ -27,7 +27,7 @@ class LeaseFlag:
 
     def __init__(self) -> None:
         self._lost = False
-        self._listener: Callable[[], None] | None = None
+        self._listener: Callable[[], object] | None = None
         self.closed = False
 
     def set(self, *, closed: bool = False) -> None:
@@ -36,7 +36,7 @@ class LeaseFlag:
         if self._listener is not None:
             self._listener()
 
-    def tell(self, listener: Callable[[], None]) -> None:
+    def tell(self, listener: Callable[[], object]) -> None:
         """``listener`` is called when this is set, and at once if it is: once or more, in whatever thread. It is quick,
         and raises nothing.
         """

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
-from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from squidmesh.runtime.context import StepVerbs
@@ -42,7 +42,8 @@ class AsyncLoop:
             self._tasks.add(task)  # the loop itself would forget it
             task.add_done_callback(self._tasks.discard)
 
-        loop.call_soon_threadsafe(start)
+        if not _soon(loop, start):
+            ended(failed(assignment, asyncio.CancelledError()))
 
     def carry(self, assignment: Assignment, verbs: StepVerbs) -> Outcome:
         """The same for who waits, in any other thread. A loop that is closed meanwhile fails the step."""
@@ -63,10 +64,8 @@ class AsyncLoop:
             loop, thread, self._loop, self._thread = self._loop, self._thread, None, None
         if loop is None or thread is None:
             return
-        loop.call_soon_threadsafe(lambda: self._wind_up(loop))
+        _soon(loop, lambda: self._wind_up(loop))
         thread.join(_LAST_WAIT)
-        if not thread.is_alive():
-            loop.close()
         for answer in list(self._waiting):
             answer.give(None)
 
@@ -85,7 +84,7 @@ class AsyncLoop:
         with self._lock:
             if self._loop is None:
                 self._loop = asyncio.new_event_loop()
-                self._thread = threading.Thread(target=self._loop.run_forever, name="squidmesh-async", daemon=True)
+                self._thread = threading.Thread(target=_run, args=(self._loop,), name="squidmesh-async", daemon=True)
                 self._thread.start()
             return self._loop
 
@@ -113,7 +112,7 @@ async def _carry(assignment: Assignment, verbs: StepVerbs) -> Outcome:
     end = _End(asyncio.current_task())
     limit = assignment.spec.timeout
     timer = None if limit is None else loop.call_later(limit.total_seconds(), end.time_is_up)
-    assignment.lost.tell(lambda: _soon(loop, end.cancel))
+    assignment.lost.tell(partial(_soon, loop, end.cancel))
     try:
         outcome: Outcome = await invoke_async(assignment, verbs)
     except BaseException as error:  # nobody waits for a task, and one that raises an interrupt would end the loop
@@ -143,6 +142,17 @@ class _End:
             self._task.cancel()
 
 
-def _soon(loop: asyncio.AbstractEventLoop, call: Callable[[], None]) -> None:
-    with suppress(RuntimeError):  # the loop has been closed: there is nothing left to cancel
+def _run(loop: asyncio.AbstractEventLoop) -> None:
+    try:
+        loop.run_forever()
+    finally:
+        loop.close()
+
+
+def _soon(loop: asyncio.AbstractEventLoop, call: Callable[[], None]) -> bool:
+    """False where the loop has been closed."""
+    try:
         loop.call_soon_threadsafe(call)
+    except RuntimeError:
+        return False
+    return True

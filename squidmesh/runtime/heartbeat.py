@@ -5,8 +5,8 @@ over before it is over for the backend, never after. Two kinds of claim are let 
 not well: one whose outcome has waited longer than a lease, and all claims of a pump that has not turned for one.
 
 Where a process stands beside this one (:class:`Relief`), it extends what is held here whenever this thread is silent:
-a step that holds the interpreter's lock stops every thread. What was extended meanwhile is learnt when this one is back,
-and nobody is called unwell for a time in which nobody could move.
+a step that holds the interpreter's lock stops every thread. What was extended meanwhile is learnt when this one is
+back, and nobody is called unwell for a time in which nobody could move.
 
 A backend that lost its memory does not know the lease any more. It is adopted again, but only after the journal was
 read and still calls the claim the current one (3.5.6): meanwhile another may have been granted the same attempt.

@@ -358,8 +358,8 @@ class Intake:
 
 
 def is_suspect(runnable: RunnableState, step: BoundStep | None, *, lapsed: int) -> bool:
-    """Whether a delivery was lost before: recorded, or seen by the backend and by nobody else (``lapsed``). Where a step
-    has a process to itself, and a live worker has told how that ended, nobody else was hurt, and nobody will be.
+    """Whether a delivery was lost before: recorded, or seen by the backend and by nobody else (``lapsed``). Where a
+    step has a process to itself, and a live worker has told how that ended, nobody else was hurt, and nobody will be.
     """
     known = runnable.reported if step is not None and step.isolation is not None else 0
     return runnable.lost > known or lapsed > 0

@@ -1,7 +1,7 @@
 """When a process beside a worker extends its leases in its stead (protocol 3.5.4): the rules, on a given clock.
 
-It does so while the worker's own heartbeat thread is silent although the worker is neither stopped nor dead: then a step
-holds the interpreter's lock. It does not do so for ever: a worker that hangs for good is to lose its work.
+It does so while the worker's own heartbeat thread is silent although the worker is neither stopped nor dead: then a
+step holds the interpreter's lock. It does not do so for ever: a worker that hangs for good is to lose its work.
 """
 
 from __future__ import annotations
