@@ -30,7 +30,10 @@ class Note(NamedTuple):
 class BadFleet:
     """A context manager; its processes are ended by their ids."""
 
-    def __init__(self, folder: Path, *, url: str, leases: str | None = None, lease: float = 2.0) -> None:
+    def __init__(
+        self, folder: Path, *, url: str, leases: str | None = None, lease: float = 2.0, group: Path | None = None
+    ) -> None:
+        self.group = group
         self.folder, self.url, self.leases, self.lease = folder, url, leases, lease
         self.ledger = folder / "ledger"
         self.workers: list[subprocess.Popen[bytes]] = []
@@ -67,6 +70,7 @@ class BadFleet:
             "BAD_STEPS_LEASES": self.leases or "",
             "BAD_STEPS_LEDGER": str(self.ledger),
             "BAD_STEPS_LEASE": str(self.lease),
+            "BAD_STEPS_GROUP": str(self.group or ""),
             "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "backends")]),
         }
         with path.open("wb") as log:

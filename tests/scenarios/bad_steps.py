@@ -7,6 +7,7 @@ import asyncio
 import ctypes
 import os
 import time
+from pathlib import Path
 
 from pydantic import BaseModel
 
@@ -41,11 +42,13 @@ def do(kind: str, seconds: float, context: Context) -> None:
         case "exit":
             os._exit(3)
         case "eat memory":
+            if group := os.environ.get("BAD_STEPS_GROUP"):
+                Path(group).write_text(str(os.getpid()))
             eaten = []
             while True:
                 eaten.append(bytearray(b"x" * (8 * 1024 * 1024)))
                 time.sleep(0.005)
-        case "sleep for ever":
+        case "hold the lock for ever":
             ctypes.PyDLL(None).sleep(600)
         case _:
             raise AssertionError(kind)
