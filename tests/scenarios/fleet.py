@@ -158,6 +158,9 @@ class Fleet:
     def logs(self) -> str:
         return "".join(map(self.log, self.workers))
 
+    def open_runs(self) -> list[str]:
+        return [run_id for run_id in self.runs if self.mesh.inspect_run(run_id).ended_at is None]
+
     def finish(self, within: float = 60.0) -> None:
         """Until every run has ended; says what is left where that takes too long."""
 
@@ -171,7 +174,7 @@ class Fleet:
         try:
             until(ended, "the end of all runs", within=within)
         except AssertionError:
-            left = [self.mesh.explain_run(r) for r in self.runs if self.mesh.inspect_run(r).ended_at is None]
+            left = [self.mesh.explain_run(run_id) for run_id in self.open_runs()]
             raise AssertionError(f"{len(left)} runs do not end; the first: {left[0]}") from None
 
     # ------------------------------------------------------------------------------------------------ the judge
