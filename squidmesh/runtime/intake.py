@@ -18,6 +18,7 @@ from squidmesh.errors import (
     InvalidInput,
     MissingInput,
     PlaneMoved,
+    ThreadsLocked,
 )
 from squidmesh.ids import RunId, parse_attempt_key, undone_by
 from squidmesh.journal.state import RunnableState
@@ -38,6 +39,9 @@ from squidmesh.workflow.definition import FunctionStep, LogStep
 from squidmesh.workflow.isolation import home_of
 from squidmesh.workflow.mapping import BoundStep
 from squidmesh.workflow.registry import Registry
+
+_LOCKED_DELAY = timedelta(seconds=10)
+"""For how long an attempt is left alone whose claim can not be recorded, since somebody holds its run's thread."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -344,7 +348,8 @@ class Intake:
             release = Release(claim=grant.claim, delay=error.delay, floor=error.floor, as_claim=error.current)
             self._give_back(releases=[release])
         else:
-            self._give_back(releases=[Release(claim=grant.claim, delay=FIRST_DELAY)])
+            delay = _LOCKED_DELAY if isinstance(error, ThreadsLocked) else FIRST_DELAY
+            self._give_back(releases=[Release(claim=grant.claim, delay=delay)])
 
     def _give_back(self, *, settlements: Sequence[Settlement] = (), releases: Sequence[Release] = ()) -> None:
         """Losing the call costs the rest of a lease, no more."""
