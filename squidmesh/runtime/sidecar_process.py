@@ -112,12 +112,16 @@ def main(arguments: Sequence[str]) -> None:
     door = _Door(told["url"])
     watch = Watch(ClaimBoard(board), vigil, open_leases=door.open, stopped=lambda: is_stopped(parent))
     open_backend(told["url"], clock=SystemClock()).close()  # its driver is imported now, not when it is urgent
+    told_so = False
+    _logger.info("sidecar_watches worker=%d", parent)
     end = select.poll()
     end.register(sys.stdin.buffer, select.POLLIN)  # nothing more is said: it ends with the worker, and so do we
     while not end.poll(max(1, int(vigil.look * 1000))) and os.getppid() == parent:
         try:
-            if extended := watch.look():
+            extended = watch.look()
+            if extended and not told_so:  # once for each time that the worker is silent
                 _logger.info("leases_extended claims=%d worker=%d", extended, parent)
+            told_so = not watch.rests and (told_so or bool(extended))
             if watch.rests:
                 door.close()
         except Exception as error:  # the leases last for a while yet; the next look tries again

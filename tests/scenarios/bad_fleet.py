@@ -62,7 +62,7 @@ class BadFleet:
                 print(f"--- {log.name}\n{log.read_text()[-4000:]}")
 
     def hire(self, *options: str, concurrency: int = 8) -> subprocess.Popen[bytes]:
-        """One more worker process; returns when it claims."""
+        """One more worker process; returns when it claims, and its sidecar watches."""
         arguments = ["--app", "tests.scenarios.bad_steps:mesh", "worker", f"--concurrency={concurrency}", "--grace=1"]
         path = self.folder / f"worker-{len(self.workers)}.log"
         told = {
@@ -82,7 +82,9 @@ class BadFleet:
                 cwd=self.folder,
             )
         self.workers.append(worker)
-        until(lambda: "worker_started" in path.read_text(), "a worker")
+        until(lambda: "worker_started" in path.read_text(), "a worker", within=60)
+        if "--no-sidecar" not in options:
+            until(lambda: "sidecar_watches" in path.read_text(), "its sidecar", within=60)
         return worker
 
     def start(self, workflow: Any, deeds: Sequence[tuple[str, float]]) -> list[str]:
