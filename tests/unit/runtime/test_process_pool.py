@@ -59,6 +59,7 @@ def test_one_process_calls_step_after_step_and_is_replaced_when_it_dies(pool: Pr
 
 
 def test_a_step_is_killed_at_its_timeout(pool: ProcessPool, tmp_path: Path) -> None:
+    process_of(carry(pool, assignment("tell")))  # the time that a process needs to start counts, too
     file = tmp_path / "pid"
     work = assignment("for ever", str(file))
     work = dataclasses.replace(work, spec=work.spec.model_copy(update={"timeout": timedelta(seconds=2)}))
