@@ -62,8 +62,8 @@ def shown() -> Iterator[Shown]:
     yield Shown(
         title="Which queues are due",
         about="Hops from queue to queue, by the beginnings of `agenda_order` and `agenda_aside_until`, and stops with "
-        "the last one that was asked for. Each is looked at as a claim looks at it. When fewer are due than were asked for, "
-        "it has looked at all, and tells when the next one will be.",
+        "the last one that was asked for. Each is looked at as a claim looks at it. When fewer are due than were "
+        "asked for, it has looked at all, and tells when the next one will be.",
         sql=leases["due_queues"],
     )
     yield Shown(
