@@ -64,8 +64,8 @@ class Follower:
         """By queue, the jobs of the last pass over its changes: a long transaction makes the same rows come again."""
         self._due_until: dict[str, Instant] = {}
         self._sweep_at: dict[str, float] = {}
-        self._odd: frozenset[str] = frozenset()
-        """Jobs that RQ knew, but had nowhere, when it was swept for the last time."""
+        self._odd: dict[str, set[str]] = {}
+        """By queue, jobs that RQ knew, but had nowhere, when it was swept for the last time."""
         self._failed: dict[str, set[str]] = {}
         """By queue, the failed jobs that mean nothing any more."""
         self._look_at_failed = 0.0
@@ -130,11 +130,15 @@ class Follower:
         done.full += since is None
         before, told = self._told.get(queue, frozenset()), set()
         for rows in self._pages(queue, since):
+            due = []
             for row in rows:
                 job = delivery_of(row)
                 told.add(job.job_id)
-                if job.job_id not in before or row.owner is not None:
+                if since is None and row.visible_at <= self._store.now():
+                    due.append(row)
+                elif job.job_id not in before or row.owner is not None:
                     self._take(row, job, done)
+            done.offered += self._jobs.hold(self._free(due))  # nobody knows what became of what was offered before
         self._since[queue] = mark
         self._told[queue] = frozenset(told) if since is not None else frozenset()
 
@@ -192,21 +196,19 @@ class Follower:
 
     def _sweep(self, queue: str, done: Passed) -> None:
         """All that is due, against all that RQ really has: bounds any loss by the sweep's period (I11). A job of which
-        RQ knows, but which stands nowhere, may be on its way to a worker; if it is so twice, it was lost there.
+        RQ knows, but which no worker would find, may be on its way to one; if it is so twice, it was lost there.
         """
-        odd: set[str] = set()
+        before, odd = self._odd.get(queue, set()), set()
         for rows in self._due(queue, None, self._store.now()):
             free = self._free(rows)
             if not free:
                 continue
             held = self._jobs.held(queue)
             absent = [job for job in free if job.job_id not in held]
-            for job, state in zip(absent, self._jobs.states(absent), strict=True):
-                if state is None or job.job_id in self._odd:
-                    done.again += self._jobs.replace(job)
-                else:
-                    odd.add(job.job_id)
-        self._odd = frozenset(odd)
+            done.again += self._jobs.hold([job for job in absent if job.job_id not in before])
+            done.again += sum(self._jobs.replace(job) for job in absent if job.job_id in before)
+            odd |= {job.job_id for job in absent}
+        self._odd[queue] = odd
 
     def _mend_failed(self, queue: str, done: Passed) -> None:
         """Deliveries that failed before they claimed anything, as where an app can not be imported, are made again:

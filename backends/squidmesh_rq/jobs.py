@@ -158,12 +158,11 @@ class Jobs:
         return [None if status is None else status.decode() for status in found]
 
     def held(self, name: str) -> frozenset[str]:
-        """The ids of the jobs of a queue that wait for a worker or for their time, or that a worker is at: one whose
-        worker is gone for longer than RQ allows counts as failed from then on.
+        """The ids of the jobs of a queue that wait for a worker, or that a worker is at: one whose worker is gone for
+        longer than RQ allows counts as failed from then on.
         """
         queue = self.queue(name)
-        running = queue.started_job_registry.get_job_ids()
-        return frozenset([*queue.get_job_ids(), *queue.scheduled_job_registry.get_job_ids(), *running])
+        return frozenset([*queue.get_job_ids(), *queue.started_job_registry.get_job_ids()])
 
     def failed(self, name: str, *, known: Iterable[str]) -> dict[str, Delivery | None]:
         """By id, the deliveries that RQ lists as failed, without the known ones. None: it can not be read."""

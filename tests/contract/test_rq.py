@@ -210,6 +210,17 @@ def test_an_emptied_redis_loses_nothing(place):
     place.until_ended(*run_ids)
 
 
+def test_what_became_due_while_no_bridge_looked_is_delivered(place):
+    run_id = place.mesh.start_run(rq_world.Shared, {"word": "late"}, delay=0.1).run_id
+    other = place.mesh.start_run(rq_world.Chain, {}, delay=0.1).run_id
+    place.bridge.look()
+    while place.mesh._engine().store.now() < max(row.visible_at for row in place.open()) + 500_000:
+        time.sleep(0.01)
+    place.bridge = Bridge(place.mesh, place.redis)
+    assert place.bridge.look().offered == 2
+    place.until_ended(run_id, other)
+
+
 def test_a_single_job_that_is_lost_is_found_by_the_sweep(place):
     run_id = place.start(rq_world.Chain)
     place.bridge.look()

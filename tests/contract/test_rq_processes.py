@@ -17,6 +17,7 @@ from rq import Queue
 from rq.serializers import JSONSerializer
 from squidmesh_rq import Bridge
 
+from squidmesh import Mesh
 from squidmesh.testing.processes import last_words
 from tests.support import rq_world
 from tests.support.audit import audit
@@ -38,8 +39,7 @@ def journal(request, tmp_path):
         url = request.getfixturevalue("postgres_url")
     else:
         url = f"sqlite:///{tmp_path / 'journal.db'}"
-    rq_world.connect(url).close()
-    rq_world.Mesh.migrate(url)
+    Mesh.migrate(url)
     return url
 
 
@@ -54,8 +54,6 @@ class Fleet:
         self._stack = ExitStack()
         self._stack.callback(self.redis.close)
         self._stack.callback(self.mesh.close)
-        self.path: list[str] = []
-        """What stands before everything else on the way of the processes' imports."""
 
     def __enter__(self):
         return self
@@ -71,7 +69,8 @@ class Fleet:
         settings = {"lease": LEASE, "max_deliveries": 2}
         log = (self.folder / f"{len(list(self.folder.glob('*.log')))}.log").open("wb")
         with rq_world.environment(self.journal, self.folder, **settings) as environment:
-            environment["PYTHONPATH"] = os.pathsep.join([*self.path, str(ROOT), str(ROOT / "backends")])
+            before = environment.get("PYTHONPATH")
+            environment["PYTHONPATH"] = os.pathsep.join([*filter(None, [before]), str(ROOT), str(ROOT / "backends")])
             process = subprocess.Popen(
                 [sys.executable, *command], cwd=ROOT, env=environment, stdout=log, stderr=log, start_new_session=True
             )
@@ -116,7 +115,10 @@ class Fleet:
         return [self.mesh.inspect_run(run_id, history=True) for run_id in run_ids]
 
     def words(self):
-        return {log.name: last_words(log) for log in self.folder.glob("*.log")}, self.mesh.count_runs(), self.done()
+        """All that helps where something does not end."""
+        logs = {log.name: last_words(log) for log in self.folder.glob("*.log")}
+        jobs = {key: self.redis.hgetall(key) for key in self.redis.keys("rq:job:*")}
+        return logs, self.mesh.count_runs(), self.mesh._engine().store.open_attempts(), jobs, self.redis.keys("rq:*")
 
     def done(self):
         return rq_world.done(self.folder)
@@ -169,7 +171,7 @@ def test_a_step_that_kills_its_work_horse_is_a_dead_letter_at_max_deliveries(fle
     fleet.bridge()
     fleet.rq_worker()
     (run_id,) = fleet.start(rq_world.Poison)
-    (letter,) = fleet.until(lambda: fleet.mesh.list_dead_letters().letters)
+    (letter,) = fleet.until(lambda: fleet.mesh.list_dead_letters().dead_letters)
     assert (letter.run_id, letter.lost) == (run_id, 2)
     assert [line["delivery"] for line in fleet.done()] == [1, 2]
     fleet.mesh.replay_dead_letters([letter.item], actor="ops")
