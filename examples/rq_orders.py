@@ -1,4 +1,4 @@
-"""Orders, durable, on the RQ workers that a team has already: RQ runs the steps, the journal knows how far each order is.
+"""Orders, durable, on the RQ workers that a team has already: RQ runs steps, the journal knows how far each order is.
 
 This file is three things at once: the application, what RQ's workers preload (``rq worker -c``), and a program that
 starts all there is to start. It needs a Redis: ``REDIS_URL=redis://localhost:6379 python -m examples.rq_orders``.

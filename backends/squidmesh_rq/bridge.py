@@ -76,7 +76,7 @@ class Bridge:
             raise UsageError("a bridge is started once", code="already_started")
         self._open()
         engine = self._engine()
-        self._wakeup = engine.wakeup(self._queues or self._mesh._queues(None))
+        self._wakeup = engine.wakeup(self._queues or ())
         self._thread = threading.Thread(target=self._run, name="squidmesh-rq-bridge", daemon=True)
         self._thread.start()
         return self

@@ -8,7 +8,7 @@ everything; several bridges offer the same jobs, and RQ takes each once.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 
@@ -27,13 +27,15 @@ _PAGE = 500
 @dataclass(slots=True)
 class Passed:
     """What one look did. ``queues``: how many were looked at; ``offered``: jobs that RQ had not and has now; ``full``:
-    queues whose whole agenda was gone through; ``again``: deliveries that were lost on the way, and are made again.
+    queues whose whole agenda was gone through; ``again``: deliveries that were lost on the way, and are made again;
+    ``dropped``: jobs whose attempt others have dealt with.
     """
 
     queues: int = 0
     offered: int = 0
     full: int = 0
     again: int = 0
+    dropped: int = 0
 
     def to_json(self) -> dict[str, int]:
         return asdict(self)
@@ -66,7 +68,7 @@ class Follower:
         self._sweep_at: dict[str, float] = {}
         self._odd: dict[str, set[str]] = {}
         """By queue, jobs that RQ knew, but had nowhere, when it was swept for the last time."""
-        self._failed: dict[str, set[str]] = {}
+        self._failed: dict[str, frozenset[str]] = {}
         """By queue, the failed jobs that mean nothing any more."""
         self._look_at_failed = 0.0
 
@@ -199,7 +201,9 @@ class Follower:
         RQ knows, but which no worker would find, may be on its way to one; if it is so twice, it was lost there.
         """
         before, odd = self._odd.get(queue, set()), set()
+        ready, wanted = self._jobs.ready(queue), set()  # RQ first, the journal second: what comes between is on neither
         for rows in self._due(queue, None, self._store.now()):
+            wanted |= {delivery_of(row).job_id for row in rows}
             free = self._free(rows)
             if not free:
                 continue
@@ -209,13 +213,25 @@ class Follower:
             done.again += sum(self._jobs.replace(job) for job in absent if job.job_id in before)
             odd |= {job.job_id for job in absent}
         self._odd[queue] = odd
+        unwanted = self._ours(ready - wanted)
+        self._jobs.drop(unwanted)
+        done.dropped += len(unwanted)
+
+    def _ours(self, ids: Iterable[str]) -> list[str]:
+        """Jobs of deliveries that are over. One whose time has not come, by the journal's clock, is no such."""
+        read = {job_id: job for job_id, job in self._jobs.read(ids).items() if job is not None}
+        rows = {row.item: row for row in self._store.attempts([job.item for job in read.values()])} if read else {}
+        now = self._store.now()
+        early = {delivery_of(row).job_id for row in rows.values() if row.visible_at > now}
+        return [job_id for job_id in read if job_id not in early]
 
     def _mend_failed(self, queue: str, done: Passed) -> None:
         """Deliveries that failed before they claimed anything, as where an app can not be imported, are made again:
         once a lease, so that what can not work is not tried in a hurry. All others are RQ's to keep for people.
         """
-        known = self._failed.setdefault(queue, set())
-        failed = self._jobs.failed(queue, known=known)
+        listed = self._jobs.failed(queue)
+        known = self._failed.get(queue, frozenset()) & listed
+        failed = self._jobs.read(listed - known)
         asked = [job.item for job in failed.values() if job is not None]
         open_ = {row.item: row for row in self._store.attempts(asked)} if asked else {}
         for job_id, job in failed.items():
@@ -223,7 +239,8 @@ class Follower:
             if row is not None and row.owner is None and delivery_of(row).job_id == job_id:
                 done.again += self._jobs.replace(delivery_of(row))
             else:
-                known.add(job_id)
+                known |= {job_id}
+        self._failed[queue] = known
 
     def _due(self, queue: str, since: Instant | None, until: Instant) -> Iterator[Sequence[AttemptRow]]:
         after = None

@@ -8,6 +8,7 @@ next delivery of an attempt is another job, whatever RQ still remembers of the o
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -35,6 +36,8 @@ _FAILED_FOR = 24 * 3600
 """Seconds for which RQ keeps a delivery that failed, for people to look at."""
 _OVER = frozenset({JobStatus.FINISHED, JobStatus.FAILED, JobStatus.STOPPED, JobStatus.CANCELED})
 _PAGE = 500
+_GRACE = 60.0
+"""Seconds for which a job may stand on the schedule after its time, before it counts as forgotten there."""
 _PATIENCE = 10.0
 """Seconds that a server may take to answer."""
 
@@ -164,20 +167,30 @@ class Jobs:
         queue = self.queue(name)
         return frozenset([*queue.get_job_ids(), *queue.started_job_registry.get_job_ids()])
 
-    def failed(self, name: str, *, known: Iterable[str]) -> dict[str, Delivery | None]:
-        """By id, the deliveries that RQ lists as failed, without the known ones. None: it can not be read."""
-        ids = sorted(set(self.queue(name).failed_job_registry.get_job_ids()) - set(known))
-        found: dict[str, Delivery | None] = {}
-        for job_id, job in zip(ids, self._fetch(ids), strict=True):
-            found[job_id] = None if job is None else _read(job)
-        return found
+    def ready(self, name: str) -> frozenset[str]:
+        """The ids of the jobs of a queue that wait for a worker, or that should by now."""
+        queue = self.queue(name)
+        late = queue.scheduled_job_registry.get_jobs_to_schedule(int(time.time() - _GRACE))
+        return frozenset([*queue.get_job_ids(), *late])
 
-    def _fetch(self, ids: Sequence[str]) -> list[Job | None]:
-        return Job.fetch_many(ids, connection=self._redis, serializer=JSONSerializer) if ids else []
+    def drop(self, ids: Iterable[str]) -> None:
+        """Takes jobs out of RQ that nobody needs any more."""
+        for job_id in ids:
+            with suppress(NoSuchJobError):
+                Job.fetch(job_id, connection=self._redis, serializer=JSONSerializer).delete()
+
+    def failed(self, name: str) -> frozenset[str]:
+        """The ids of the jobs that RQ lists as failed."""
+        return frozenset(self.queue(name).failed_job_registry.get_job_ids())
+
+    def read(self, ids: Iterable[str]) -> dict[str, Delivery | None]:
+        """By id, what these jobs carry; None for one that is gone, or is none of ours."""
+        asked = sorted(ids)
+        jobs = Job.fetch_many(asked, connection=self._redis, serializer=JSONSerializer) if asked else []
+        return {job_id: None if job is None else _read(job) for job_id, job in zip(asked, jobs, strict=True)}
 
 
 def _read(job: Job) -> Delivery | None:
-    """None where it is none of ours."""
     try:
         return msgspec.convert(job.kwargs, Delivery) if job.func_name == DELIVER else None
     except (DeserializationError, msgspec.ValidationError):

@@ -196,6 +196,21 @@ def test_other_workers_of_the_mesh_share_the_work(place):
     assert {delivery for *_, delivery in place.done()} == {1}
 
 
+def test_jobs_of_attempts_that_others_have_dealt_with_are_taken_out_of_rq(place):
+    other = place.queue().enqueue(print, "somebody else's")
+    run_ids = [place.start(rq_world.Chain) for _ in range(3)]
+    later = place.mesh.start_run(rq_world.Chain, {}, delay=60).run_id
+    place.bridge.look()
+    with place.mesh.worker(concurrency=2):
+        for run_id in run_ids:
+            place.mesh.wait_for(run_id, timeout=20)
+    ends = time.monotonic() + 20
+    while place.queue().job_ids != [other.id]:
+        assert time.monotonic() < ends, place.queue().job_ids
+        place.bridge.look()
+    assert place.queue().scheduled_job_registry.count == 1, later
+
+
 # ------------------------------------------------------------------------------------------------ what may get lost
 
 

@@ -256,3 +256,19 @@ def test_burst_workers_and_rqs_own_scheduler_do_it_too(fleet):
     fleet.until(lambda: fleet.done())
     fleet.rq_worker("--burst").wait(20)
     fleet.until_ended(run_ids)
+
+
+@pytest.mark.all
+def test_rqs_own_cron_fires_a_window_once(fleet):
+    file = fleet.folder / "crons.py"
+    file.write_text(
+        "from rq import cron\nfrom squidmesh_rq import activate\n"
+        "cron.register(activate, queue_name='crons', args=('Nightly',), interval=1)\n"
+    )
+    began = int(time.time() // 60)
+    for _ in range(2):
+        fleet.run("-m", "rq.cli", "cron", "--url", fleet.server.url, str(file))
+    fleet.run("-m", "rq.cli", "worker", "--url", fleet.server.url, "crons")
+    crons = Queue("crons", connection=fleet.redis)
+    fleet.until(lambda: crons.finished_job_registry.count >= 4)
+    assert 1 <= sum(fleet.mesh.count_runs(workflow="Nightly").values()) <= 1 + int(time.time() // 60) - began
