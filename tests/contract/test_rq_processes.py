@@ -46,11 +46,12 @@ def journal(request, tmp_path):
 class Fleet:
     """Processes of RQ and of ours over one journal; each is ended by its own id."""
 
-    def __init__(self, server, journal, folder):
+    def __init__(self, server, journal, folder, **settings):
+        self.settings = {"lease": LEASE, "max_deliveries": 2, **settings}
         self.server, self.journal, self.folder = server, journal, folder
         self.redis = Redis.from_url(server.url)
         self.redis.flushall()
-        self.mesh = rq_world.connect(journal, lease=LEASE, max_deliveries=2)
+        self.mesh = rq_world.connect(journal, **self.settings)
         self._stack = ExitStack()
         self._stack.callback(self.redis.close)
         self._stack.callback(self.mesh.close)
@@ -66,9 +67,8 @@ class Fleet:
 
     def run(self, *command):
         """A process of this test: SIGTERM at its end, then SIGKILL, with all its work-horses."""
-        settings = {"lease": LEASE, "max_deliveries": 2}
         log = (self.folder / f"{len(list(self.folder.glob('*.log')))}.log").open("wb")
-        with rq_world.environment(self.journal, self.folder, **settings) as environment:
+        with rq_world.environment(self.journal, self.folder, **self.settings) as environment:
             before = environment.get("PYTHONPATH")
             environment["PYTHONPATH"] = os.pathsep.join([*filter(None, [before]), str(ROOT), str(ROOT / "backends")])
             process = subprocess.Popen(
@@ -167,7 +167,13 @@ def test_a_killed_work_horse_is_taken_over_and_its_delivery_counted(fleet):
 
 
 @pytest.mark.all
-def test_a_step_that_kills_its_work_horse_is_a_dead_letter_at_max_deliveries(fleet):
+@pytest.mark.parametrize("quarantine", [False, True])
+def test_a_step_that_kills_its_work_horse_is_a_dead_letter_at_max_deliveries(server, journal, tmp_path, quarantine):
+    with Fleet(server, journal, tmp_path, quarantine=quarantine) as fleet:
+        dies_twice(fleet)
+
+
+def dies_twice(fleet):
     fleet.bridge()
     fleet.rq_worker()
     (run_id,) = fleet.start(rq_world.Poison)
