@@ -201,7 +201,7 @@ class Follower:
         RQ knows, but which no worker would find, may be on its way to one; if it is so twice, it was lost there.
         """
         before, odd = self._odd.get(queue, set()), set()
-        ready, wanted = self._jobs.ready(queue), set()  # RQ first, the journal second: what comes between is on neither
+        ready, wanted = self._jobs.ready(queue), set()  # RQ is listed first, the journal second
         for rows in self._due(queue, None, self._store.now()):
             wanted |= {delivery_of(row).job_id for row in rows}
             free = self._free(rows)
@@ -213,17 +213,15 @@ class Follower:
             done.again += sum(self._jobs.replace(job) for job in absent if job.job_id in before)
             odd |= {job.job_id for job in absent}
         self._odd[queue] = odd
-        unwanted = self._ours(ready - wanted)
+        unwanted = self._over(ready - wanted)
         self._jobs.drop(unwanted)
         done.dropped += len(unwanted)
 
-    def _ours(self, ids: Iterable[str]) -> list[str]:
-        """Jobs of deliveries that are over. One whose time has not come, by the journal's clock, is no such."""
+    def _over(self, ids: Iterable[str]) -> list[str]:
+        """Those of ours whose delivery is over: the attempt is closed, or has been claimed since."""
         read = {job_id: job for job_id, job in self._jobs.read(ids).items() if job is not None}
-        rows = {row.item: row for row in self._store.attempts([job.item for job in read.values()])} if read else {}
-        now = self._store.now()
-        early = {delivery_of(row).job_id for row in rows.values() if row.visible_at > now}
-        return [job_id for job_id in read if job_id not in early]
+        open_ = self._store.attempts([job.item for job in read.values()]) if read else []
+        return sorted(set(read) - {delivery_of(row).job_id for row in open_})
 
     def _mend_failed(self, queue: str, done: Passed) -> None:
         """Deliveries that failed before they claimed anything, as where an app can not be imported, are made again:
