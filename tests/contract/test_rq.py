@@ -277,6 +277,8 @@ def test_a_single_job_that_is_lost_is_found_by_the_sweep(place):
 def test_a_delivery_that_fails_before_it_claims_is_made_again(place, monkeypatch):
     run_id = place.start(rq_world.Chain, word=CANARY)
     place.bridge.look()
+    place.let_pass()
+    place.bridge.look()
 
     def broken():
         raise ImportError(f"the app is broken, {CANARY}")
@@ -289,7 +291,6 @@ def test_a_delivery_that_fails_before_it_claims_is_made_again(place, monkeypatch
     result = Job.fetch(job_id, connection=place.redis, serializer=JSONSerializer).latest_result()
     assert result is not None and result.exc_string is not None
     assert "DeliveryFailed" in result.exc_string and CANARY not in result.exc_string
-    place.let_pass()
     again = Bridge(place.mesh, place.redis)
     assert again.look().offered == 1, "a full pass makes it anew"
     with monkeypatch.context() as patch:
@@ -302,10 +303,11 @@ def test_a_delivery_that_fails_before_it_claims_is_made_again(place, monkeypatch
 def test_a_paused_queue_is_not_delivered_and_a_resumed_one_is(place):
     run_id = place.start(rq_world.Chain)
     place.bridge.look()
+    place.let_pass()
+    place.bridge.look()
     place.mesh.pause_queue("default", actor="ops")
     place.work()
     assert place.done() == []
-    place.let_pass()
     place.bridge.look()
     assert place.queue().count == 0
     place.mesh.resume_queue("default", actor="ops")
