@@ -18,6 +18,7 @@ from squidmesh.errors import (
     InvalidInput,
     MissingInput,
     PlaneMoved,
+    ThreadsLocked,
 )
 from squidmesh.ids import AttemptKey, RunId, parse_attempt_key, undone_by
 from squidmesh.journal.state import RunState
@@ -38,6 +39,9 @@ from squidmesh.runtime.recorder import Intent, Verdict
 from squidmesh.workflow.definition import FunctionStep, LogStep
 from squidmesh.workflow.mapping import BoundStep
 from squidmesh.workflow.registry import Registry
+
+_LOCKED_DELAY = timedelta(seconds=10)
+"""For how long an attempt is left alone whose claim can not be recorded, since somebody holds its run's thread."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -337,7 +341,8 @@ class Intake:
             release = Release(claim=grant.claim, delay=error.delay, floor=error.floor, as_claim=error.current)
             self._give_back(releases=[release])
         else:
-            self._give_back(releases=[Release(claim=grant.claim, delay=FIRST_DELAY)])
+            delay = _LOCKED_DELAY if isinstance(error, ThreadsLocked) else FIRST_DELAY
+            self._give_back(releases=[Release(claim=grant.claim, delay=delay)])
 
     def _give_back(self, *, settlements: Sequence[Settlement] = (), releases: Sequence[Release] = ()) -> None:
         """Losing the call costs the rest of a lease, no more."""
