@@ -23,17 +23,20 @@ class Asked:
 
 
 class Asking:
-    """For one pump. What it asks is the same as long as a request id is the same (3.5.7)."""
+    """For one pump. What it asks is the same as long as a request id is the same (3.5.7). ``every``: asks all its
+    queues, for it wants a certain item.
+    """
 
-    def __init__(self, leases: LeaseBackend, queues: Sequence[str]) -> None:
+    def __init__(self, leases: LeaseBackend, queues: Sequence[str], *, every: bool = False) -> None:
         self._leases = leases
         self._queues = tuple(queues)
         self.names = frozenset(queues)
+        self._every = every
         self._asked: tuple[str, Asked] | None = None
 
     def asked(self, request_id: str, paused: Collection[str], limit: int) -> Asked:
         """Raises what the backend raises."""
-        if len(self._queues) <= FEW:
+        if self._every or len(self._queues) <= FEW:
             return Asked(queues=tuple(queue for queue in self._queues if queue not in paused))
         if self._asked is None or self._asked[0] != request_id:
             self._asked = request_id, self._due(min(limit, FEW))

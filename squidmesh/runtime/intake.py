@@ -18,8 +18,9 @@ from squidmesh.errors import (
     InvalidInput,
     MissingInput,
     PlaneMoved,
+    ThreadsLocked,
 )
-from squidmesh.ids import RunId, parse_attempt_key, undone_by
+from squidmesh.ids import AttemptKey, RunId, parse_attempt_key, undone_by
 from squidmesh.journal.state import RunState
 from squidmesh.planning.commands import AnyCommand, RecordClaim
 from squidmesh.planning.sight import context_of, context_of_undo
@@ -42,6 +43,9 @@ from squidmesh.workflow.registry import Registry
 
 _NONE, _BREATH = timedelta(0), timedelta(milliseconds=50)
 
+_LOCKED_DELAY = timedelta(seconds=10)
+"""For how long an attempt is left alone whose claim can not be recorded, since somebody holds its run's thread."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grant:
@@ -58,7 +62,7 @@ class Grant:
 
 class Intake:
     """Claims for one pump. Every grant ends in one of: an assignment, a step of its own kind that needs no slot, or a
-    release or settlement that gives the item back for the right reason.
+    release or settlement that gives the item back for the right reason. ``item``: nothing but that one is asked for.
     """
 
     def __init__(
@@ -73,8 +77,10 @@ class Intake:
         observer: Observer,
         queues: Sequence[str],
         owner: str,
+        item: AttemptKey | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._item = item
         self._runs = runs
         self._leases = leases
         self._membership = membership
@@ -82,7 +88,7 @@ class Intake:
         self._registry = registry
         self._config = config
         self._observer = observer
-        self._asking = Asking(leases, queues)
+        self._asking = Asking(leases, queues, every=item is not None)
         self._owner = owner
         self._monotonic = monotonic
         self._request: tuple[str, float] | None = None
@@ -113,6 +119,7 @@ class Intake:
                     limit=limit,
                     lease=self._config.lease,
                     request_id=request_id,
+                    item=self._item,
                     skip=self._absent.skipped,
                 )
         except (BackendUnavailable, CommitUnknown) as error:
@@ -337,7 +344,8 @@ class Intake:
             release = Release(claim=grant.claim, delay=error.delay, floor=error.floor, as_claim=error.current)
             self._give_back(releases=[release])
         else:
-            self._give_back(releases=[Release(claim=grant.claim, delay=FIRST_DELAY)])
+            delay = _LOCKED_DELAY if isinstance(error, ThreadsLocked) else FIRST_DELAY
+            self._give_back(releases=[Release(claim=grant.claim, delay=delay)])
 
     def _give_back(self, *, settlements: Sequence[Settlement] = (), releases: Sequence[Release] = ()) -> None:
         """Losing the call costs the rest of a lease, no more."""
