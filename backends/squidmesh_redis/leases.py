@@ -31,9 +31,10 @@ from squidmesh.ports.lease_backend import (
 from squidmesh_redis import wire
 from squidmesh_redis.claiming import Claiming, Passed
 from squidmesh_redis.client import Call, Client
-from squidmesh_redis.faults import OutOfMemory, translate, translated
+from squidmesh_redis.faults import OutOfMemory, translate
 from squidmesh_redis.fitness import Fitness
 from squidmesh_redis.keys import Keys
+from squidmesh_redis.topology import Command
 
 T = TypeVar("T")
 
@@ -61,8 +62,7 @@ class RedisLeases:
         return f"{self._client.where}?prefix={self._keys.prefix}"
 
     def marker(self) -> Marker | None:
-        with translated(self._client.where):
-            return wire.marker(self._client.redis.get(self._keys.marker))  # type: ignore[arg-type]
+        return wire.marker(self._client.ask(self._keys.marker, "GET", self._keys.marker))
 
     def set_marker(self, expected: Marker | None, new: Marker) -> bool:
         arguments = [wire.branded(expected), wire.branded(new)]
@@ -209,8 +209,8 @@ class RedisLeases:
         return [items[place].key for place in _told(asked, self._client.run_all(calls))]
 
     def cursor(self, queue: str) -> Cursor | None:
-        with translated(self._client.where):
-            return wire.cursor(self._client.redis.hget(self._keys.life(queue), "cursor"))  # type: ignore[arg-type]
+        life = self._keys.life(queue)
+        return wire.cursor(self._client.ask(life, "HGET", life, "cursor"))
 
     def set_cursor(self, queue: str, *, expected: Cursor | None, new: Cursor) -> bool:
         arguments = [wire.word(new.incarnation, "incarnation"), *wire.mark(expected), *wire.mark(new)]
@@ -228,11 +228,8 @@ class RedisLeases:
         self._client.run(self._call("pause", queue, [0]))
 
     def paused(self, queues: Sequence[str]) -> frozenset[str]:
-        with translated(self._client.where):
-            pipeline = self._client.redis.pipeline(transaction=False)
-            for queue in queues:
-                pipeline.hexists(self._keys.life(queue), "paused")
-            found = pipeline.execute() if queues else []
+        lives = [self._keys.life(queue) for queue in queues]
+        found = self._client.ask_all([Command(life, ("HEXISTS", life, "paused")) for life in lives])
         return frozenset(queue for queue, is_paused in zip(queues, found, strict=True) if is_paused)
 
     def stats(self, queues: Sequence[str]) -> list[QueueStats]:

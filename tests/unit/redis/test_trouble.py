@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 from redis import Redis
-from squidmesh_redis import RedisBackend, client
+from squidmesh_redis import RedisBackend
 
 from squidmesh.errors import BackendError, BackendUnavailable
 from squidmesh.ports.lease_backend import Beat, Release, Settlement
@@ -122,9 +122,8 @@ class TestServer:
         assert plane.leases.heartbeat([granted]) == [Beat.FORGOTTEN]
         assert plane.leases.adopt([granted]) == [Beat.EXTENDED]
 
-    def test_a_frozen_server_is_given_up_and_does_later_what_it_was_told(self, kind, server, monkeypatch):
-        monkeypatch.setattr(client, "ANSWER_TIMEOUT", 0.3)
-        backend = RedisBackend(server.url, connect=lambda url: client.open_client(url, answer_timeout=0.3))
+    def test_a_frozen_server_is_given_up_and_does_later_what_it_was_told(self, kind, server):
+        backend = RedisBackend(server.url, answer_timeout=0.3)
         plane = OfferPlane(backend.leases())
         plane.publish(item("ring"), item("lembas"))
         claim(plane, "elsewhere")
