@@ -34,8 +34,8 @@ def write() -> str:
 def _limits() -> str:
     most = ", ".join(f"{label} {count:,}" for label, count in sorted(MOST_VALUES.items()))
     return (
-        f"Labels have few values: of each at most so many, and `{OTHER}` for all that come later: {most}. No metric has "
-        f"more than {MOST_SERIES:,} sets of labels. Histograms of steps and runs have run ids as exemplars, in the "
+        f"Labels have few values: of each at most so many, and `{OTHER}` for all that come later: {most}. No metric "
+        f"has more than {MOST_SERIES:,} sets of labels. Histograms of steps and runs have run ids as exemplars, in the "
         "OpenMetrics format, which a Prometheus with `--enable-feature=exemplar-storage` asks for.\n"
     )
 
