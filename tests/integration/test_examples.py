@@ -16,7 +16,9 @@ def test_manual_approval() -> None:
     assert {said: run.status for said, run in ended.items()} == dict.fromkeys(("yes", "no", "nothing"), "completed")
     told = {key for run in ended.values() for key in run.output or {}}
     assert {"paid", "declined", "escalated"} <= told
-    assert ended["yes"].command_history[0].repeats == 1
+    (approved,) = ended["yes"].command_history  # the second click is counted with it, unless the run has ended by then
+    assert (approved.verb, approved.key) == ("approve", "click-1")
+    assert approved.repeats <= 1
 
 
 def test_dependency_recovery() -> None:
