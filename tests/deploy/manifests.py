@@ -3,6 +3,7 @@
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +46,9 @@ def topology() -> Topology:
     return Topology(processes=processes, **told)
 
 
+@cache
 def documents(folder: Path) -> list[dict[str, Any]]:
-    """Those of all YAML files below, but not of the overlays' patches."""
+    """Those of all YAML files below, kustomizations included."""
     return [one for path in sorted(folder.rglob("*.yaml")) for one in yaml.safe_load_all(path.read_text())]
 
 
