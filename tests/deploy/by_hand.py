@@ -81,7 +81,7 @@ class ByHand:
         with ExitStack() as guard:
             guard.callback(self._open.close)
             self._start_postgres()
-            make = runpy.run_path(str(DEPLOY / "compose" / "secrets.py"))["make"]
+            make = runpy.run_path(str(DEPLOY / "compose" / "make_secrets.py"))["make"]
             make(self.secrets, postgres=f"127.0.0.1:{self.postgres.port}", redis=f"127.0.0.1:{self.redis_port}")
             self._set_up_postgres()
             self.start_redis()

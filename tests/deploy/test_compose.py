@@ -1,8 +1,9 @@
 """The compose file says what the list of processes says, shows no secret, and is open to this machine only."""
 
 import re
-import runpy
 import stat
+import subprocess
+import sys
 
 import pytest
 import yaml
@@ -117,18 +118,22 @@ def test_every_file_that_is_mounted_is_there():
 
 
 def test_secrets_are_made_once_and_their_folder_is_closed(tmp_path):
-    made = runpy.run_path(str(DEPLOY / "compose" / "secrets.py"))
     folder = tmp_path / "secrets"
 
-    written = made["make"](folder)
+    def make():
+        command = [sys.executable, DEPLOY / "compose" / "make_secrets.py", folder]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
-    assert sorted(written) == sorted(FILE["secrets"])
+    told = make()
+
+    assert sorted(path.name for path in folder.iterdir()) == sorted(FILE["secrets"])
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     before = {path.name: path.read_text() for path in folder.iterdir()}
-    assert made["make"](folder) == []
+    assert make() == f"{folder}: all there already\n"
     assert {path.name: path.read_text() for path in folder.iterdir()} == before
     assert before["owner-password"].strip() in before["owner-url"]
     assert len(set(before.values())) == len(before)
+    assert not [secret for secret in before.values() if secret.strip() in told]
 
 
 def test_git_does_not_know_the_secrets():

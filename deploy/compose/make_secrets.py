@@ -1,4 +1,4 @@
-"""Makes the secrets of the compose file: ``python deploy/compose/secrets.py [FOLDER]``. What is there stays as it is.
+"""Makes the secrets of the compose file: ``python deploy/compose/make_secrets.py [FOLDER]``. What is there stays.
 
 The folder can be entered by its owner only. The files in it are readable, since Compose shows each to its container as
 it is, where it is read by another user.
