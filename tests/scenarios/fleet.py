@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -78,10 +78,23 @@ class Fleet:
 
     def hire(self) -> None:
         """One more worker process."""
-        command = [sys.executable, "-m", "squidmesh", "--app", self.app, "worker", "--concurrency=2"]
+        command = [
+            *self.placed(len(self.workers)),
+            sys.executable,
+            "-m",
+            "squidmesh",
+            "--app",
+            self.app,
+            "worker",
+            "--concurrency=2",
+        ]
         with (self.folder / f"worker-{len(self.workers)}.log").open("wb") as log:
-            worker = subprocess.Popen(command, env=os.environ | self.told(), stdout=log, stderr=log, cwd=self.folder)
-        self.workers.append(worker)
+            started = subprocess.Popen(command, env=os.environ | self.told(), stdout=log, stderr=log, cwd=self.folder)
+        self.workers.append(started)
+
+    def placed(self, worker: int) -> Sequence[str]:
+        """What stands before the command of that worker: where it runs."""
+        return ()
 
     def told(self) -> dict[str, str]:
         """The environment of a worker."""
