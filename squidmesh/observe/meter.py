@@ -14,8 +14,6 @@ from squidmesh.journal.facts import (
     AttemptTimedOut,
     ChildStarted,
     ClaimReleased,
-    DeadLetterDiscarded,
-    DeadLetterReplayed,
     DeliveryLost,
     RunCancelled,
     RunCompleted,
@@ -37,7 +35,6 @@ _OUTCOMES: dict[type, str] = {
     AttemptDeadLettered: "dead",
 }
 _ENDS: dict[type, str] = {RunCompleted: "completed", RunFailed: "failed", RunCancelled: "cancelled"}
-_MOVED: dict[type, str] = {DeadLetterReplayed: "replay", DeadLetterDiscarded: "discard"}
 _NOTICED: dict[str, tuple[Metric, tuple[str, ...]]] = {
     "stale_write_refused": (metrics.STALE_WRITES, ()),
     "claim_refused": (metrics.CLAIMS_REFUSED, ()),
@@ -54,6 +51,8 @@ class Meter(Instrument):
 
     def __init__(self, counts: Counts) -> None:
         self._counts = counts
+        for store in ("journal", "leases"):
+            counts.add(metrics.STORE_UNAVAILABLE, store, by=0)  # what has not happened yet is 0, and can be watched
 
     def notice(self, event: str, /, **fields: object) -> None:
         add = self._counts.add
@@ -89,8 +88,6 @@ class Meter(Instrument):
             self._counts.observe(metrics.RUN_DURATION, took, workflow, status, run_id=state.run_id)
         elif isinstance(fact, ChildStarted):
             add(metrics.RUNS_STARTED, fact.workflow)
-        elif (verb := _MOVED.get(kind)) is not None:
-            add(metrics.DEAD_LETTERS_MOVED, workflow, fact.step, verb)  # type: ignore[union-attr]
 
     def committed(self, *, groups: int, conflicts: int, seconds: float) -> None:
         self._counts.observe(metrics.COMMIT_DURATION, seconds)

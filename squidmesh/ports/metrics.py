@@ -77,9 +77,6 @@ SCHEDULE_TO_START = _histogram(
 )
 RETRIES = _counter("retries", "Attempts that were scheduled because one before them failed.", "workflow", "step")
 DEAD_LETTERS = _counter("dead_letters", "Attempts that were given up as dead letters.", "workflow", "step")
-DEAD_LETTERS_MOVED = _counter(
-    "dead_letters_moved", "Dead letters that were replayed or discarded.", "workflow", "step", "verb"
-)
 STALE_WRITES = _counter("stale_writes_refused", "Outcomes that came under an old claim, and changed nothing.")
 CLAIMS_REFUSED = _counter("claims_refused", "Grants that the journal refused to record.")
 LEASES_LOST = _counter("leases_lost", "Leases of this process that ended while their step still ran.")

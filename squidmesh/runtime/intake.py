@@ -20,7 +20,7 @@ from squidmesh.errors import (
     PlaneMoved,
     ThreadsLocked,
 )
-from squidmesh.ids import RunId, parse_attempt_key, undone_by
+from squidmesh.ids import AttemptKey, RunId, parse_attempt_key, undone_by
 from squidmesh.journal.state import RunState
 from squidmesh.planning.commands import AnyCommand, RecordClaim
 from squidmesh.planning.sight import context_of, context_of_undo
@@ -64,7 +64,7 @@ class Grant:
 
 class Intake:
     """Claims for one pump. Every grant ends in one of: an assignment, a step of its own kind that needs no slot, or a
-    release or settlement that gives the item back for the right reason.
+    release or settlement that gives the item back for the right reason. ``item``: nothing but that one is asked for.
     """
 
     def __init__(
@@ -79,10 +79,12 @@ class Intake:
         observer: Observer,
         queues: Sequence[str],
         owner: str,
+        item: AttemptKey | None = None,
         monotonic: Callable[[], float] = time.monotonic,
         instruments: Instrument = NOBODY,
     ) -> None:
         self._instruments = instruments
+        self._item = item
         self._runs = runs
         self._leases = leases
         self._membership = membership
@@ -120,6 +122,7 @@ class Intake:
                 limit=limit,
                 lease=self._config.lease,
                 request_id=request_id,
+                item=self._item,
                 skip=self._absent.skipped,
             )
         except (BackendUnavailable, CommitUnknown) as error:
