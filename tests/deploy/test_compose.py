@@ -101,8 +101,18 @@ def test_every_image_has_a_version():
     assert f'version = "{SERVICES["worker"]["image"].partition(":")[2]}"' in (ROOT / "pyproject.toml").read_text()
 
 
-# What the steps for Prometheus and Grafana bring.
+# Rules, dashboards and how both are found are not of this file.
 BROUGHT = ("deploy/prometheus", "grafana")
+
+
+def test_prometheus_and_grafana_find_what_is_made_for_them():
+    mounted = [volume for name in ("prometheus", "grafana") for volume in SERVICES[name]["volumes"] if ".." in volume]
+    assert mounted == [
+        "../prometheus/prometheus.yml:/etc/prometheus/prometheus.yml:ro",
+        "../prometheus/rules:/etc/prometheus/rules:ro",
+        "../../grafana/provisioning:/etc/grafana/provisioning:ro",
+        "../../grafana/dashboards:/var/lib/grafana/dashboards:ro",
+    ]
 
 
 def test_every_file_that_is_mounted_is_there():
