@@ -72,8 +72,8 @@ class Login(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Address:
-    """``nodes``: what the URL names: the server, the Sentinels, or some nodes of the Cluster. ``where``: what people see,
-    without users, passwords and settings. ``primary``: the name that the Sentinels know it by.
+    """``nodes``: what the URL names: the server, the Sentinels, or some nodes of the Cluster. ``where``: what people
+    see, without users, passwords and settings. ``primary``: the name that the Sentinels know it by.
     """
 
     shape: Shape
@@ -152,7 +152,7 @@ class _Reader:
         return address
 
     def _require_safe(self, address: Address) -> None:
-        """Of the servers that Sentinels name, the login is the URL's: what the URL says of them must be safe as well."""
+        """Of the hosts that it names. Those that are told of later are judged when they are (nodes.py)."""
         secure = self._scheme.replace("redis+", "rediss+") if "+" in self._scheme else "rediss"
         if not address.safe and address.shape == "sentinel":
             self._refuse(
