@@ -29,7 +29,8 @@
     │   └── PlaneMoved               granted by a backend that delivers no more: the mesh has been moved
     └── BackendError             the store
         ├── BackendUnavailable       not reachable, busy or read-only: the same call may work later
-        │   └── TransactionLost           it went away in the middle of a step's transaction: nothing of that is left
+        │   ├── TransactionLost           it went away in the middle of a step's transaction: nothing of that is left
+    │   └── ThreadsLocked             somebody holds these threads locked; the other threads of the call can be written
         ├── CommitUnknown            the answer to a commit was lost: repeat the same append
         ├── JournalConflict          the thread has moved on: fold the tail and decide again
         ├── SchemaOutOfDate          the store must be migrated first
@@ -47,7 +48,7 @@ is allowed. Usage errors carry the ``http_status`` that a web host would answer 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -321,6 +322,16 @@ class BackendUnavailable(BackendError):
 
 class TransactionLost(BackendUnavailable):
     code = "transaction_lost"
+
+
+class ThreadsLocked(BackendUnavailable):
+    """Somebody else has held ``threads`` locked for longer than a writer waits. Nothing was written."""
+
+    code = "threads_locked"
+
+    def __init__(self, message: str, *, threads: Collection[str]) -> None:
+        super().__init__(message)
+        self.threads = frozenset(threads)
 
 
 class CommitUnknown(BackendError):

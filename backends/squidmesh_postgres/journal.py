@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 import psycopg
-from psycopg import Connection, Cursor
+from psycopg import Connection, Cursor, errors
 
 from squidmesh.clock import Instant
 from squidmesh.ids import AttemptKey, EntryId, Fingerprint, ThreadId
@@ -40,6 +40,7 @@ from squidmesh.ports.pages import check_dead_letters, check_query, check_text
 from squidmesh_postgres import agenda, lists, reindex, retention, timers
 from squidmesh_postgres.faults import translate_commit, translated
 from squidmesh_postgres.joined import JoinedJournal
+from squidmesh_postgres.locks import Locks
 from squidmesh_postgres.pool import Pool
 from squidmesh_postgres.raw import Raw
 from squidmesh_postgres.statements import load
@@ -65,6 +66,7 @@ class PostgresJournal:
         self._found = Raw(load("commit", schema)["found"])
         self._announce = Raw(load("commit", schema)["announce"])
         self._read_raw = Raw(self._sql["read"])
+        self._locks = Locks(pool.name, self._sql["locked_threads"])
         self._commits = count(1)
 
     def now(self) -> Instant:
@@ -83,7 +85,11 @@ class PostgresJournal:
             batch = Batch(groups)  # before anything is locked
         with self._pool.use() as connection:
             try:
+                self._locks.avoid(connection, groups)
                 answers = self._write_tangled(connection, groups) if batch.is_tangled else self._send(connection, batch)
+            except errors.LockNotAvailable as error:
+                self._locks.blame(connection, groups)
+                raise translate_commit(error, connection, self._pool.name) from error
             except (psycopg.Error, UnicodeError) as error:
                 raise translate_commit(error, connection, self._pool.name) from error
             if next(self._commits) % _FOLD_EVERY == 0:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, NoReturn
 from urllib.parse import unquote
@@ -15,6 +16,7 @@ from urllib.parse import unquote
 from squidmesh.errors import InvalidUrl
 from squidmesh.ids import is_identifier
 from squidmesh_redis.certificates import Certificates, Unreadable
+from squidmesh_redis.lanes import shards_of
 
 Shape = Literal["standalone", "sentinel", "cluster"]
 _SHAPES: dict[str, tuple[Shape, bool]] = {
@@ -32,7 +34,7 @@ _ALLOWED: dict[Shape, str] = {
     "cluster": "allowed is redis+cluster://user:password@host:port,host:port",
 }
 _PORTS: dict[Shape, int] = {"standalone": 6379, "sentinel": 26379, "cluster": 6379}
-_SETTINGS = {"prefix", "evicts", "insecure"}
+_SETTINGS = {"prefix", "evicts", "insecure", "shards"}
 _OF_TLS = {"ca", "cert", "key"}
 _OF_SENTINEL = {"sentinel_user", "sentinel_password"}
 _HOST = re.compile(r"[A-Za-z0-9._-]{1,253}")
@@ -84,6 +86,7 @@ class Address:
     primary: str | None
     where: str
     prefix: str
+    shards: Mapping[str, int]
     evicts: bool
     insecure: bool
     sentinel_login: Login
@@ -140,6 +143,7 @@ class _Reader:
             primary=primary,
             where=f"{self._scheme}://{shown}{path}",
             prefix=settings.get("prefix", "squidmesh"),
+            shards=shards_of(parts["query"] or ""),
             evicts=self._switch(settings, "evicts"),
             insecure=self._switch(settings, "insecure"),
             sentinel_login=self._sentinel_login(settings),
@@ -239,7 +243,7 @@ class _Reader:
                 self._refuse(f"it sets {name!r}, which is for TLS; then it begins with rediss")
             if name not in allowed:
                 self._refuse(f"it sets {name[:40]!r}, and there is only {', '.join(sorted(allowed))}")
-            if name in settings:
+            if name in settings and name != "shards":
                 self._refuse(f"it sets {name!r} twice")
             settings[name] = self._plain(value, name)
         return settings

@@ -228,7 +228,8 @@ class JournalStore(Protocol):
     def commit(self, groups: Sequence[Group]) -> list[Answer]:
         """Appends each group on its own: one answer a group, in order. A thread occurs once in a call.
 
-        One transaction. An error raises with nothing written, except ``CommitUnknown``.
+        One transaction. An error raises with nothing written, except ``CommitUnknown``. Where somebody holds some of
+        the threads locked for long, ``ThreadsLocked`` names them: the groups of the others can be committed without.
         """
         ...
 

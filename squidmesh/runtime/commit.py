@@ -11,10 +11,10 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import TypeVar
 
-from tenacity import RetryCallState, Retrying, retry_if_exception_type
+from tenacity import RetryCallState, Retrying, retry_if_exception
 from tenacity.wait import wait_random_exponential
 
-from squidmesh.errors import BackendUnavailable, CommitUnknown
+from squidmesh.errors import BackendUnavailable, CommitUnknown, ThreadsLocked
 from squidmesh.ports.journal_store import Answer, Committed, Conflict, Group, JournalStore
 
 FIRST_PAUSE = timedelta(milliseconds=20)
@@ -27,6 +27,8 @@ T = TypeVar("T")
 class Patience:
     """Repeats what fails for the store's reasons: once more at once, then with jittered pauses, for ``limit`` (None:
     for ever) and until ``give_up``. The last error is raised as it is; ``notice`` hears of each one before.
+
+    ``ThreadsLocked`` is not repeated by who would wait for ever: he has other runs to go on with.
     """
 
     def __init__(
@@ -36,6 +38,7 @@ class Patience:
         give_up: Callable[[], bool] = lambda: False,
         notice: Callable[[BaseException], None] = lambda error: None,
     ) -> None:
+        self.is_endless = limit is None
         self._give_up = give_up
         self._notice = notice
 
@@ -49,7 +52,7 @@ class Patience:
                 notice(error)
 
         self._retrying = Retrying(
-            retry=retry_if_exception_type((BackendUnavailable, CommitUnknown)),
+            retry=retry_if_exception(self._may_pass),
             wait=wait_random_exponential(multiplier=FIRST_PAUSE.total_seconds(), max=LONGEST_PAUSE.total_seconds()),
             stop=stop,
             before_sleep=before_sleep,
@@ -61,10 +64,15 @@ class Patience:
         try:
             return action()  # the common case costs nothing
         except (BackendUnavailable, CommitUnknown) as error:
-            if self._give_up():
+            if self._give_up() or not self._may_pass(error):
                 raise
             self._notice(error)
         return self._retrying.copy()(action)
+
+    def _may_pass(self, error: BaseException) -> bool:
+        if isinstance(error, ThreadsLocked):
+            return not self.is_endless
+        return isinstance(error, BackendUnavailable | CommitUnknown)
 
 
 class Committer:
@@ -74,28 +82,43 @@ class Committer:
         self._store = store
         self._patience = patience
 
-    def commit(self, groups: Sequence[Group]) -> list[Answer]:
+    def commit(self, groups: Sequence[Group]) -> list[Answer | ThreadsLocked]:
         """As :meth:`JournalStore.commit`, with the outcome known. ``BackendUnavailable`` and ``CommitUnknown`` are
         raised when patience ends; only after the second may something have been written.
+
+        Where patience has no end, a group whose thread somebody holds locked is left out, and answered so: what became
+        of it is unknown if an answer was lost before.
         """
+        answers: dict[int, Answer | ThreadsLocked] = {}
+        left = list(range(len(groups)))
         unknown = False
 
         def once() -> list[Answer]:
             nonlocal unknown
             try:
-                return self._store.commit(groups)
+                return self._store.commit([groups[n] for n in left])
             except CommitUnknown:
                 unknown = True
                 raise
             except BackendUnavailable as error:
-                if unknown:
+                if unknown and not (isinstance(error, ThreadsLocked) and self._patience.is_endless):
                     raise CommitUnknown(f"an earlier answer was lost, and now: {error}") from error
                 raise
 
-        answers = self._patience.call(once)
-        if not unknown:
-            return answers
-        return [self._settled(group, answer) for group, answer in zip(groups, answers, strict=True)]
+        while left:
+            try:
+                told = self._patience.call(once)
+            except ThreadsLocked as error:
+                aside = [n for n in left if any(append.thread in error.threads for append in groups[n].appends)]
+                if not aside or not self._patience.is_endless:
+                    raise
+                answers |= dict.fromkeys(aside, error)
+                left = [n for n in left if n not in answers]
+                continue
+            for n, answer in zip(left, told, strict=True):
+                answers[n] = self._settled(groups[n], answer) if unknown else answer
+            break
+        return [answers[n] for n in range(len(groups))]
 
     def _settled(self, group: Group, answer: Answer) -> Answer:
         if not isinstance(answer, Conflict):

@@ -12,6 +12,7 @@ from typing import Protocol
 
 from squidmesh.config import MeshConfig
 from squidmesh.errors import BackendUnavailable, CommitUnknown, CorruptHistory, InvalidUrl
+from squidmesh.ids import AttemptKey
 from squidmesh.ports.backend import Backend
 from squidmesh.ports.journal_store import Wakeup
 from squidmesh.ports.lease_backend import LeaseBackend
@@ -154,7 +155,9 @@ class Engine:
         patience: timedelta | None,
         continues: bool,
         give_up: Callable[[], bool] = lambda: False,
+        item: AttemptKey | None = None,
     ) -> Pump:
+        """``item``: a pump for that one attempt, which claims no other."""
         writer = self.writer(patience=patience, give_up=give_up)
         intake = Intake(
             runs=writer.runs,
@@ -166,6 +169,7 @@ class Engine:
             observer=self.observer,
             queues=queues,
             owner=f"{owner_id}@{self.nonce}",
+            item=item,
         )
         return Pump(
             recorder=writer.recorder,

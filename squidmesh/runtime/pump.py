@@ -16,7 +16,7 @@ from typing import TypedDict
 
 from squidmesh.clock import Instant
 from squidmesh.config import MeshConfig
-from squidmesh.errors import StaleClaim, UnstorableResult
+from squidmesh.errors import StaleClaim, ThreadsLocked, UnstorableResult
 from squidmesh.ids import RunId, claim_hash
 from squidmesh.journal.facts import DeliveryLost
 from squidmesh.planning.commands import (
@@ -29,6 +29,7 @@ from squidmesh.planning.commands import (
 )
 from squidmesh.ports.observer import Observer
 from squidmesh.runtime import chance
+from squidmesh.runtime.aside import Aside
 from squidmesh.runtime.heartbeat import Heartbeats, Pulse
 from squidmesh.runtime.held import HeldRun
 from squidmesh.runtime.intake import Grant, Intake
@@ -102,6 +103,7 @@ class Pump:
         self._running: dict[str, Assignment] = {}
         self._waiting: deque[Assignment] = deque()
         self._unrecorded: list[Unrecorded] = []
+        self._aside = Aside(monotonic)
         self._recorded: list[RunId] = []
 
     @property
@@ -118,7 +120,7 @@ class Pump:
         fired = self._timers.fire_now_and_then(rested=self._rested)
         self._gather()
         self._give_up_waiting()
-        outcomes = list(self._unrecorded)
+        waiting, outcomes = self._aside.part(self._unrecorded)
         goes_on = self._continues and claim and not self._waiting and not self._solitude.closed
         held_up = self._intake.held_up() if goes_on and outcomes else None
         intents = [self._outcome_intent(outcome, held_up) for outcome in outcomes]
@@ -127,8 +129,11 @@ class Pump:
         grants = self._intake.sort_out(asked)
         decided_at = self._monotonic()
         verdicts = self._recorder.record([*intents, *map(self._intake.intent, grants)])
-        self._unrecorded.clear()
+        self._unrecorded = waiting
         for outcome, verdict in zip(outcomes, verdicts, strict=False):
+            if isinstance(verdict.error, ThreadsLocked):
+                self._put_aside(outcome)
+                continue
             self._concluded(outcome.assignment, verdict)
             self._go_on(outcome.assignment, verdict, decided_at)
         for grant, verdict in zip(grants, verdicts[len(outcomes) :], strict=True):
@@ -136,11 +141,20 @@ class Pump:
         if start:
             self._start()
         recorded = self._recorder.refreshed(self._recorded)
-        idle_for = timedelta(0) if asked or outcomes or fired or recorded else self._timers.rest(idle_for)
+        idle_for = timedelta(0) if asked or outcomes or fired or recorded else self._rest(idle_for)
         self._rested = idle_for > timedelta(0)
         self._recorded.clear()
         touched = [verdict.run for verdict in verdicts if verdict.error is None and verdict.run is not None] + recorded
         return Turn(touched=touched, granted=len(asked), idle_for=idle_for)
+
+    def _rest(self, longest: timedelta) -> timedelta:
+        return min(self._timers.rest(longest), self._aside.rest(longest))
+
+    def _put_aside(self, outcome: Unrecorded) -> None:
+        """It waits here, and is heartbeated, as long as any outcome that can not be recorded (protocol 3.5.4)."""
+        self._unrecorded.append(outcome)
+        if self._aside.put(outcome.assignment.run_id):
+            self._observer.notice("run_locked", run_id=outcome.assignment.run_id, item=outcome.assignment.key)
 
     def release_waiting(self) -> None:
         """Gives back what has a recorded claim and no slot yet: the beginning of a drain."""
@@ -151,6 +165,7 @@ class Pump:
         """Gives back every claim whose outcome has not come: the end of a drain. Unspent; what its step still does is
         refused from then on.
         """
+        self._aside.clear()
         self.turn(claim=False, start=False)
         self._release(list(self._running.values()), timedelta(0))
         self._running.clear()

@@ -19,7 +19,7 @@ VIOLATIONS = {
     "squidmesh/planning/violation.py": "import random, pydantic, squidmesh.ports",
     "squidmesh/ports/violation.py": "import squidmesh.reading, squidmesh.runtime",
     "squidmesh/memory/violation.py": "from squidmesh import Mesh",
-    "squidmesh/runtime/violation.py": "import redis, squidmesh.demo, squidmesh_sqlite, backends.squidmesh_sqlite",
+    "squidmesh/runtime/violation.py": "import redis, rq, squidmesh.demo, squidmesh_sqlite, backends.squidmesh_sqlite",
     "squidmesh/reading/violation.py": "import psycopg, squidmesh.tools",
     "squidmesh/demo/violation.py": "import cryptography, squidmesh.config, squidmesh.errors",
     "squidmesh/tools/violation.py": "import squidmesh.config, squidmesh.errors, squidmesh.runtime",

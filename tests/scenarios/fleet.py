@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -78,10 +78,23 @@ class Fleet:
 
     def hire(self) -> None:
         """One more worker process."""
-        command = [sys.executable, "-m", "squidmesh", "--app", self.app, "worker", "--concurrency=2"]
+        command = [
+            *self.placed(len(self.workers)),
+            sys.executable,
+            "-m",
+            "squidmesh",
+            "--app",
+            self.app,
+            "worker",
+            "--concurrency=2",
+        ]
         with (self.folder / f"worker-{len(self.workers)}.log").open("wb") as log:
-            worker = subprocess.Popen(command, env=os.environ | self.told(), stdout=log, stderr=log, cwd=self.folder)
-        self.workers.append(worker)
+            started = subprocess.Popen(command, env=os.environ | self.told(), stdout=log, stderr=log, cwd=self.folder)
+        self.workers.append(started)
+
+    def placed(self, worker: int) -> Sequence[str]:
+        """What stands before the command of that worker: where it runs."""
+        return ()
 
     def told(self) -> dict[str, str]:
         """The environment of a worker."""
@@ -158,6 +171,9 @@ class Fleet:
     def logs(self) -> str:
         return "".join(map(self.log, self.workers))
 
+    def open_runs(self) -> list[str]:
+        return [run_id for run_id in self.runs if self.mesh.inspect_run(run_id).ended_at is None]
+
     def finish(self, within: float = 60.0) -> None:
         """Until every run has ended; says what is left where that takes too long."""
 
@@ -171,7 +187,7 @@ class Fleet:
         try:
             until(ended, "the end of all runs", within=within)
         except AssertionError:
-            left = [self.mesh.explain_run(r) for r in self.runs if self.mesh.inspect_run(r).ended_at is None]
+            left = [self.mesh.explain_run(run_id) for run_id in self.open_runs()]
             raise AssertionError(f"{len(left)} runs do not end; the first: {left[0]}") from None
 
     # ------------------------------------------------------------------------------------------------ the judge

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Self
 
 from squidmesh import Mesh
 from squidmesh.testing.postgres import Postgres
@@ -43,7 +44,7 @@ class PostgresFleet(Fleet):
         self._limits = dict(limits or {})
         self._sweep = sweep
 
-    def __enter__(self) -> "PostgresFleet":
+    def __enter__(self) -> Self:
         Mesh.migrate(self.url)
         self.server.execute(BOOKS, database=DATABASE)
         super().__enter__()

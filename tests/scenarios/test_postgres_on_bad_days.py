@@ -59,6 +59,12 @@ class Day:
         self.fleet.finish()
         self.fleet.judge()
 
+    def all_but_locked_ended(self) -> bool:
+        with psycopg.connect(self.fleet.url) as other:
+            asked = [self.fleet.open_runs()]
+            free = "SELECT FROM squidmesh.threads WHERE thread = ANY (%s) LIMIT 1 FOR UPDATE SKIP LOCKED"
+            return bool(asked[0]) and not other.execute(free, asked).fetchall()
+
     def ask(self, statement: str, *parameters: object) -> list[int]:
         return [number for (number,) in self.server.execute(statement, parameters, database=DATABASE)]
 
@@ -111,7 +117,7 @@ def terminated(day: Day) -> None:
 @contextmanager
 def stopped_with_a_lock(day: Day) -> Iterator[int]:
     """A process of the server stands still in the middle of an append: it has locked the run's thread. It is stopped
-    where it waits for a row that is ours for a moment: so it holds up nobody but those that want the same run.
+    where it waits for a row that is ours for a moment. All runs end meanwhile, but those of that append.
     """
     (run_id,) = day.fleet.hold(1)
     day.fleet.start(RUNS)
@@ -129,7 +135,9 @@ def stopped_with_a_lock(day: Day) -> Iterator[int]:
     try:
         with psycopg.connect(day.fleet.url) as other, pytest.raises(psycopg.errors.LockNotAvailable):
             other.execute("SELECT FROM squidmesh.threads WHERE thread = %s FOR UPDATE NOWAIT", [run_id])
-        until(lambda: said("lock timeout"), "somebody to lose patience with the lock", within=60)
+        until(lambda: said("run_locked") or said("claim_refused"), "somebody to lose patience with the lock", within=60)
+        until(lambda: day.all_but_locked_ended(), "the runs to end that are not locked", within=60)
+        assert run_id in day.fleet.open_runs()
         yield pid
     finally:
         os.kill(pid, signal.SIGCONT)

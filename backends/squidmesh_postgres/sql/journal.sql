@@ -30,6 +30,14 @@ SELECT entry_id, body FROM squidmesh.entries WHERE thread = %(thread)s AND revis
 -- name: read_definition
 SELECT body FROM squidmesh.definitions WHERE fingerprint = %(fingerprint)s;
 
+-- name: locked_threads
+-- Those of them that somebody holds locked now; whoever asks waits for nobody.
+WITH free AS MATERIALIZED (
+    SELECT thread FROM squidmesh.threads WHERE thread = ANY (%(threads)s::text[]) FOR UPDATE SKIP LOCKED
+)
+SELECT thread FROM squidmesh.threads
+WHERE thread = ANY (%(threads)s::text[]) AND (thread IN (SELECT thread FROM free)) IS NOT TRUE;
+
 -- name: fold_tallies
 -- Many rows become few; the sum stays. Whoever else is at it takes others.
 WITH taken AS (

@@ -103,3 +103,8 @@ class Opening:
         if registry.actions:
             named += self._engine().queues_made_at_run_time()
         return tuple(dict.fromkeys((self._config.queue, *named)))
+
+
+def inside(mesh: Opening) -> tuple[Engine, Inline]:
+    """What stands behind the verbs of this process, opened where it is not yet: for a bridge, which goes below them."""
+    return mesh._open()

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from squidmesh.errors import BackendUnavailable, CommitUnknown, DataRefused
+from squidmesh.errors import BackendUnavailable, CommitUnknown, DataRefused, ThreadsLocked
 from squidmesh.ids import EntryId, ThreadId
 from squidmesh.journal.rows import RowChanges
 from squidmesh.ports.journal_store import Answer, Append, Committed, Conflict, Group
@@ -26,7 +26,7 @@ def group(*threads: str, expected: int = 0, entry: str = "mine") -> Group:
     return Group(appends=tuple(append(thread, expected, entry=entry) for thread in threads))
 
 
-def commit(rig: Rig, *groups: Group, patience: Patience | None = None) -> list[Answer]:
+def commit(rig: Rig, *groups: Group, patience: Patience | None = None) -> list[Answer | ThreadsLocked]:
     return Committer(rig.store, patience or Patience(timedelta(0))).commit(groups)
 
 
@@ -119,6 +119,44 @@ def test_the_look_is_as_patient_as_the_commit(rig: Rig) -> None:
     rig.store.fail("commit", LOST, after=True)
     rig.store.fail("entry", AWAY, AWAY)
     assert commit(rig, group("a"), patience=Patience(None)) == [Committed()]
+
+
+# ------------------------------------------------------------------------------------------------- locked threads
+
+
+def locked(*threads: str) -> ThreadsLocked:
+    return ThreadsLocked("somebody holds them", threads=threads)
+
+
+def test_who_has_no_end_of_patience_goes_on_without_the_locked_groups(rig: Rig) -> None:
+    error, other = locked("b", "elsewhere"), locked("d")
+    rig.store.fail("commit", error, other)
+    answers = commit(rig, group("a"), group("b", "c"), group("d"), group("e"), patience=Patience(None))
+    assert answers == [Committed(), error, other, Committed()]
+    assert [ids(rig, thread) for thread in "abcde"] == [["mine"], [], [], [], ["mine"]]
+
+
+def test_what_an_earlier_answer_left_unknown_is_known_of_all_but_the_locked(rig: Rig) -> None:
+    error = locked("b")
+    rig.store.fail("commit", LOST, after=True)
+    rig.store.fail("commit", error)
+    assert commit(rig, group("a"), group("b"), patience=Patience(None)) == [Committed(), error]
+    assert ids(rig, "a") == ["mine"]
+
+
+def test_when_all_are_locked_nothing_is_asked_again(rig: Rig) -> None:
+    error = locked("a")
+    rig.store.fail("commit", error)
+    assert commit(rig, group("a"), patience=Patience(None)) == [error]
+    assert len(tries(rig)) == 1
+
+
+def test_a_caller_waits_for_the_lock_as_for_anything_else(rig: Rig) -> None:
+    rig.store.fail("commit", locked("a"), locked("a"))
+    assert commit(rig, group("a"), patience=Patience(timedelta(seconds=60))) == [Committed()]
+    rig.store.fail("commit", locked("b"), locked("b"))
+    with pytest.raises(ThreadsLocked):
+        commit(rig, group("b"))
 
 
 # ---------------------------------------------------------------------------------------------- patience's end
