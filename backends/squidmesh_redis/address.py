@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, NoReturn
 from urllib.parse import unquote
@@ -15,6 +16,7 @@ from urllib.parse import unquote
 from squidmesh.errors import InvalidUrl
 from squidmesh.ids import is_identifier
 from squidmesh_redis.certificates import Certificates, Unreadable
+from squidmesh_redis.lanes import shards_of
 
 Shape = Literal["standalone", "sentinel", "cluster"]
 _SHAPES: dict[str, tuple[Shape, bool]] = {
@@ -32,7 +34,7 @@ _ALLOWED: dict[Shape, str] = {
     "cluster": "allowed is redis+cluster://user:password@host:port,host:port",
 }
 _PORTS: dict[Shape, int] = {"standalone": 6379, "sentinel": 26379, "cluster": 6379}
-_SETTINGS = {"prefix", "evicts", "insecure"}
+_SETTINGS = {"prefix", "evicts", "insecure", "shards"}
 _OF_TLS = {"ca", "cert", "key"}
 _OF_SENTINEL = {"sentinel_user", "sentinel_password"}
 _HOST = re.compile(r"[A-Za-z0-9._-]{1,253}")
@@ -72,8 +74,8 @@ class Login(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Address:
-    """``nodes``: what the URL names: the server, the Sentinels, or some nodes of the Cluster. ``where``: what people see,
-    without users, passwords and settings. ``primary``: the name that the Sentinels know it by.
+    """``nodes``: what the URL names: the server, the Sentinels, or some nodes of the Cluster. ``where``: what people
+    see, without users, passwords and settings. ``primary``: the name that the Sentinels know it by.
     """
 
     shape: Shape
@@ -84,6 +86,7 @@ class Address:
     primary: str | None
     where: str
     prefix: str
+    shards: Mapping[str, int]
     evicts: bool
     insecure: bool
     sentinel_login: Login
@@ -140,6 +143,7 @@ class _Reader:
             primary=primary,
             where=f"{self._scheme}://{shown}{path}",
             prefix=settings.get("prefix", "squidmesh"),
+            shards=shards_of(parts["query"] or ""),
             evicts=self._switch(settings, "evicts"),
             insecure=self._switch(settings, "insecure"),
             sentinel_login=self._sentinel_login(settings),
@@ -152,7 +156,7 @@ class _Reader:
         return address
 
     def _require_safe(self, address: Address) -> None:
-        """Of the servers that Sentinels name, the login is the URL's: what the URL says of them must be safe as well."""
+        """Of the hosts that it names. Those that are told of later are judged when they are (nodes.py)."""
         secure = self._scheme.replace("redis+", "rediss+") if "+" in self._scheme else "rediss"
         if not address.safe and address.shape == "sentinel":
             self._refuse(
@@ -239,7 +243,7 @@ class _Reader:
                 self._refuse(f"it sets {name!r}, which is for TLS; then it begins with rediss")
             if name not in allowed:
                 self._refuse(f"it sets {name[:40]!r}, and there is only {', '.join(sorted(allowed))}")
-            if name in settings:
+            if name in settings and name != "shards":
                 self._refuse(f"it sets {name!r} twice")
             settings[name] = self._plain(value, name)
         return settings

@@ -1,8 +1,8 @@
 """A Cluster: each slot has its node, and nodes say when it has another.
 
-MOVED and ASK are followed at once: whoever answers so has carried nothing out. Any other trouble is the caller's to hear
-of, and the map of slots is read anew before the next command. While a slot is on its way from one node to another, its
-queues answer TRYAGAIN, and wait.
+MOVED and ASK are followed at once: whoever answers so has carried nothing out. Any other trouble is the caller's to
+hear of, and the map of slots is read anew before the next command. While a slot is on its way from one node to another,
+its queues answer TRYAGAIN, and wait.
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ from squidmesh_redis.client import Client
 from squidmesh_redis.cluster import Cluster
 from squidmesh_redis.fitness import Fitness
 from squidmesh_redis.keys import Keys
+from squidmesh_redis.lanes import Lanes
 from squidmesh_redis.leases import RedisLeases
 from squidmesh_redis.listening import BLOCK
 from squidmesh_redis.nodes import ANSWER_TIMEOUT, Connect, open_client
@@ -62,6 +63,7 @@ class RedisBackend:
         self.url = url
         self.address = read(url)
         self._keys = Keys(self.address.prefix)
+        self._lanes = Lanes(self.address.shards)
         self._now = now
         self._connect = connect
         self._answer_timeout = answer_timeout
@@ -96,13 +98,13 @@ class RedisBackend:
         topology = reach(self.address, self._connect, answer_timeout=self._answer_timeout)
         client = Client(topology, self.address.where, now=self._now)
         fitness = Fitness(client, shape=self.address.shape, evicts=self.address.evicts, checked=self._checked)
-        leases = RedisLeases(client, self._keys, fitness, self._handed_out.discard)
+        leases = RedisLeases(client, self._keys, fitness, self._lanes, self._handed_out.discard)
         self._handed_out.add(leases)
         return leases
 
     def wakeup(self, queues: Sequence[str] = ()) -> RedisWakeup:
         topology = reach(self.address, self._connect, answer_timeout=2 * BLOCK)
-        hints = [self._keys.hints(queue) for queue in queues]
+        hints = [self._keys.hints(lane) for queue in queues for lane in self._lanes.of(queue)]
         wakeup = RedisWakeup(topology, hints, self._bell, self._handed_out.discard)
         self._handed_out.add(wakeup)
         return wakeup

@@ -28,7 +28,7 @@ def is_new_enough(server: dict[str, Any]) -> bool:
 
 def is_another_thing(server: dict[str, Any], shape: str) -> str | None:
     """What it is instead, and how its URL begins. A Cluster can be told by nobody but its nodes."""
-    mode = str(server.get("redis_mode", "standalone"))
+    mode = str(server.get("server_mode", server.get("redis_mode", "standalone")))  # Valkey's word, and Redis'
     return _MODES.get(mode) if mode != shape else None
 
 

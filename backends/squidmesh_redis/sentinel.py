@@ -1,14 +1,16 @@
 """A primary that is replaced when it is gone: the Sentinels know who it is now.
 
 Who is primary is asked when it is not known: at first, and after a call that got no answer or an answer of a replica.
-And before every connection: the driver makes a new one in silence where an old one has ended, which is what a failover
-does to it. Nothing is sent again: the caller hears of the call that failed, and his next one goes to whoever is primary
+And before every connection: the driver makes a new one in silence where an old one has ended. And every second: a
+primary that was replaced may go on as if nothing had happened until the Sentinels tell it, which takes them some ten
+seconds. Nothing is sent again: the caller hears of the call that failed, and his next one goes to whoever is primary
 then.
 """
 
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -19,6 +21,11 @@ from squidmesh_redis.address import Address, Node
 from squidmesh_redis.faults import Unreached, is_elsewhere, is_unreached
 from squidmesh_redis.nodes import Connect, Nodes
 from squidmesh_redis.topology import Command, Survey, send_to, tell
+
+ASKED_AGAIN = 1.0
+"""Seconds after which a primary may no longer be it."""
+_UNHEARD = 10.0
+"""Seconds until Sentinels are asked again of which none has answered: meanwhile the primary that is known is used."""
 
 
 class Sentinels:
@@ -32,6 +39,7 @@ class Sentinels:
         self._lock = threading.Lock()
         self._primary: tuple[Node, Redis] | None = None
         self._last: Node | None = None
+        self._ask_at = 0.0
         self.generation = 0
 
     def send(self, commands: Sequence[Command]) -> list[Any]:
@@ -79,13 +87,27 @@ class Sentinels:
 
     def _found(self) -> tuple[Node, Redis]:
         with self._lock:
+            if self._primary is not None and time.monotonic() >= self._ask_at:
+                self._look_again(*self._primary)
             if self._primary is None:
                 node = self._named()
                 self._primary = node, self._servers.client(node)
+                self._ask_at = time.monotonic() + ASKED_AGAIN
                 if node != self._last:
                     self._last = node
                     self.generation += 1
             return self._primary
+
+    def _look_again(self, node: Node, redis: Redis) -> None:
+        try:
+            named = self._named()
+        except (RedisError, OSError):
+            self._ask_at = time.monotonic() + _UNHEARD
+            return
+        self._ask_at = time.monotonic() + ASKED_AGAIN
+        if named != node:
+            self._primary = None
+            redis.connection_pool.disconnect(inuse_connections=False)
 
     def _named(self) -> Node:
         node: Node = self._ask(lambda redis: _node(redis, self._name))

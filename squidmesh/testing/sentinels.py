@@ -87,8 +87,8 @@ class SentinelServers:
         return int(sentinel.answers("SENTINEL", "GET-MASTER-ADDR-BY-NAME", self.name)[1])
 
     def fail_over(self, *, without: Server | None = None) -> Server:
-        """Waits until another one than ``without`` is primary; or tells the Sentinels to make it so, and waits until
-        the old one follows it.
+        """Waits until another one than ``without`` is primary; or tells the Sentinels to make it so, and waits. The old
+        one may go on as if nothing had happened, for ten seconds.
         """
         old = without or self.primary()
         if without is None:
@@ -96,8 +96,6 @@ class SentinelServers:
             if answer != b"+OK":
                 raise NoServer(f"the Sentinel refuses to fail over: {answer.decode(errors='replace')}")
         self._wait(lambda: self.named() != old.port and self.primary().answers("ROLE")[0] == "master")
-        if without is None:
-            self._wait(lambda: old.answers("ROLE")[0] == "slave")
         return self.primary()
 
     def stop(self) -> None:

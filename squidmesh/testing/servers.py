@@ -57,7 +57,7 @@ def available() -> list[str]:
 
 class Server:
     """One server process. ``settings`` are lines of its configuration, as ``("maxmemory", "1mb")``; ``environment`` is
-    added to ours. A context manager.
+    added to ours; ``program``: another one than that of the wheel. A context manager.
 
     It keeps its port and folder over :meth:`kill` and :meth:`start`; with ``aof``, its data too.
     """
@@ -70,10 +70,11 @@ class Server:
         aof: bool = False,
         settings: Sequence[tuple[str, str]] = (),
         environment: Mapping[str, str] | None = None,
+        program: Path | None = None,
     ) -> None:
         self.kind = kind
         self.folder = folder
-        self._program = binary(kind)
+        self._program = program or binary(kind)
         self.port = self._free_port()
         self._settings = [("appendonly", "yes" if aof else "no"), ("save", ""), *settings]
         self._environment = os.environ | (environment or {})

@@ -111,7 +111,7 @@ REFUSED = [
     ("redis://:pot%ato@localhost", "a % that begins no %XX"),
     ("redis://:potato%ff@localhost", "is no UTF-8"),
     ("redis://:potato@localhost,mordor", "names 2 hosts"),
-    ("redis://localhost?db=1", "sets 'db', and there is only evicts, insecure, prefix"),
+    ("redis://localhost?db=1", "sets 'db', and there is only evicts, insecure, prefix, shards"),
     ("redis://localhost?prefix=a&prefix=b", "sets 'prefix' twice"),
     ("redis://localhost?evicts=yes", "evicts is 0 or 1"),
     ("redis://localhost?insecure=", "insecure is 0 or 1"),
