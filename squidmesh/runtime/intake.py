@@ -25,11 +25,12 @@ from squidmesh.journal.state import RunState
 from squidmesh.planning.commands import AnyCommand, RecordClaim
 from squidmesh.planning.sight import context_of, context_of_undo
 from squidmesh.ports.instrument import Instrument
-from squidmesh.ports.lease_backend import Claim, LeaseBackend, Release, Settlement
+from squidmesh.ports.lease_backend import Claim, Grants, LeaseBackend, Release, Settlement
 from squidmesh.ports.observer import Observer
 from squidmesh.reading.hiding import secrets_known
 from squidmesh.runtime import chance
 from squidmesh.runtime.absent import FIRST_DELAY, LONGEST_DELAY, AbsentSteps
+from squidmesh.runtime.asking import Asking
 from squidmesh.runtime.context import LeaseFlag
 from squidmesh.runtime.held import HeldRun, Runs
 from squidmesh.runtime.instruments import NOBODY
@@ -41,6 +42,8 @@ from squidmesh.runtime.recorder import Intent, Verdict
 from squidmesh.workflow.definition import FunctionStep, LogStep
 from squidmesh.workflow.mapping import BoundStep
 from squidmesh.workflow.registry import Registry
+
+_NONE, _BREATH = timedelta(0), timedelta(milliseconds=50)
 
 _LOCKED_DELAY = timedelta(seconds=10)
 """For how long an attempt is left alone whose claim can not be recorded, since somebody holds its run's thread."""
@@ -92,7 +95,7 @@ class Intake:
         self._registry = registry
         self._config = config
         self._observer = observer
-        self._queues = tuple(queues)
+        self._asking = Asking(leases, queues, every=item is not None)
         self._owner = owner
         self._monotonic = monotonic
         self._request: tuple[str, float] | None = None
@@ -113,35 +116,35 @@ class Intake:
         request_id, asked_at = self._request
         try:
             self.epoch = self._membership.epoch()
-            queues = self._running()
-            if not queues:
-                return [], min(self.longest_rest, AGE)
-            grants = self._leases.claim(
-                queues,
-                owner=self._owner,
-                limit=limit,
-                lease=self._config.lease,
-                request_id=request_id,
-                item=self._item,
-                skip=self._absent.skipped,
-            )
+            paused = self._paused()
+            asked = self._asking.asked(request_id, paused, limit)
+            grants = Grants(claims=())
+            if asked.queues:
+                grants = self._leases.claim(
+                    asked.queues,
+                    owner=self._owner,
+                    limit=limit,
+                    lease=self._config.lease,
+                    request_id=request_id,
+                    item=self._item,
+                    skip=self._absent.skipped,
+                )
         except (BackendUnavailable, CommitUnknown) as error:
             self._observer.notice("lease_backend_unavailable", error=str(error))
             return [], self.longest_rest
         self._request = None
-        idle = self.longest_rest if grants.next_due is None else min(self.longest_rest, grants.next_due)
-        if queues != self._queues:
+        if asked.rest == _NONE and not grants.claims:
+            asked = replace(asked, rest=_BREATH)  # those that are due have nothing for this worker
+        idle = min([self.longest_rest, *(due for due in (grants.next_due, asked.rest) if due is not None)])
+        if paused:
             idle = min(idle, AGE)  # by then it may have been resumed
         return self._readable(grants.claims, asked_at), idle
 
-    def _running(self) -> tuple[str, ...]:
-        """The queues to claim from. Leases in the journal read its pauses themselves; any other backend may have lost
+    def _paused(self) -> frozenset[str]:
+        """The queues to leave out. Leases in the journal read its pauses themselves; any other backend may have lost
         what it was told of them, so its word alone would not do.
         """
-        if self._leases.in_journal:
-            return self._queues
-        paused = self._pauses.queues()
-        return tuple(queue for queue in self._queues if queue not in paused) if paused else self._queues
+        return frozenset() if self._leases.in_journal else self._pauses.queues().intersection(self._asking.names)
 
     def held_up(self) -> Collection[str] | None:
         """The queues that no run may go on into; None where that can not be known now, so that none may."""

@@ -95,6 +95,7 @@ class Verdict:
         claimed = self.facts[-1] if self.facts else None
         if claim is None or claim_id is None or not isinstance(claimed, AttemptClaimed):
             return None
+        runnable = None if self.run is None else self.run.state.runnables.get(claimed.step)
         return Claim(
             item=attempt_key(self.intent.run_id, claimed.step, claimed.attempt),
             queue=claim.queue,
@@ -104,6 +105,7 @@ class Verdict:
             fence=claimed.fence,
             lease=claim.lease,
             incarnation=claim.incarnation,
+            concurrency_key=None if runnable is None else runnable.concurrency_key,
         )
 
 
