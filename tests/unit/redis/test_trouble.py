@@ -81,6 +81,23 @@ def test_a_server_that_is_too_old_is_refused(leases, monkeypatch):
         leases.check()
 
 
+def test_a_replica_and_a_primary_without_one_are_waited_for(plane, redis):
+    """Also where an old server tells it with a script's words around it."""
+    redis.config_set("min-replicas-to-write", 1)
+    try:
+        with pytest.raises(BackendUnavailable, match="Not enough good replicas"):
+            plane.publish(item("ring"))
+    finally:
+        redis.config_set("min-replicas-to-write", 0)
+    redis.replicaof("127.0.0.1", 1)
+    try:
+        with pytest.raises(BackendUnavailable, match="read only replica"):
+            plane.publish(item("ring"))
+    finally:
+        redis.replicaof("no", "one")
+    plane.publish(item("ring"))
+
+
 def test_another_process_on_the_server_spoils_nothing(leases, redis):
     redis.set("squidmesh:{default}:items", "no hash at all")
     with pytest.raises(BackendError, match="WRONGTYPE"):

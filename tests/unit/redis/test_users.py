@@ -6,7 +6,7 @@ from importlib import resources
 import pytest
 from redis import Redis
 from redis.exceptions import NoPermissionError
-from squidmesh_redis import RedisBackend, scripts
+from squidmesh_redis import RedisBackend
 
 from squidmesh.errors import BackendError, BackendUnavailable
 from squidmesh.testing.lease_suite import item
@@ -28,7 +28,7 @@ def user(server, redis):
 
 def test_exactly_the_commands_that_are_used_are_permitted():
     folder = resources.files("squidmesh_redis")
-    lua = [scripts.text(name) for name in [*scripts.names(), "_common", "_now"]]
+    lua = [file.read_text("utf-8") for file in (folder / "lua").iterdir()]
     python = [file.read_text("utf-8") for file in folder.iterdir() if file.name.endswith(".py")]
     used = {found for text in lua for found in _IN_LUA.findall(text)}
     used |= {found for text in python for found in _IN_PYTHON.findall(text)}
