@@ -24,6 +24,7 @@ from squidmesh.ids import AttemptKey, RunId, parse_attempt_key, undone_by
 from squidmesh.journal.state import RunState
 from squidmesh.planning.commands import AnyCommand, RecordClaim
 from squidmesh.planning.sight import context_of, context_of_undo
+from squidmesh.ports.instrument import Instrument
 from squidmesh.ports.lease_backend import Claim, Grants, LeaseBackend, Release, Settlement
 from squidmesh.ports.observer import Observer
 from squidmesh.reading.hiding import secrets_known
@@ -32,6 +33,7 @@ from squidmesh.runtime.absent import FIRST_DELAY, LONGEST_DELAY, AbsentSteps
 from squidmesh.runtime.asking import Asking
 from squidmesh.runtime.context import LeaseFlag
 from squidmesh.runtime.held import HeldRun, Runs
+from squidmesh.runtime.instruments import NOBODY
 from squidmesh.runtime.invoke import Assignment, Failed, failed
 from squidmesh.runtime.pauses import AGE, Pauses
 from squidmesh.runtime.plane import Membership
@@ -49,7 +51,9 @@ _LOCKED_DELAY = timedelta(seconds=10)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grant:
-    """``asked_at``: the monotonic time from before the claim was sent. ``epoch``: the plane's, from then."""
+    """``asked_at``: the monotonic time from before the claim was sent. ``epoch``: the plane's, from then.
+    ``takes_over``: the lease before this one ended without a word.
+    """
 
     claim: Claim
     asked_at: float
@@ -58,6 +62,7 @@ class Grant:
     attempt: int
     epoch: int
     continued: int = 0
+    takes_over: bool = False
 
 
 class Intake:
@@ -79,7 +84,9 @@ class Intake:
         owner: str,
         item: AttemptKey | None = None,
         monotonic: Callable[[], float] = time.monotonic,
+        instruments: Instrument = NOBODY,
     ) -> None:
+        self._instruments = instruments
         self._item = item
         self._runs = runs
         self._leases = leases
@@ -178,7 +185,7 @@ class Intake:
             suspect = isinstance(run, HeldRun) and would_be_suspect(run.state, grant)
             suspects += suspect and delay is None
             if delay is None and not (suspect and suspects > 1):
-                kept.append(grant)
+                kept.append(replace(grant, takes_over=True) if suspect and _takes_over(run, grant) else grant)
             else:
                 back.append(Release(claim=grant.claim, delay=delay or timedelta(0)))
         self._give_back(releases=back)
@@ -210,6 +217,8 @@ class Intake:
         if verdict.error is not None or verdict.run is None:
             self._refused(grant, verdict)
             return None
+        if grant.takes_over:
+            self._instruments.taken_over(queue=grant.claim.queue)
         runnable = verdict.run.state.runnables.get(grant.step)
         spec = verdict.run.definition.step(grant.step)
         if runnable is not None and runnable.status == "dead":
@@ -267,6 +276,8 @@ class Intake:
             asked_at=grant.asked_at,
             trigger=state.trigger,
             activation=state.activation,
+            visible_at=Instant(state.runnables[grant.step].visible_at),
+            traceparent=state.traceparent,
             continued=grant.continued,
             suspect=suspect,
             home=self._home(state.workflow, step) if suspect else None,
@@ -365,3 +376,8 @@ def would_be_suspect(state: RunState, grant: Grant) -> bool:
     runnable = state.runnables.get(grant.step)
     lost = runnable is not None and (runnable.lost > 0 or runnable.status == "claimed")
     return lost or grant.claim.lapsed > 0
+
+
+def _takes_over(run: object, grant: Grant) -> bool:
+    runnable = run.state.runnables.get(grant.step) if isinstance(run, HeldRun) else None
+    return grant.claim.lapsed > 0 or (runnable is not None and runnable.status == "claimed")

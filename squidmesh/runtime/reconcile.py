@@ -21,11 +21,13 @@ from squidmesh.clock import Instant, micros
 from squidmesh.config import MeshConfig
 from squidmesh.errors import BackendUnavailable, CommitUnknown, WrongPlane
 from squidmesh.journal.rows import AttemptRow
+from squidmesh.ports.instrument import Instrument
 from squidmesh.ports.journal_store import AgendaPage, JournalStore, Wakeup
 from squidmesh.ports.lease_backend import Cursor, Drop, Item, LeaseBackend
 from squidmesh.ports.observer import Observer
 from squidmesh.runtime import chance
 from squidmesh.runtime.delivery import item_of_row
+from squidmesh.runtime.instruments import NOBODY
 from squidmesh.runtime.plane import Membership
 
 _PAGE = 500
@@ -361,7 +363,9 @@ class Reconciling:
         every: timedelta,
         observer: Observer,
         announced: Callable[[], Wakeup | None] = lambda: None,
+        instruments: Instrument = NOBODY,
     ) -> None:
+        self._instruments = instruments
         self._reconciler = reconciler
         self._every = every.total_seconds()
         self._observer = observer
@@ -410,7 +414,11 @@ class Reconciling:
         """Whether it could. One notice a change of state, whatever is away."""
         self._has_turn = False
         try:
-            self._has_turn = self._reconciler.look().queues > 0
+            began = time.monotonic()
+            done = self._reconciler.look()
+            self._has_turn = done.queues > 0
+            took = time.monotonic() - began
+            self._instruments.reconciled(offered=done.offered, gone=done.gone, dropped=done.dropped, seconds=took)
         except (BackendUnavailable, CommitUnknown, WrongPlane) as error:
             if self._trouble is None:
                 self._observer.notice("reconciler_waits", error=str(error))

@@ -20,6 +20,7 @@ VIOLATIONS = {
     "squidmesh/ports/violation.py": "import squidmesh.reading, squidmesh.runtime",
     "squidmesh/memory/violation.py": "from squidmesh import Mesh",
     "squidmesh/runtime/violation.py": "import redis, rq, squidmesh.demo, squidmesh_sqlite, backends.squidmesh_sqlite",
+    "squidmesh/runtime/watched.py": "import prometheus_client, opentelemetry, structlog, squidmesh.observe",
     "squidmesh/reading/violation.py": "import psycopg, squidmesh.tools",
     "squidmesh/demo/violation.py": "import cryptography, squidmesh.config, squidmesh.errors",
     "squidmesh/tools/violation.py": "import squidmesh.config, squidmesh.errors, squidmesh.runtime",
