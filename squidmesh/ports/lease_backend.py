@@ -41,6 +41,7 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
 class Claim(msgspec.Struct, frozen=True, kw_only=True):
     """A lease held by an owner. ``claim_id`` is a capability: it is left out of ``repr`` and goes into no log.
     ``lapsed``: how many leases on this item ended before it without a word, in a row: neither settled nor released.
+    ``concurrency_key``: the item's, as far as its backend tells: what a backend may find it by.
     """
 
     item: AttemptKey
@@ -52,6 +53,7 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
     lease: timedelta
     incarnation: str
     lapsed: int = 0
+    concurrency_key: str | None = None
 
     @property
     def hash(self) -> ClaimHash:
@@ -69,6 +71,15 @@ class Grants(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     claims: tuple[Claim, ...]
+    next_due: timedelta | None = None
+
+
+class DueQueues(msgspec.Struct, frozen=True, kw_only=True):
+    """Queues that are worth a claim. ``next_due``: how long until another one may be, as far as the backend knows; None
+    when it knows of none (or when the limit was reached).
+    """
+
+    queues: tuple[str, ...]
     next_due: timedelta | None = None
 
 
@@ -217,12 +228,21 @@ class LeaseBackend(Protocol):
         item: AttemptKey | None = None,
         skip: Collection[str] = (),
     ) -> Grants:
-        """Grants up to ``limit`` visible items without a live lease, by priority (lower first), then visibility, then
+        """Asks each of ``queues``: who has many asks :meth:`due_queues` first, and only once for one request id.
+        Grants up to ``limit`` visible items without a live lease, by priority (lower first), then visibility, then
         arrival; an item whose lease ended is one of them. Each gets a fence above its counter and its floor, and the
         claim id ``{request_id}:{i}``. ``item``: that one only. The same request id again returns the same claims.
         ``skip``: steps that the caller has no functions for; their items are passed over, and stay for others. One call
         may look at no more than a bounded number of them; then the same caller's next call goes on behind those.
         A paused queue grants nothing; an item whose concurrency key is at its limit is passed over.
+        """
+        ...
+
+    def due_queues(self, names: Collection[str], prefixes: Sequence[str], *, limit: int) -> DueQueues:
+        """Up to ``limit`` queues that seem to have something claimable now: of ``names``, and of all whose name begins
+        with one of ``prefixes``. In turns: a queue that was answered goes to the back of the line, however much it has,
+        so each one's turn comes. A hint: a claim from a queue that is answered may find nothing, and then it is
+        answered again only when something has changed or become due. The cost does not grow with what the queues have.
         """
         ...
 

@@ -6,6 +6,7 @@ Called by slots. What a step does to the mesh meanwhile goes through its context
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from squidmesh.runtime import quarantine
@@ -13,6 +14,7 @@ from squidmesh.runtime.children import Child, ChildVerbs, start_child
 from squidmesh.runtime.coroutines import AsyncLoop
 from squidmesh.runtime.invoke import Assignment, Outcome, invoke
 from squidmesh.runtime.process_pool import ProcessPool
+from squidmesh.runtime.seeing import seen
 from squidmesh.runtime.transactional import carry_out_in_transaction
 
 if TYPE_CHECKING:
@@ -24,16 +26,21 @@ class Carrier:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._loop = AsyncLoop()
+        self._loop = AsyncLoop(around=partial(seen, engine))
         self._processes = ProcessPool(engine.observer)
 
     def __call__(self, assignment: Assignment) -> Outcome:
         """Blocks until the step has ended."""
+        if assignment.step.is_async:
+            return self._loop.carry(assignment, _Verbs(self._engine, assignment))
+        with seen(self._engine, assignment) as call:
+            call.outcome = self._carry(assignment)
+            return call.outcome
+
+    def _carry(self, assignment: Assignment) -> Outcome:
         if assignment.spec.transaction:
             return carry_out_in_transaction(self._engine, assignment)
         verbs = _Verbs(self._engine, assignment)
-        if assignment.step.is_async:
-            return self._loop.carry(assignment, verbs)
         if assignment.step.isolation == "process":
             return self._processes.carry(assignment, assignment.home or "", verbs)
         if assignment.home is not None:

@@ -9,21 +9,30 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any
 
 from squidmesh.runtime.context import StepVerbs
 from squidmesh.runtime.invoke import Assignment, Failed, Outcome, TimedOut, failed, invoke_async
+from squidmesh.runtime.seeing import Call
 
 _LAST_WAIT = 5.0
 _LAST_WORD = 1.0
 """Seconds that cancelled steps have to end by themselves when the loop is closed."""
 
 
-class AsyncLoop:
-    """One a process, started when the first async step comes. Thread-safe."""
+def _unseen(assignment: Assignment) -> AbstractContextManager[Call]:
+    return nullcontext(Call())
 
-    def __init__(self) -> None:
+
+class AsyncLoop:
+    """One a process, started when the first async step comes. Thread-safe. ``around``: entered by the task of each
+    step, and told its outcome there.
+    """
+
+    def __init__(self, around: Callable[[Assignment], AbstractContextManager[Call]] = _unseen) -> None:
+        self._around = around
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
@@ -35,7 +44,9 @@ class AsyncLoop:
         loop = self._running()
 
         async def carried() -> None:
-            ended(await _carry(assignment, verbs))
+            with self._around(assignment) as call:
+                call.outcome = outcome = await _carry(assignment, verbs)
+            ended(outcome)
 
         def start() -> None:
             task = loop.create_task(carried())

@@ -52,6 +52,7 @@ class Sidecar:
     def sign(self, now: float) -> None:
         """The heartbeat thread is alive. It also sees to it here that the sidecar is."""
         self._board.sign(now)
+        self._listen()
         if (self._process is None or self._process.poll() is not None) and now - self._started_at >= _REST:
             self._started_at = now
             self._start()
@@ -71,7 +72,7 @@ class Sidecar:
             process = subprocess.Popen(
                 [sys.executable, "-m", _CHILD, str(board), str(os.getpid())],
                 stdin=subprocess.PIPE,
-                stdout=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
                 pass_fds=(board,),
             )
         except OSError as error:
@@ -79,9 +80,32 @@ class Sidecar:
             return
         self._process = process
         assert process.stdin is not None
+        assert process.stdout is not None
+        os.set_blocking(process.stdout.fileno(), False)
         with suppress(BrokenPipeError):  # it has ended already: the next sign finds it so
             process.stdin.write(json.dumps(self._told | {"path": sys.path}).encode() + b"\n")
             process.stdin.flush()
+
+    def _listen(self) -> None:
+        """What it says of itself is said on, as what is noticed here."""
+        if self._process is None or self._process.stdout is None:
+            return
+        try:
+            said = os.read(self._process.stdout.fileno(), 1 << 16)
+        except BlockingIOError:
+            return
+        for line in said.splitlines():  # each was written in one piece
+            with suppress(ValueError):
+                self._notice(json.loads(line))
+
+    def _notice(self, told: object) -> None:
+        match told:
+            case {"event": "sidecar_watches"}:
+                self._observer.notice("sidecar_watches")
+            case {"event": "sidecar_failed", "error": error}:
+                self._observer.notice("sidecar_failed", error=error)
+            case _:
+                pass  # a library's that takes stdout for its own
 
     def _leave(self, process: subprocess.Popen[bytes]) -> None:
         """The end of its standard input is its own; it has nothing to lose."""
@@ -93,3 +117,5 @@ class Sidecar:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+        if process.stdout is not None:
+            process.stdout.close()

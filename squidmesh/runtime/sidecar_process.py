@@ -7,7 +7,6 @@ first line of its standard input says the rest.
 from __future__ import annotations
 
 import json
-import logging
 import os
 import select
 import signal
@@ -15,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from squidmesh.ports.backend import Backend
@@ -24,7 +24,8 @@ from squidmesh.runtime.chance import SystemClock
 from squidmesh.runtime.claim_board import ClaimBoard
 from squidmesh.runtime.vigil import Vigil
 
-_logger = logging.getLogger("squidmesh.sidecar")
+_LONGEST_ERROR = 1000
+"""Characters. What is shorter than a page is written in one piece, or not at all."""
 
 
 class Watch:
@@ -98,6 +99,13 @@ def is_stopped(process: int) -> bool:
     return state[:1] in ("", "T", "t", "Z", "X")
 
 
+def _say(event: str, **fields: str) -> None:
+    """To the worker, which tells its observers. Where it has not listened for long, it need not hear of this."""
+    line = json.dumps({"event": event, **fields}).encode() + b"\n"
+    with suppress(BlockingIOError, BrokenPipeError):
+        os.write(sys.stdout.fileno(), line)
+
+
 def main(arguments: Sequence[str]) -> None:
     board, parent = (int(argument) for argument in arguments)
     os.set_inheritable(board, False)
@@ -107,25 +115,21 @@ def main(arguments: Sequence[str]) -> None:
     if not told:
         return  # the worker has ended already
     sys.path[:] = told["path"]
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(name)s %(message)s")
+    os.set_blocking(sys.stdout.fileno(), False)
     vigil = Vigil(every=told["every"], lease=told["lease"])
     door = _Door(told["url"])
     watch = Watch(ClaimBoard(board), vigil, open_leases=door.open, stopped=lambda: is_stopped(parent))
     open_backend(told["url"], clock=SystemClock()).close()  # its driver is imported now, not when it is urgent
-    told_so = False
-    _logger.info("sidecar_watches worker=%d", parent)
+    _say("sidecar_watches")
     end = select.poll()
     end.register(sys.stdin.buffer, select.POLLIN)  # nothing more is said: it ends with the worker, and so do we
     while not end.poll(max(1, int(vigil.look * 1000))) and os.getppid() == parent:
         try:
-            extended = watch.look()
-            if extended and not told_so:  # once for each time that the worker is silent
-                _logger.info("leases_extended claims=%d worker=%d", extended, parent)
-            told_so = not watch.rests and (told_so or bool(extended))
+            watch.look()
             if watch.rests:
                 door.close()
         except Exception as error:  # the leases last for a while yet; the next look tries again
-            _logger.warning("leases_not_extended error=%r", f"{type(error).__name__}: {error}")
+            _say("sidecar_failed", error=f"{type(error).__name__}: {error}"[:_LONGEST_ERROR])
             door.close()
 
 

@@ -259,6 +259,7 @@ TABLE = [
     Bad("list_runs", "after", ["", "x", "1:", "²:x", f"{'9' * 30}:x", f"{'9' * 5000}:x", "1:\ud800", NUL, HUGE]),
     Bad("list_runs", "after", [5, True, b"1:x", [], {}]),
     Bad("count_runs", "workflow", [*NOT_A_NAME, Gated]),
+    Bad("observe", "instrument", [None, 5, "logs", object(), lambda event: None]),
     Bad("execute_next", "owner_id", NOT_A_NAME),
     Bad("execute_next", "queues", [*NOT_A_LIST, [], {"a"}, iter(["a"])]),
     Bad("execute_next", "queues", [[bad] for bad in [None, *NOT_A_NAME]]),
@@ -380,6 +381,7 @@ def test_no_verb_is_forgotten_here() -> None:
         "reconcile",
         "queues",
         "doctor",
+        "vitals",
     } - ELSEWHERE - CRON - AUTHORED == set(VERBS)
 
 
@@ -443,6 +445,16 @@ SETTINGS: list[tuple[str, list[Any], type[UsageError]]] = [
         InvalidUrl,
     ),
     ("leases", [*NOT_TEXT, "", "nothing", "nothing://x", "memory://\0", f"memory://{HUGE}"], InvalidUrl),
+    (
+        "leases",
+        ["redis://", "redis+cluster://localhost/1", "redis+sentinel://localhost", f"redis://{HUGE}"],
+        InvalidUrl,
+    ),
+    (
+        "leases",
+        ["rediss://localhost?ca=nowhere", "redis+cluster://a,b", "redis://a?x=1\0", f"redis://{HUGE}"],
+        InvalidUrl,
+    ),
     ("workflows", [None, 5, "Gated", b"Gated", Gated, {"Gated": Gated}, Unprintable()], InvalidInput),
     ("actions", [5, "charge", {"charge": print}, Unprintable(), 0, False], InvalidInput),
     ("queue", [None, *NOT_A_NAME], InvalidInput),
@@ -489,7 +501,17 @@ def test_a_migration_needs_an_address(bad: Any) -> None:
     check_error(caught.value, InvalidUrl, "url")
 
 
-@pytest.mark.parametrize("url", [f"secret-{HUGE}://", "nothing://ops:secret@host/db", "sqlite:///secret\0.db"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"secret-{HUGE}://",
+        "nothing://ops:secret@host/db",
+        "sqlite:///secret\0.db",
+        "redis://ops:secret@mordor",
+        "redis+cluster://ops:secret@localhost,mordor",
+        "rediss+sentinel://ops:secret@localhost/ring?sentinel_password=secret@&sentinel_password=secret@",
+    ],
+)
 def test_an_error_about_an_address_keeps_its_secrets(url: str) -> None:
     with pytest.raises(InvalidUrl) as caught:
         Mesh.connect(url)

@@ -5,14 +5,17 @@ import dataclasses
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextvars import ContextVar, Token
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from pydantic import BaseModel
 
-from squidmesh import Context, GiveUp, Snooze, Workflow, manual, step
+from squidmesh import Context, GiveUp, Mesh, Snooze, Workflow, manual, step
 from squidmesh.ids import AttemptKey, ClaimId, RunId
+from squidmesh.journal.facts import StepError
+from squidmesh.ports.instrument import Instrument, StepOutcome, StepSeen
 from squidmesh.ports.lease_backend import Claim
 from squidmesh.runtime.context import LeaseFlag
 from squidmesh.runtime.coroutines import AsyncLoop
@@ -288,3 +291,49 @@ def test_a_blocked_loop_holds_up_no_plain_step(loop: AsyncLoop) -> None:
     go_on.set()
     drained(slots, woken, 1)
     slots.close()
+
+
+class Ear(Instrument):
+    """Hears of steps, and in which task."""
+
+    def __init__(self) -> None:
+        self.heard: list[tuple[str, object]] = []
+
+    def step_begins(self, step: StepSeen) -> object:
+        self.heard.append(("begins", asyncio.current_task()))
+        return _HERE.set(step.step)
+
+    def step_ends(
+        self, step: StepSeen, begun: object, *, outcome: StepOutcome, error: StepError | None, seconds: float
+    ) -> None:
+        self.heard.append((outcome, asyncio.current_task()))
+        assert isinstance(begun, Token)
+        _HERE.reset(begun)
+
+
+_HERE: ContextVar[str] = ContextVar("here", default="nowhere")
+
+
+async def _tell_where() -> str:
+    await asyncio.sleep(0)
+    return _HERE.get()
+
+
+class Told(Workflow):
+    version = "1"
+    go = manual(Nothing)
+    act = step(_tell_where, output="where")
+
+
+def test_an_instrument_stands_in_the_context_of_the_step() -> None:
+    """So a trace, or the ids that logs are bound to, is there in the step's own code."""
+    ear = Ear()
+    with Mesh.connect("memory://", workflows=[Told]) as mesh:
+        mesh.observe(ear)
+        run = mesh.start_run(Told)
+        with mesh.worker(concurrency=1):
+            assert mesh.wait_for(run.run_id, timeout=WAIT).output == {"where": "act"}
+    (begins, first), (outcome, last) = ear.heard
+    assert (begins, outcome) == ("begins", "completed")
+    assert first is last
+    assert first is not None

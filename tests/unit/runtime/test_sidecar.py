@@ -225,7 +225,13 @@ def test_one_that_dies_is_replaced_and_it_ends_with_its_worker(tmp_path: Path) -
     second = beside._process
     assert second is not None
     assert second is not first
-    assert notices.events == ["sidecar_died"]
+
+    def watches() -> bool:
+        beside.sign(106.1)
+        return "sidecar_watches" in notices.events
+
+    until(watches)
+    assert "sidecar_died" in notices.events
     beside.close()
     assert second.returncode == 0
 
