@@ -60,6 +60,13 @@ def shown() -> Iterator[Shown]:
         sql=of_leases("claim", "share_of_one", "heads", "granted"),
     )
     yield Shown(
+        title="Which queues are due",
+        about="Hops from queue to queue, by the beginnings of `agenda_order` and `agenda_aside_until`, and stops with "
+        "the last one that was asked for. Each is looked at as a claim looks at it. When fewer are due than were "
+        "asked for, it has looked at all, and tells when the next one will be.",
+        sql=leases["due_queues"],
+    )
+    yield Shown(
         title="Heartbeat",
         about="`leases_pkey`, and `agenda_pkey` for what is still open: as many look-ups as claims.",
         sql=of_leases("held", "beat"),

@@ -27,6 +27,7 @@ from squidmesh.ports.journal_store import Group
 from squidmesh.ports.lease_backend import (
     Beat,
     Claim,
+    DueQueues,
     Grants,
     Item,
     ItemPage,
@@ -35,6 +36,7 @@ from squidmesh.ports.lease_backend import (
     Release,
     Settlement,
 )
+from squidmesh.ports.turns import Turns
 from squidmesh_postgres.claiming import Claiming, Request
 from squidmesh_postgres.faults import translated
 from squidmesh_postgres.lease_changes import LEASE_PARTS, lease_rows
@@ -47,6 +49,8 @@ __all__ = ["LEASE_PARTS", "PostgresLeases", "lease_rows"]
 
 _BEATS = {"extended": Beat.EXTENDED, "lost": Beat.LOST, "gone": Beat.GONE}
 _BUSY = "busy"
+_SPANS = 1000
+"""Names that one look for due queues is given."""
 
 
 class PostgresLeases(JournalLeases):
@@ -57,10 +61,12 @@ class PostgresLeases(JournalLeases):
         self._incarnation = incarnation
         self._claiming = Claiming(schema)
         self._first_queue = count()
+        self._turns = Turns()
         known = load("leases", schema)
         self._beat = Raw(f"{known['held']},\n{known['beat']}")
         self._beat_one = Raw(f"{known['held_by_one']},\n{known['beat']}")
         self._announce = Raw(load("commit", schema)["announce"])
+        self._due = Raw(known["due_queues"])
         self._items, self._paused, self._stats = (Raw(known[name]) for name in ("items", "paused", "stats"))
 
     def incarnation(self, queue: str) -> str:
@@ -90,6 +96,23 @@ class PostgresLeases(JournalLeases):
             granted = self._claiming.claim(connection, request, asked, limit, item, sorted(skip))
         self._times.hear(granted.now)
         return granted.grants
+
+    def due_queues(self, names: Collection[str], prefixes: Sequence[str], *, limit: int) -> DueQueues:
+        """One statement, but for thousands of names: a hop in the agenda's index for each queue that is looked at."""
+        spans = [span._asdict() for span in self._turns.spans(names, prefixes)] if limit > 0 else []
+        due: list[str] = []
+        later: list[int] = []
+        for begin in range(0, len(spans), _SPANS):
+            asked = {"spans": _json(spans[begin : begin + _SPANS]), "limit": limit - len(due)}
+            with self._connection() as connection:
+                now, found, next_due = self._due.execute(connection, asked).fetchone() or (0, None, None)
+            self._times.hear(now)
+            due += msgspec.json.decode(found or "[]", type=list[str])
+            if len(due) >= limit:
+                self._turns.end_with(names, prefixes, due[-1])
+                return DueQueues(queues=tuple(due))
+            later += [] if next_due is None else [next_due - now]
+        return DueQueues(queues=tuple(due), next_due=duration(max(0, min(later))) if later else None)
 
     # ---------------------------------------------------------------------------------------------- held claims
 

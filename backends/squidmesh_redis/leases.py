@@ -20,6 +20,7 @@ from squidmesh.ports.lease_backend import (
     Claim,
     Cursor,
     Drop,
+    DueQueues,
     Grants,
     Item,
     ItemPage,
@@ -31,6 +32,7 @@ from squidmesh.ports.lease_backend import (
 from squidmesh_redis import wire
 from squidmesh_redis.claiming import Claiming, Passed
 from squidmesh_redis.client import Call, Client
+from squidmesh_redis.due import Due
 from squidmesh_redis.faults import OutOfMemory, translate, translated
 from squidmesh_redis.fitness import Fitness
 from squidmesh_redis.keys import Keys
@@ -55,6 +57,7 @@ class RedisLeases:
         self._on_close = on_close
         self._first_queue = count()
         self._passed: Passed = {}
+        self._due = Due(client, keys)
 
     @property
     def name(self) -> str:
@@ -114,6 +117,9 @@ class RedisLeases:
             passed=self._passed,
         )
         return claiming.from_queues([*queues[first:], *queues[:first]], limit)
+
+    def due_queues(self, names: Collection[str], prefixes: Sequence[str], *, limit: int) -> DueQueues:
+        return self._due.queues(names, prefixes, limit)
 
     def heartbeat(self, claims: Sequence[Claim]) -> list[Beat]:
         return self._beats("heartbeat", claims, wire.beating, lambda: [])

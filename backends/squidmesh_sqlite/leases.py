@@ -28,6 +28,7 @@ from squidmesh.ports.journal_leases import JournalLeases
 from squidmesh.ports.lease_backend import (
     Beat,
     Claim,
+    DueQueues,
     Grants,
     Handover,
     Item,
@@ -37,6 +38,7 @@ from squidmesh.ports.lease_backend import (
     Release,
     Settlement,
 )
+from squidmesh.ports.turns import Span, Turns, behind
 from squidmesh_sqlite.pool import Pool
 from squidmesh_sqlite.statements import load
 
@@ -49,6 +51,7 @@ class SqliteLeases(JournalLeases):
         self._pool = pool
         self._clock = clock
         self._first_queue = count()
+        self._turns = Turns()
         self._incarnation: str | None = None
         self._busy = False
 
@@ -101,6 +104,24 @@ class SqliteLeases(JournalLeases):
             claims = request.grant(look, look.free(running, limit, item, passed_over))
             self._busy = bool(claims)
             return Grants(claims=claims, next_due=None if len(claims) >= limit else look.next_due(running))
+
+    def due_queues(self, names: Collection[str], prefixes: Sequence[str], *, limit: int) -> DueQueues:
+        """One hop in the agenda's index for each queue that is looked at."""
+        if limit < 1:
+            return DueQueues(queues=())
+        due: list[str] = []
+        running: list[str] = []
+        with self._pool.read() as connection:
+            look = _Look(connection, self._clock.now())
+            paused = look.paused()
+            for queue in look.queues(self._turns.spans(names, prefixes)):
+                if queue not in paused:
+                    running.append(queue)
+                    due += [queue] if look.has_work(queue, None) else []
+                if len(due) >= limit:
+                    self._turns.end_with(names, prefixes, queue)
+                    return DueQueues(queues=tuple(due))
+            return DueQueues(queues=tuple(due), next_due=look.next_due(running))
 
     # ---------------------------------------------------------------------------------------------- held claims
 
@@ -178,16 +199,31 @@ class _Look:
 
     def running(self, queues: Sequence[str]) -> list[str]:
         """Those that are not paused."""
-        paused = {queue for (queue,) in self.connection.execute(_SQL["paused"])}
+        paused = self.paused()
         return [queue for queue in queues if queue not in paused]
+
+    def paused(self) -> set[str]:
+        return {queue for (queue,) in self.connection.execute(_SQL["paused"])}
+
+    def queues(self, spans: Sequence[Span]) -> Iterator[str]:
+        """Those that have anything."""
+        for low, high in spans:
+            queue = self._queue(low, high)
+            while queue is not None:
+                yield queue
+                queue = self._queue(behind(queue), high)
+
+    def _queue(self, low: str, high: str) -> str | None:
+        (found,) = self.connection.execute(_SQL["queue"], {"low": low, "high": high}).fetchone()
+        return found  # type: ignore[no-any-return]
 
     def may_have_work(self, queues: Sequence[str], item: AttemptKey | None, skip: str | None) -> bool:
         """Writes nothing, and looks at no concurrency key: whether it is worth it to claim."""
         if item is not None:
             return self._item(item, queues) is not None
-        return any(self._has_work(queue, skip) for queue in queues)
+        return any(self.has_work(queue, skip) for queue in queues)
 
-    def _has_work(self, queue: str, skip: str | None) -> bool:
+    def has_work(self, queue: str, skip: str | None) -> bool:
         if any(self._page(queue, priority, 1, 0, skip) for priority in self.priorities(queue)):
             return True
         (ended,) = self.connection.execute(_SQL["has_ended"], {"queue": queue, "now": self.now}).fetchone()

@@ -26,6 +26,7 @@ from squidmesh.ports.lease_backend import (
     Claim,
     Cursor,
     Drop,
+    DueQueues,
     Grants,
     Handover,
     Item,
@@ -91,6 +92,9 @@ class MemoryLeases:
         self._longest = timedelta(0)
         self._arrivals = count(1)
         self._first_queue = count()
+        self._turns = count(1)
+        self._turn: dict[str, int] = {}
+        """By queue, when it was last answered as one that is due."""
         self._paused: set[str] = set()
         self._marker: Marker | None = None
         self._cursors: dict[str, Cursor] = {}
@@ -183,6 +187,16 @@ class MemoryLeases:
             return Grants(
                 claims=tuple(claims), next_due=None if len(claims) >= limit else self._next_due(open_queues, now)
             )
+
+    def due_queues(self, names: Collection[str], prefixes: Sequence[str], *, limit: int) -> DueQueues:
+        with self._door:
+            now = self._clock.now()
+            known = {held.item.queue for held in self._items.values()} - self._paused
+            asked = [queue for queue in known if queue in names or queue.startswith(tuple(prefixes))]
+            due = [queue for queue in asked if any(True for _ in self._grantable(queue, None, (), now))]
+            due = sorted(due, key=lambda queue: (self._turn.get(queue, 0), queue))[:limit]
+            self._turn |= {queue: next(self._turns) for queue in due}
+            return DueQueues(queues=tuple(due), next_due=None if len(due) >= limit else self._next_due(asked, now))
 
     def _choose(
         self, queues: Sequence[str], limit: int, item: AttemptKey | None, skip: Collection[str], now: Instant

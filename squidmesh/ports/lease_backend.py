@@ -72,6 +72,15 @@ class Grants(msgspec.Struct, frozen=True, kw_only=True):
     next_due: timedelta | None = None
 
 
+class DueQueues(msgspec.Struct, frozen=True, kw_only=True):
+    """Queues that are worth a claim. ``next_due``: how long until another one may be, as far as the backend knows; None
+    when it knows of none (or when the limit was reached).
+    """
+
+    queues: tuple[str, ...]
+    next_due: timedelta | None = None
+
+
 class Beat(Enum):
     """The answer to a heartbeat, and to an adoption."""
 
@@ -223,6 +232,14 @@ class LeaseBackend(Protocol):
         ``skip``: steps that the caller has no functions for; their items are passed over, and stay for others. One call
         may look at no more than a bounded number of them; then the same caller's next call goes on behind those.
         A paused queue grants nothing; an item whose concurrency key is at its limit is passed over.
+        """
+        ...
+
+    def due_queues(self, names: Collection[str], prefixes: Sequence[str], *, limit: int) -> DueQueues:
+        """Up to ``limit`` queues that seem to have something claimable now: of ``names``, and of all whose name begins
+        with one of ``prefixes``. In turns: a queue that was answered goes to the back of the line, however much it has,
+        so each one's turn comes. A hint: a claim from a queue that is answered may find nothing, and then it is
+        answered again only when something has changed or become due. The cost does not grow with what the queues have.
         """
         ...
 

@@ -5,6 +5,7 @@ import pytest
 from squidmesh.memory import backend
 from squidmesh.testing.agenda_suite import AgendaSuite
 from squidmesh.testing.doctor_suite import DoctorSuite
+from squidmesh.testing.due_queues_suite import DueQueuesSuite
 from squidmesh.testing.journal_suite import JournalStoreSuite
 from squidmesh.testing.lease_suite import LeaseBackendSuite
 from squidmesh.testing.offer_suite import OfferSuite
@@ -45,6 +46,12 @@ class TestDoctor(DoctorSuite):
     @pytest.fixture
     def unmade(self, made):
         return made
+
+
+class TestDueQueues(DueQueuesSuite):
+    @pytest.fixture
+    def plane(self, clock):
+        return OfferPlane(backend("memory://", clock=clock).leases())
 
 
 class TestLeases(LeaseBackendSuite):

@@ -18,6 +18,7 @@ from squidmesh.errors import InvalidInput
 from squidmesh.runtime.coded import coded
 from squidmesh.testing.agenda_suite import AgendaSuite
 from squidmesh.testing.doctor_suite import DoctorSuite
+from squidmesh.testing.due_queues_suite import DueQueuesSuite
 from squidmesh.testing.joined_suite import AnnouncedSuite, InsideStepSuite, JoinedSuite, PostgresHostSuite
 from squidmesh.testing.journal_lease_suite import JournalLeaseSuite
 from squidmesh.testing.journal_suite import JournalStoreSuite, alone
@@ -81,6 +82,10 @@ class TestAgenda(OnServer, AgendaSuite):
 class TestLeases(OnServer, LeaseBackendSuite):
     def stored(self, plane):
         return all_of(self.database.owner)
+
+
+class TestDueQueues(OnServer, DueQueuesSuite):
+    pass
 
 
 class TestLeasesInTheJournal(OnServer, JournalLeaseSuite):

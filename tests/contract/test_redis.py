@@ -13,6 +13,7 @@ from redis import Redis
 from squidmesh_redis import RedisBackend
 
 from squidmesh.testing import VirtualClock
+from squidmesh.testing.due_queues_suite import DueQueuesSuite
 from squidmesh.testing.lease_suite import LeaseBackendSuite
 from squidmesh.testing.offer_suite import OfferSuite
 from squidmesh.testing.planes import OfferPlane
@@ -65,6 +66,12 @@ class TestLeases(OnServer, LeaseBackendSuite):
         return all_of(self.redis)
 
 
+class TestDueQueues(OnServer, DueQueuesSuite):
+    @pytest.fixture
+    def plane(self, opened):
+        return OfferPlane(opened.leases())
+
+
 class TestOffers(OnServer, OfferSuite):
     @pytest.fixture
     def leases(self, opened, redis):
@@ -109,6 +116,10 @@ class OnFake:
 
 
 class TestFakeLeases(OnFake, TestLeases):
+    pass
+
+
+class TestFakeDueQueues(OnFake, TestDueQueues):
     pass
 
 

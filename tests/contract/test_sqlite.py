@@ -7,6 +7,7 @@ from squidmesh_sqlite import SqliteBackend, backend
 
 from squidmesh.testing.agenda_suite import AgendaSuite
 from squidmesh.testing.doctor_suite import DoctorSuite
+from squidmesh.testing.due_queues_suite import DueQueuesSuite
 from squidmesh.testing.journal_lease_suite import JournalLeaseSuite
 from squidmesh.testing.journal_suite import JournalStoreSuite
 from squidmesh.testing.lease_suite import LeaseBackendSuite
@@ -62,6 +63,12 @@ class TestDoctor(DoctorSuite):
     @pytest.fixture
     def unmade(self, tmp_path, clock):
         return backend(f"sqlite:///{tmp_path}/elsewhere.db", clock=clock)
+
+
+class TestDueQueues(DueQueuesSuite):
+    @pytest.fixture
+    def plane(self, opened):
+        return JournalPlane(opened.journal(), opened.leases())
 
 
 class TestLeases(LeaseBackendSuite):

@@ -400,6 +400,94 @@ SELECT item, queue, priority, generation, fence, visible_at, owner, claim_hash, 
     concurrency_limit, squidmesh.moment() AS now
 FROM squidmesh.agenda WHERE item > %(after)s AND queue = %(queue)s ORDER BY item LIMIT %(limit)s;
 
+-- name: due_queues
+-- The first queues, in the order of the spans, that have something claimable. Hops from one queue that has anything to
+-- the next, one seek each, and no further than it must.
+WITH clock AS MATERIALIZED (SELECT squidmesh.moment() AS now),
+found AS MATERIALIZED (
+    SELECT one.queue
+    FROM json_to_recordset(%(spans)s::json) AS span (low text, high text) CROSS JOIN LATERAL (
+        WITH RECURSIVE hop (queue) AS (
+            SELECT least(
+                (
+                    SELECT min(queue) FROM squidmesh.agenda
+                    WHERE aside_until IS NULL AND queue >= span.low COLLATE "C" AND queue <= span.high COLLATE "C"
+                ),
+                (
+                    SELECT min(queue) FROM squidmesh.agenda
+                    WHERE aside_until IS NOT NULL AND queue >= span.low COLLATE "C" AND queue <= span.high COLLATE "C"
+                )
+            )
+            UNION ALL
+            SELECT least(
+                (
+                    SELECT min(queue) FROM squidmesh.agenda
+                    WHERE aside_until IS NULL AND queue > hop.queue AND queue <= span.high COLLATE "C"
+                ),
+                (
+                    SELECT min(queue) FROM squidmesh.agenda
+                    WHERE aside_until IS NOT NULL AND queue > hop.queue AND queue <= span.high COLLATE "C"
+                )
+            )
+            FROM hop WHERE hop.queue IS NOT NULL
+        )
+        SELECT queue FROM hop WHERE queue IS NOT NULL
+    ) AS one
+),
+running AS MATERIALIZED (
+    SELECT queue FROM found WHERE (SELECT true FROM squidmesh.pauses WHERE pauses.queue = found.queue) IS NULL
+),
+due AS MATERIALIZED (
+    SELECT running.queue FROM running
+    WHERE (
+        SELECT true FROM generate_series(0, 9) AS of (priority) CROSS JOIN LATERAL (
+            SELECT FROM squidmesh.agenda
+            WHERE queue = running.queue AND aside_until IS NULL AND priority = of.priority
+                AND visible_at <= (SELECT now FROM clock)
+                AND (
+                    SELECT expires_at > (SELECT now FROM clock) AND leases.generation >= agenda.generation
+                    FROM squidmesh.leases WHERE leases.item = agenda.item
+                ) IS NOT TRUE
+            ORDER BY visible_at, arrival LIMIT 1
+        ) AS head
+        LIMIT 1
+    ) OR (
+        SELECT true FROM squidmesh.agenda
+        WHERE queue = running.queue AND aside_until IS NOT NULL AND aside_until <= (SELECT now FROM clock)
+        ORDER BY aside_until LIMIT 1
+    ) OR (
+        SELECT true FROM squidmesh.leases
+        WHERE queue = running.queue AND concurrency_key IS NOT NULL AND expires_at <= (SELECT now FROM clock)
+        ORDER BY expires_at LIMIT 1
+    )
+    LIMIT %(limit)s
+)
+SELECT (SELECT now FROM clock) AS now, (SELECT json_agg(queue) FROM due)::text AS due,
+    CASE WHEN (SELECT count(*) FROM due) < %(limit)s THEN least(
+        (
+            SELECT min(later.visible_at)
+            FROM running CROSS JOIN generate_series(0, 9) AS of (priority) CROSS JOIN LATERAL (
+                SELECT visible_at FROM squidmesh.agenda
+                WHERE queue = running.queue AND aside_until IS NULL AND priority = of.priority
+                    AND visible_at > (SELECT now FROM clock)
+                ORDER BY visible_at LIMIT 1
+            ) AS later
+        ),
+        (
+            SELECT min(held.expires_at) FROM running CROSS JOIN LATERAL (
+                SELECT expires_at FROM squidmesh.leases
+                WHERE queue = running.queue AND expires_at > (SELECT now FROM clock)
+                ORDER BY expires_at LIMIT 1
+            ) AS held
+        ),
+        (
+            SELECT min(aside.aside_until) FROM running CROSS JOIN LATERAL (
+                SELECT aside_until FROM squidmesh.agenda
+                WHERE queue = running.queue AND aside_until IS NOT NULL ORDER BY aside_until LIMIT 1
+            ) AS aside
+        )
+    ) END AS next_due;
+
 -- name: paused
 SELECT queue FROM squidmesh.pauses
 WHERE queue = ANY (ARRAY(SELECT json_array_elements_text(%(queues)s::json)));

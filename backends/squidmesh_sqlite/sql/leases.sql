@@ -146,6 +146,10 @@ SELECT count(*) FILTER (WHERE leases.owner IS NOT NULL), count(*) FILTER (WHERE 
 FROM leases CROSS JOIN agenda ON agenda.item = leases.item AND agenda.generation <= leases.generation
 WHERE leases.queue = :queue AND leases.expires_at > :now;
 
+-- name: queue
+-- The next queue that has anything.
+SELECT min(queue) FROM agenda WHERE queue BETWEEN :low AND :high;
+
 -- name: paused
 -- The journal's own row: a claim reads it in its own transaction.
 SELECT queue FROM pauses;

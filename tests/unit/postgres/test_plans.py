@@ -53,7 +53,10 @@ def of_leases():
         "claim_of_item": whole("claim", "share_of_one", "head_of_item", "granted"),
         "beat": whole("held", "beat"),
         "beat_one": whole("held_by_one", "beat"),
-        **{name: known[name] for name in ("lock", "claim_keyed", "bring_back", "items", "paused", "stats")},
+        **{
+            name: known[name]
+            for name in ("lock", "claim_keyed", "bring_back", "due_queues", "items", "paused", "stats")
+        },
         "call": "WITH " + ",\n".join(changes[part] for part in ("call", *LEASE_PARTS)) + changes["called"],
     }
 
