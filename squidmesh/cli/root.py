@@ -11,6 +11,7 @@ from squidmesh.cli.dead_letters import dead_letters
 from squidmesh.cli.demo import demo
 from squidmesh.cli.doctor import doctor
 from squidmesh.cli.failures import Commands
+from squidmesh.cli.init import init
 from squidmesh.cli.migrate import migrate
 from squidmesh.cli.queues import queues
 from squidmesh.cli.reconcile import reconcile
@@ -38,7 +39,7 @@ def squidmesh(context: click.Context) -> None:
 
 
 _COMMANDS = (
-    *(demo, migrate, doctor, start, worker, cron, reconcile, reindex, prune, archive),
+    *(demo, init, migrate, doctor, start, worker, cron, reconcile, reindex, prune, archive),
     *(runs, dead_letters, queues, workflows),
 )
 for command in _COMMANDS:
