@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from benchmarks import counts, disk, growth, latency, machine, postgres, redis_plane, throughput
+from benchmarks import counts, disk, growth, latency, machine, postgres, redis_plane, redis_queues, throughput
 from benchmarks.report import Printer, Table
 from benchmarks.scale import FULL, QUICK, Scale
 
@@ -22,6 +22,7 @@ MEASURES: dict[str, Callable[[Scale, Path, Printer], list[Table]]] = {
     "counts": counts.measure,
     "growth": growth.measure,
     "redis": redis_plane.measure,
+    "queues": redis_queues.measure,
     "postgres": postgres.measure,
 }
 

@@ -17,9 +17,13 @@ PLANS = "docs/postgres-plans.md"
 
 def writers() -> dict[str, Callable[[], str]]:
     """Which file is written by what."""
-    from generators import async_verbs, state_machines
+    from generators import async_verbs, metrics, state_machines
 
-    return {"squidmesh/runtime/async_verbs.py": async_verbs.write, "docs/state-machines.md": state_machines.write}
+    return {
+        "squidmesh/runtime/async_verbs.py": async_verbs.write,
+        "docs/state-machines.md": state_machines.write,
+        "docs/metrics.md": metrics.write,
+    }
 
 
 def stale() -> list[str]:

@@ -37,6 +37,8 @@ from squidmesh.errors import (
     WrongPlane,
 )
 from squidmesh.ports.backend import Finding, Migration
+from squidmesh.ports.instrument import Instrument
+from squidmesh.ports.vitals import Vitals
 from squidmesh.reading.cron import CronStatus
 from squidmesh.reading.dead_letters import DeadLetter, DeadLetterList, DeadLettersMoved
 from squidmesh.reading.explain import Explanation
@@ -111,6 +113,7 @@ __all__ = [
     "GraphEdge",
     "GraphNode",
     "HistoryEvent",
+    "Instrument",
     "InvalidInput",
     "InvalidOutput",
     "InvalidPayload",
@@ -148,6 +151,7 @@ __all__ = [
     "ToolError",
     "Unreadable",
     "UsageError",
+    "Vitals",
     "Worker",
     "Workflow",
     "WorkflowError",

@@ -1,12 +1,13 @@
 """One call of ``claim``: from one queue at once, from several in fair shares.
 
 Across queues there is no script. So each queue is first asked how much it could grant, all in one journey; the shares
-are settled here, as if the queues were served in turns; and each is claimed from, all in a second journey.
+are settled here, as if the queues were served in turns, and the lanes of each; and each is claimed from, all in a
+second journey. What is said of a lane here holds for a queue that has no lanes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
 from uuid import uuid4
 
@@ -20,19 +21,24 @@ from squidmesh_redis.keys import Keys
 MOST = 1000
 """Claims that one script grants."""
 _ROUNDS = 8
+_SOON = timedelta(seconds=1)
+"""After which a queue is looked at again that has something, but nothing that this worker has functions for."""
 
 
 Passed = dict[str, int]
-"""By queue, how many visible items this worker has passed over so far, because it has no functions for their steps.
+"""By lane, how many visible items this worker has passed over so far, because it has no functions for their steps.
 A claim looks at a thousand; the next one goes on where it stopped, so what stands behind them is found too.
 """
 
 
 class Claiming:
+    """``lanes``: by queue, in the order of their turns."""
+
     def __init__(
         self,
         client: Client,
         keys: Keys,
+        lanes: Mapping[str, Sequence[str]],
         *,
         owner: str,
         lease: timedelta,
@@ -43,6 +49,8 @@ class Claiming:
     ) -> None:
         self._client = client
         self._keys = keys
+        self._lanes = lanes
+        self._queue = {lane: queue for queue, own in lanes.items() for lane in own}
         self._owner = wire.word(owner, "owner")
         self._lease = wire.length(lease, "lease")
         self._request_id = request_id
@@ -50,70 +58,108 @@ class Claiming:
         self._item = wire.NONE if item is None else wire.word(item, "item")
         self._skip = [wire.word(step, "skip") for step in skip]
         self._passed = passed
+        self._more: dict[str, bool] = {}
+        """By lane, whether it may have something left."""
+        self._crowded: set[str] = set()
+        """Lanes that may have more than they were asked about."""
+        self._passing_over: set[str] = set()
+        self._dues: dict[str, timedelta | None] = {}
 
-    def from_queues(self, queues: Sequence[str], limit: int) -> Grants:
+    def at_once(self, limit: int) -> Grants:
+        """From one lane, not peeked at before."""
+        (lane,) = self._queue
+        claims, due = self._read(lane, self._client.run(self._claim(lane, 0, min(limit, MOST), goes_on=False)))
+        return wire.grants(claims, [due], limit=limit)
+
+    def in_shares(self, limit: int) -> Grants:
         limit = min(limit, MOST)
-        if len(queues) == 1:
-            claims, due = self._read(queues[0], self._client.run(self._claim(queues[0], 0, limit, goes_on=False)))
-            return wire.grants(claims, [due], limit=limit)
-        available, dues, before = self._peek(queues, limit)
+        available, before = self._peek(limit)
         if before:
             return Grants(claims=tuple(sorted(before, key=_position)))
-        return self._in_shares(queues, available, dues, limit)
+        return self._granted(available, limit)
 
-    def _in_shares(
-        self, queues: Sequence[str], available: dict[str, int], dues: dict[str, timedelta | None], limit: int
-    ) -> Grants:
-        """A second round only where a queue gave less than it had seemed to have, and another one has more. It goes on
+    def nothing_left(self) -> dict[str, timedelta | None]:
+        """The queues that have nothing more now, and how long until they may have, as far as it is known."""
+        found: dict[str, timedelta | None] = {}
+        for queue, lanes in self._lanes.items():
+            if not any(self._more.get(lane, True) for lane in lanes):
+                dues = [self._dues[lane] for lane in lanes]
+                dues += [_SOON] if self._passing_over.intersection(lanes) else []
+                found[queue] = min((due for due in dues if due is not None), default=None)
+        return found
+
+    def _granted(self, available: dict[str, int], limit: int) -> Grants:
+        """A second round only where a lane gave less than it had seemed to have, and another one has more. It goes on
         after the places that were asked for, not those that were granted: a place is part of a claim's id.
         """
         granted: list[Claim] = []
         position = 0
         for _ in range(_ROUNDS):
-            shares = in_turns([(queue, available[queue]) for queue in queues], limit - len(granted))
+            shares = self._shares(available, limit - len(granted))
             if not shares:
                 break
             calls = []
-            for queue, share in shares.items():
-                calls.append(self._claim(queue, position, share, goes_on=bool(granted)))
+            for lane, share in shares.items():
+                calls.append(self._claim(lane, position, share, goes_on=bool(granted)))
                 position += share
-            for (queue, share), answer in zip(shares.items(), self._client.run_all(calls), strict=True):
-                claims, _ = self._read(queue, answer)
+            for (lane, share), answer in zip(shares.items(), self._client.run_all(calls), strict=True):
+                claims, due = self._read(lane, answer)
                 granted += claims
-                available[queue] = available[queue] - share if len(claims) == share else 0
+                available[lane] = available[lane] - share if len(claims) == share else 0
+                self._keep_in_mind(lane, due, len(claims), short=len(claims) < share, left=available[lane])
         own = [duration(self._lease)] if granted else []
-        return wire.grants(granted, [*dues.values(), *own], limit=limit)
+        return wire.grants(granted, [*self._dues.values(), *own], limit=limit)
 
-    def _peek(
-        self, queues: Sequence[str], limit: int
-    ) -> tuple[dict[str, int], dict[str, timedelta | None], list[Claim]]:
-        """By queue how much it may grant, and when it may grant more; and what this request was granted before."""
-        arguments: wire.Arguments = [self._owner, self._request_hash, 1 if self._item != wire.NONE else limit]
-        answers = self._client.run_all([Call("peek", self._with_record(queue), arguments) for queue in queues])
+    def _keep_in_mind(self, lane: str, due: timedelta | None, granted: int, *, short: bool, left: int) -> None:
+        """What is left of a lane after a claim from it, which was ``short`` of what was asked for."""
+        dues = (self._dues[lane], due, duration(self._lease) if granted else None)
+        self._dues[lane] = min((one for one in dues if one is not None), default=None)
+        self._more[lane] = due == timedelta(0) if short else left > 0 or lane in self._crowded
+        if short and self._skip:
+            self._passing_over.add(lane)
+
+    def _shares(self, available: dict[str, int], limit: int) -> dict[str, int]:
+        """By lane: as if the queues were served in turns, and the lanes of each."""
+        totals = [(queue, sum(available[lane] for lane in lanes)) for queue, lanes in self._lanes.items()]
+        shares: dict[str, int] = {}
+        for queue, total in in_turns(totals, limit).items():
+            shares |= in_turns([(lane, available[lane]) for lane in self._lanes[queue]], total)
+        return shares
+
+    def _peek(self, limit: int) -> tuple[dict[str, int], list[Claim]]:
+        """By lane how much it may grant; and what this request was granted before."""
+        most = 1 if self._item != wire.NONE else limit
+        arguments: wire.Arguments = [self._owner, self._request_hash, most]
+        answers = self._client.run_all([Call("peek", self._with_record(lane), arguments) for lane in self._queue])
         available: dict[str, int] = {}
-        dues: dict[str, timedelta | None] = {}
         before: list[Claim] = []
-        for queue, (ready, incarnation, due, *told) in zip(queues, answers, strict=True):
-            available[queue], dues[queue] = int(ready), wire.due(due)
-            before += wire.claims(told, queue, self._owner, self._request_id, incarnation)
-        return available, dues, before
+        for lane, (ready, incarnation, due, *told) in zip(self._queue, answers, strict=True):
+            available[lane], self._dues[lane] = int(ready), wire.due(due)
+            self._more[lane] = int(ready) > 0
+            if int(ready) == most:
+                self._crowded.add(lane)
+            before += self._claims(told, lane, incarnation)
+        return available, before
 
-    def _claim(self, queue: str, position: int, limit: int, *, goes_on: bool) -> Call:
+    def _claim(self, lane: str, position: int, limit: int, *, goes_on: bool) -> Call:
         """Claim ids are made, and hashed, here: no server ever sees one (protocol 3.5.8)."""
         hashes = [claim_hash(f"{self._request_id}:{place}") for place in range(position, position + limit)]
         about: wire.Arguments = [uuid4().hex, self._owner, self._request_hash, self._lease, self._item]
-        start = self._passed.get(queue, 0) if self._skip else 0
+        start = self._passed.get(lane, 0) if self._skip else 0
         passed_over: wire.Arguments = [start, len(self._skip), *self._skip]
-        return Call("claim", self._with_record(queue), [*about, int(goes_on), position, limit, *hashes, *passed_over])
+        return Call("claim", self._with_record(lane), [*about, int(goes_on), position, limit, *hashes, *passed_over])
 
-    def _read(self, queue: str, answer: Sequence[str]) -> tuple[list[Claim], timedelta | None]:
+    def _read(self, lane: str, answer: Sequence[str]) -> tuple[list[Claim], timedelta | None]:
         incarnation, due, passed, *told = answer
         if self._skip:
-            self._passed[queue] = int(passed)
-        return wire.claims(told, queue, self._owner, self._request_id, incarnation), wire.due(due)
+            self._passed[lane] = int(passed)
+        return self._claims(told, lane, incarnation), wire.due(due)
 
-    def _with_record(self, queue: str) -> tuple[str, ...]:
-        return (*self._keys.of_queue(queue), self._keys.request(queue, self._request_hash))
+    def _claims(self, told: Sequence[str], lane: str, incarnation: str) -> list[Claim]:
+        return wire.claims(told, self._queue[lane], self._owner, self._request_id, incarnation)
+
+    def _with_record(self, lane: str) -> tuple[str, ...]:
+        return (*self._keys.of_queue(lane), self._keys.request(lane, self._request_hash))
 
 
 def in_turns(available: Sequence[tuple[str, int]], limit: int) -> dict[str, int]:

@@ -18,11 +18,12 @@ from squidmesh_redis import doctor
 from squidmesh_redis.client import Client, open_client
 from squidmesh_redis.fitness import Fitness
 from squidmesh_redis.keys import Keys
+from squidmesh_redis.lanes import Lanes, shards_of
 from squidmesh_redis.leases import RedisLeases
 from squidmesh_redis.wakeup import BLOCK, Bell, RedisWakeup
 
 _ALLOWED = "allowed is redis://host:port/number, or rediss:// with TLS"
-_SETTINGS = {"prefix", "evicts", "insecure"}
+_SETTINGS = {"prefix", "evicts", "insecure", "shards"}
 _NO_JOURNAL = "Redis holds leases, not journals: name it as leases=, beside the URL of a journal"
 
 
@@ -46,6 +47,7 @@ class Address:
         settings = dict(parse_qsl(parts.query, keep_blank_values=True))
         if unknown := sorted(settings.keys() - _SETTINGS):
             _refuse(f"it sets {unknown[0]!r}, and there is only {', '.join(sorted(_SETTINGS))}")
+        self.shards = shards_of(parts.query)
         self.evicts = _switch(settings, "evicts")
         self.prefix = settings.get("prefix", "squidmesh")
         if not is_identifier(self.prefix):
@@ -93,6 +95,7 @@ class RedisBackend:
         self.url = url
         self.address = Address(url)
         self._keys = Keys(self.address.prefix)
+        self._lanes = Lanes(self.address.shards)
         self._now = now
         self._connect = connect
         self._checked = checked
@@ -126,13 +129,13 @@ class RedisBackend:
     def leases(self) -> RedisLeases:
         client = Client(self._connect(self.address.url), self.address.where, now=self._now)
         fitness = Fitness(client, evicts=self.address.evicts, checked=self._checked)
-        leases = RedisLeases(client, self._keys, fitness, self._handed_out.discard)
+        leases = RedisLeases(client, self._keys, fitness, self._lanes, self._handed_out.discard)
         self._handed_out.add(leases)
         return leases
 
     def wakeup(self, queues: Sequence[str] = ()) -> RedisWakeup:
         client = self._connect(self.address.url, answer_timeout=2 * BLOCK)
-        hints = [self._keys.hints(queue) for queue in queues]
+        hints = [self._keys.hints(lane) for queue in queues for lane in self._lanes.of(queue)]
         wakeup = RedisWakeup(client, hints, self._bell, self._handed_out.discard)
         self._handed_out.add(wakeup)
         return wakeup

@@ -1,7 +1,12 @@
-"""The names of a queue's keys. All share the hash tag ``{queue}``, so that a queue is one slot of a cluster."""
+"""The names of a queue's keys. All share the hash tag ``{queue}``, so that a queue is one slot of a cluster.
+
+A *lane* of a queue in several slots has the tag ``{queue/8.0}``, and is what a queue is elsewhere. A part of the index
+of queues has the tag ``{index:0}``: no queue is called so.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 PRIORITIES = 10
@@ -22,6 +27,12 @@ class Keys:
         ready = (f"ready:{priority}" for priority in range(PRIORITIES))
         return tuple(self._key(queue, part) for part in (*parts, *ready))
 
+    @staticmethod
+    def queue(of_lane: Sequence[str]) -> str:
+        """Which queue these keys are of, or the lane of which they are."""
+        tag = of_lane[0].partition("{")[2].partition("}")[0]
+        return tag.partition("/")[0]
+
     def life(self, queue: str) -> str:
         return self._key(queue, "life")
 
@@ -30,6 +41,18 @@ class Keys:
 
     def request(self, queue: str, request_hash: str) -> str:
         return self._key(queue, f"request:{request_hash}")
+
+    def lanes(self, queue: str) -> str:
+        """The numbers of lanes that the queue has for somebody; not there where it is its only lane for all."""
+        return self._key(queue, "lanes")
+
+    def of_index(self, part: int) -> tuple[str, ...]:
+        """In the order in which the scripts know them (lua/_index.lua)."""
+        return tuple(self._key(f"index:{part}", name) for name in ("queues", "looks"))
+
+    def wanted(self, part: int, names: str) -> str:
+        """``names``: a hash of them."""
+        return self._key(f"index:{part}", f"wanted:{names}")
 
     def _key(self, queue: str, part: str) -> str:
         return f"{self.prefix}:{{{queue}}}:{part}"

@@ -33,8 +33,12 @@ def names() -> list[str]:
     return sorted(name.removesuffix(".lua") for name in found if name.endswith(".lua") and not name.startswith("_"))
 
 
+_OF_INDEX = {"looked", "mark", "take", "want"}
+
+
 @cache
 def load(name: str, now: str | None = None) -> Script:
     """``now`` is there for tests: Lua that defines another function ``now``."""
-    source = "\n".join([now or text("_now"), text("_common"), text(name)])
+    shared = ["_common", "_index"] if name in _OF_INDEX else ["_common"]
+    source = "\n".join([now or text("_now"), *map(text, shared), text(name)])
     return Script(name, source, hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest())

@@ -158,7 +158,7 @@ def mark(cursor: Cursor | None) -> Arguments:
 
 
 def claims(told: Sequence[str], queue: str, owner: str, request_id: str, incarnation: str) -> list[Claim]:
-    """From key, generation, fence, lease length, position and lapsed of each."""
+    """From key, generation, fence, lease length, position, lapsed and concurrency key of each."""
     return [
         Claim(
             item=AttemptKey(key),
@@ -170,8 +170,9 @@ def claims(told: Sequence[str], queue: str, owner: str, request_id: str, incarna
             lease=duration(int(lease)),
             incarnation=incarnation,
             lapsed=int(lapsed),
+            concurrency_key=group or None,
         )
-        for key, generation, fence, lease, position, lapsed in _rows(told, 6)
+        for key, generation, fence, lease, position, lapsed, group in _rows(told, 7)
     ]
 
 

@@ -13,7 +13,8 @@ from rich.table import Table
 from rich.text import Text
 
 from squidmesh import CronLook, CronLoop, CronStatus, Mesh
-from squidmesh.cli import logs, looks, target, times
+from squidmesh.cli import listening, logs, looks, target, times
+from squidmesh.cli.listening import Address, Listening
 from squidmesh.cli.output import clean, json_option, show, show_json
 from squidmesh.cli.signals import Events, Signalled, in_background
 from squidmesh.cli.values import read_seconds
@@ -33,21 +34,31 @@ _CLOSING = 5.0
     metavar="SECONDS",
     help="The longest to sleep without a look at the clock.",
 )
+@listening.option
+@logs.format_option
 @target.options
 @json_option
 @click.pass_context
-def cron(context: click.Context, once: bool, look_every: float, as_json: bool) -> int | None:
+def cron(
+    context: click.Context,
+    once: bool,
+    look_every: float,
+    listen: Address | None,
+    log_format: str,
+    as_json: bool,
+) -> int | None:
     """Start a run for each window of the app's cron triggers, until told to leave.
 
     May run on every node at once. SIGTERM or Ctrl-C ends it.
     """
     if context.invoked_subcommand is not None:
         return None
-    logs.to_stderr(logging.INFO)
+    logs.to_stderr(logging.INFO, log_format)
     mesh = target.connect_app(context)
     loop = mesh.cron(look_every=look_every)
     if not once:
-        code = _Process(mesh, loop).run()
+        listening.watch(mesh, log_format)
+        code = _Process(mesh, loop, listening.listen(mesh, loop, listen)).run()
         if as_json:
             show_json({"ended": code == 0})
         return code
@@ -85,7 +96,8 @@ class _LoopEnded:
 class _Process:
     """One loop in this process."""
 
-    def __init__(self, mesh: Mesh, loop: CronLoop) -> None:
+    def __init__(self, mesh: Mesh, loop: CronLoop, listening: Listening | None = None) -> None:
+        self._listening = listening
         self._mesh = mesh
         self._loop = loop
         self._events: Events[_LoopEnded] = Events()
@@ -96,7 +108,11 @@ class _Process:
             self._loop.start()
             in_background(self._watch)
             logs.info("cron_started", pid=os.getpid(), triggers=len(self._loop.triggers))
+            if self._listening is not None and self._listening.url is not None:
+                logs.info("cron_listens", pid=os.getpid(), url=self._listening.url)
             event = self._events.get()
+            if self._listening is not None:
+                self._listening.health.leave()
             self._loop.stop(_CLOSING)
             in_background(self._mesh.close).join(_CLOSING)
         code = 0 if isinstance(event, Signalled) else FAILED

@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from queue import Empty
@@ -46,9 +46,14 @@ class _Ended:
 
 
 class Fleet:
-    """``arguments``: those of one child, without what makes it one of several."""
+    """``arguments``: those of one child, without what makes it one of several; ``each``: what only that child, 1, 2, …,
+    gets.
+    """
 
-    def __init__(self, arguments: Sequence[str], processes: int) -> None:
+    def __init__(
+        self, arguments: Sequence[str], processes: int, *, each: Callable[[int], list[str]] = lambda number: []
+    ) -> None:
+        self._each = each
         self._arguments = list(arguments)
         self._children = [_Child(number) for number in range(1, processes + 1)]
         self._events: Events[_Ended] = Events()
@@ -87,7 +92,15 @@ class Fleet:
     def _start(self, child: _Child, lifeline: int) -> None:
         try:
             process = subprocess.Popen(
-                [sys.executable, "-m", "squidmesh", *self._arguments, "--processes=1", f"--lifeline={lifeline}"],
+                [
+                    sys.executable,
+                    "-m",
+                    "squidmesh",
+                    *self._arguments,
+                    *self._each(child.number),
+                    "--processes=1",
+                    f"--lifeline={lifeline}",
+                ],
                 stdin=subprocess.DEVNULL,
                 pass_fds=(lifeline,),
                 process_group=0,  # a terminal's Ctrl-C reaches the parent alone, which passes it on: once, not twice

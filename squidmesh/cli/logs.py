@@ -1,13 +1,32 @@
-"""What the runtime notices goes to stderr: one line an event, ``key=value`` after it."""
+"""What the runtime notices goes to stderr: one line an event, ``key=value`` after it, or one JSON object."""
 
 from __future__ import annotations
 
 import json
 import logging
 import sys
+from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import Any, TypeVar
 
+import click
+
+F = TypeVar("F", bound=Callable[..., Any])
 _LOGGER = logging.getLogger("squidmesh")
+
+
+def format_option(command: F) -> F:
+    """``--log-format``, for what runs for long."""
+    option = click.option(
+        "--log-format",
+        type=click.Choice(["text", "json"]),
+        default="text",
+        show_default=True,
+        envvar="SQUIDMESH_LOG_FORMAT",
+        show_envvar=True,
+        help="json: one object a line, with the run, step and attempt; also for what steps log.",
+    )
+    return option(command)
 
 
 class _Line(logging.Formatter):
@@ -26,8 +45,15 @@ class _Stderr(logging.Handler):
         sys.stderr.flush()
 
 
-def to_stderr(level: int = logging.WARNING) -> None:
+def to_stderr(level: int = logging.WARNING, form: str = "text") -> None:
     """Unless the app has set up logging of its own. Called again, it changes the level."""
+    if form == "json":
+        from squidmesh.observe.logs import json_to_stderr
+
+        for handler in [handler for handler in _LOGGER.handlers if isinstance(handler.formatter, _Line)]:
+            _LOGGER.removeHandler(handler)
+        json_to_stderr(level)
+        return
     ours = any(isinstance(handler.formatter, _Line) for handler in _LOGGER.handlers)
     if ours:
         _LOGGER.setLevel(level)

@@ -14,8 +14,9 @@ from typing import NoReturn
 import click
 
 from squidmesh import Mesh, Worker
-from squidmesh.cli import logs, target
+from squidmesh.cli import listening, logs, target
 from squidmesh.cli.fleet import Fleet
+from squidmesh.cli.listening import Address, Listening, check_room
 from squidmesh.cli.output import json_option, show_json
 from squidmesh.cli.signals import Events, Orphaned, Signalled, in_background, watch_lifeline
 from squidmesh.cli.values import read_seconds
@@ -37,6 +38,8 @@ _CLOSING = 5.0
     metavar="SECONDS",
     help="How long running steps may go on after the worker was told to leave.",
 )
+@listening.option
+@logs.format_option
 @click.option("--lifeline", type=int, hidden=True)
 @target.options
 @json_option
@@ -47,6 +50,8 @@ def worker(
     concurrency: int,
     processes: int,
     grace: float,
+    listen: Address | None,
+    log_format: str,
     lifeline: int | None,
     as_json: bool,
 ) -> int:
@@ -54,16 +59,25 @@ def worker(
 
     SIGTERM or Ctrl-C drains: running steps may end within the grace, the rest is given back. Again: leave at once.
     """
-    logs.to_stderr(logging.INFO)
+    logs.to_stderr(logging.INFO, log_format)
     mesh = target.connect_app(context)
     made = mesh.worker(concurrency=concurrency, queues=queues or None, grace=grace)
     if processes == 1:
-        code = _Process(mesh, made).run(lifeline)
+        listening.watch(mesh, log_format)
+        code = _Process(mesh, made, listening.listen(mesh, made, listen)).run(lifeline)
     else:  # the worker was made to find out, once and here, whether it can be
         mesh.close()
         app, _ = target.chosen(context)
-        said = [f"--concurrency={concurrency}", f"--grace={grace}", *(f"--queue={queue}" for queue in queues)]
-        code = Fleet(["--app", app or "", "worker", *said], processes).run()
+        said = [
+            f"--concurrency={concurrency}",
+            f"--grace={grace}",
+            f"--log-format={log_format}",
+            *(f"--queue={queue}" for queue in queues),
+        ]
+        if listen is not None:
+            check_room(listen, processes)
+        each = (lambda number: []) if listen is None else (lambda number: [f"--listen={listen.of_child(number)}"])
+        code = Fleet(["--app", app or "", "worker", *said], processes, each=each).run()
     if as_json:
         show_json({"drained": code == 0})
     return code
@@ -82,8 +96,9 @@ class _Drained:
 class _Process:
     """One worker in this process."""
 
-    def __init__(self, mesh: Mesh, worker: Worker) -> None:
+    def __init__(self, mesh: Mesh, worker: Worker, listening: Listening | None = None) -> None:
         self._mesh = mesh
+        self._listening = listening
         self._worker = worker
         self._events: Events[Orphaned | _PumpEnded | _Drained] = Events()
 
@@ -95,6 +110,8 @@ class _Process:
             self._worker.start()
             in_background(self._watch_pump)
             logs.info("worker_started", pid=os.getpid())
+            if self._listening is not None and self._listening.url is not None:
+                logs.info("worker_listens", pid=os.getpid(), url=self._listening.url)
             event = self._events.get()
             code = FAILED if isinstance(event, _PumpEnded) else self._drain(event)
             in_background(self._mesh.close).join(_CLOSING)
@@ -103,6 +120,8 @@ class _Process:
 
     def _drain(self, event: object) -> int:
         because = event.number.name if isinstance(event, Signalled) else "the parent is gone"
+        if self._listening is not None:
+            self._listening.health.leave()
         logs.info("worker_drains", pid=os.getpid(), because=because)
         in_background(lambda: self._events.put(_Drained(self._worker.drain())))
         while not isinstance(event := self._events.get(), _Drained):

@@ -49,7 +49,8 @@ class Activation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class RunStarted(Fact, frozen=True, kw_only=True):
     """Always revision 1, entry's first. ``fingerprint`` pins the definition; ``payload`` holds all defaults.
     ``deadline``: the moment at which the run fails if it has not ended. ``replay_of``: the run whose payload this is.
-    ``activation`` is there if a cron trigger fired.
+    ``activation`` is there if a cron trigger fired. ``traceparent``: where in a trace it was started, in the words of
+    W3C Trace Context.
     """
 
     run_id: str
@@ -67,6 +68,7 @@ class RunStarted(Fact, frozen=True, kw_only=True):
     replay_of: str | None = None
     deadline: int | None = None
     activation: Activation | None = None
+    traceparent: str | None = None
 
 
 class RouteTaken(Fact, frozen=True, kw_only=True):

@@ -164,6 +164,7 @@ def _begin(fact: AnyFact) -> RunState:
         replay_of=fact.replay_of,
         deadline=fact.deadline,
         activation=fact.activation,
+        traceparent=fact.traceparent,
     )
 
 

@@ -169,6 +169,7 @@ class RunState(msgspec.Struct, kw_only=True):
     replay_of: str | None = None
     deadline: int | None = None
     activation: Activation | None = None
+    traceparent: str | None = None
     revision: int = 0
     phase: RunPhase = "open"
     ended_at: int | None = None

@@ -34,6 +34,7 @@ class StartRun(Command, frozen=True, kw_only=True):
     metadata: dict[str, Any] = {}
     replay_of: str | None = None
     activation: Activation | None = None
+    traceparent: str | None = None
 
 
 class _OfAttempt(Command, frozen=True, kw_only=True):

@@ -59,6 +59,7 @@ def start(definition: Definition, command: StartRun) -> list[AnyFact]:
         replay_of=command.replay_of,
         deadline=None if definition.timeout is None else command.now + delay + micros(definition.timeout),
         activation=command.activation,
+        traceparent=command.traceparent,
     )
     return [started, *begin(definition, fold(None, [started]), now=command.now, delay=delay)]
 

@@ -41,6 +41,7 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
 class Claim(msgspec.Struct, frozen=True, kw_only=True):
     """A lease held by an owner. ``claim_id`` is a capability: it is left out of ``repr`` and goes into no log.
     ``lapsed``: how many leases on this item ended before it without a word, in a row: neither settled nor released.
+    ``concurrency_key``: the item's, as far as its backend tells: what a backend may find it by.
     """
 
     item: AttemptKey
@@ -52,6 +53,7 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
     lease: timedelta
     incarnation: str
     lapsed: int = 0
+    concurrency_key: str | None = None
 
     @property
     def hash(self) -> ClaimHash:
@@ -226,7 +228,8 @@ class LeaseBackend(Protocol):
         item: AttemptKey | None = None,
         skip: Collection[str] = (),
     ) -> Grants:
-        """Grants up to ``limit`` visible items without a live lease, by priority (lower first), then visibility, then
+        """Asks each of ``queues``: who has many asks :meth:`due_queues` first, and only once for one request id.
+        Grants up to ``limit`` visible items without a live lease, by priority (lower first), then visibility, then
         arrival; an item whose lease ended is one of them. Each gets a fence above its counter and its floor, and the
         claim id ``{request_id}:{i}``. ``item``: that one only. The same request id again returns the same claims.
         ``skip``: steps that the caller has no functions for; their items are passed over, and stay for others. One call

@@ -54,6 +54,8 @@ def make_start(
             {} if payload is None else payload,
             marks=cron.workflow.marks[cron.trigger.name],
         )
+    with engine.instruments.starting(cron.workflow.name, replays=None) as traceparent:
+        pass  # a trace of its own begins with each firing
     return Start(
         workflow=cron.workflow,
         trigger=cron.trigger.name,
@@ -65,6 +67,7 @@ def make_start(
         delay=timedelta(0),
         run_id=run_id,
         activation=activation,
+        traceparent=traceparent,
     )
 
 
@@ -81,6 +84,7 @@ def append_run(
     """
     after, moved = threads.append(cron, state, facts, beside=born)
     if moved is None:
+        engine.instruments.started(born.state)
         starting.offer(engine, born.effects)
         return after, True
     return state, None if moved == cron.thread else False

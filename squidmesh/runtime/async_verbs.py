@@ -13,8 +13,10 @@ from pydantic import BaseModel
 
 from squidmesh.clock import Clock
 from squidmesh.ports.backend import Migration
+from squidmesh.ports.instrument import Instrument
 from squidmesh.ports.observer import Observer
 from squidmesh.ports.payload_codec import PayloadCodec
+from squidmesh.ports.vitals import Vitals
 from squidmesh.reading.cron import CronStatus
 from squidmesh.reading.dead_letters import DeadLetterList, DeadLettersMoved
 from squidmesh.reading.explain import Explanation
@@ -686,3 +688,15 @@ class AsyncVerbs(AsyncCalls):
         out of date or out of reach: that is a finding whose level is ``refused``.
         """
         return await self._call_slow(self.mesh.doctor)
+
+    async def observe(self, instrument: Instrument) -> None:
+        """``instrument`` hears from now on what this mesh does in this process: see :class:`Instrument`, and
+        ``squidmesh.observe`` for those that are there. Opens nothing.
+        """
+        return await self._call(self.mesh.observe, instrument)
+
+    async def vitals(self) -> Vitals:
+        """What the stores hold now, in numbers: runs by status, dead letters, queues. Asks them once, and raises what
+        they raise. Where only the lease backend does not answer, ``trouble`` says so.
+        """
+        return await self._call(self.mesh.vitals)

@@ -65,6 +65,7 @@ def child_of(
         asked,
         run_id=run_id,
         parent=ParentRun(run_id=assignment.run_id, step=step, key=key),
+        traceparent=engine.instruments.traceparent() or assignment.traceparent,
         metadata=check_metadata(metadata),
     )
 

@@ -7,6 +7,7 @@ ours. A read alone would prove nothing: the lost commit may still be on its way.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import TypeVar
@@ -15,7 +16,9 @@ from tenacity import RetryCallState, Retrying, retry_if_exception
 from tenacity.wait import wait_random_exponential
 
 from squidmesh.errors import BackendUnavailable, CommitUnknown, ThreadsLocked
+from squidmesh.ports.instrument import Instrument
 from squidmesh.ports.journal_store import Answer, Committed, Conflict, Group, JournalStore
+from squidmesh.runtime.instruments import NOBODY
 
 FIRST_PAUSE = timedelta(milliseconds=20)
 LONGEST_PAUSE = timedelta(seconds=5)
@@ -78,9 +81,10 @@ class Patience:
 class Committer:
     """Commits with patience, and finds out what became of those whose answer was lost."""
 
-    def __init__(self, store: JournalStore, patience: Patience) -> None:
+    def __init__(self, store: JournalStore, patience: Patience, instruments: Instrument = NOBODY) -> None:
         self._store = store
         self._patience = patience
+        self._instruments = instruments
 
     def commit(self, groups: Sequence[Group]) -> list[Answer | ThreadsLocked]:
         """As :meth:`JournalStore.commit`, with the outcome known. ``BackendUnavailable`` and ``CommitUnknown`` are
@@ -92,6 +96,7 @@ class Committer:
         answers: dict[int, Answer | ThreadsLocked] = {}
         left = list(range(len(groups)))
         unknown = False
+        began = time.monotonic()
 
         def once() -> list[Answer]:
             nonlocal unknown
@@ -118,6 +123,8 @@ class Committer:
             for n, answer in zip(left, told, strict=True):
                 answers[n] = self._settled(groups[n], answer) if unknown else answer
             break
+        conflicts = sum(not isinstance(answer, Committed) for answer in answers.values())
+        self._instruments.committed(groups=len(groups), conflicts=conflicts, seconds=time.monotonic() - began)
         return [answers[n] for n in range(len(groups))]
 
     def _settled(self, group: Group, answer: Answer) -> Answer:

@@ -7,6 +7,7 @@ that only one of them can append to. Who comes second reads what the first one d
 from __future__ import annotations
 
 import threading
+import time
 import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from squidmesh.journal.triggers import AnyTriggerFact, TriggerSchedule, TriggerS
 from squidmesh.planning import activation
 from squidmesh.planning.activation import Due
 from squidmesh.planning.schedule import Windows
+from squidmesh.ports.vitals import WorkerSigns
 from squidmesh.runtime import chance, starting
 from squidmesh.runtime.activating import append_run, make_start
 from squidmesh.runtime.catalogue import Catalogue
@@ -77,6 +79,7 @@ class CronLoop:
         self._known: dict[TriggerSchedule, Windows | None] = {}
         self._held: dict[str, str] = {}
         self._trouble: str | None = None
+        self._looked_at: float | None = None
 
     @property
     def triggers(self) -> tuple[str, ...]:
@@ -196,6 +199,7 @@ class CronLoop:
             raise UsageError("a cron loop is started once", code="already_started")
         self._thread = threading.Thread(target=self._run, name="squidmesh-cron", daemon=True)
         self._engine.workers.add(self)
+        self._looked_at = time.monotonic()
         self._thread.start()
         return self
 
@@ -210,6 +214,19 @@ class CronLoop:
     @property
     def running(self) -> bool:
         return self._thread is not None and self._thread.is_alive()
+
+    def signs(self) -> WorkerSigns:
+        """How it is, as of a worker without slots: for health checks. Asks no store."""
+        looked = self._looked_at
+        return WorkerSigns(
+            quiet=None if looked is None else timedelta(seconds=time.monotonic() - looked),
+            patience=2 * LOOK_EVERY,
+            running=self.running,
+            draining=self._stopped.is_set(),
+            busy=0,
+            capacity=0,
+            held=self._engine.heartbeats.holds,
+        )
 
     def join(self, timeout: timedelta | float | None = None) -> None:
         """Waits for the loop's end."""
@@ -231,6 +248,7 @@ class CronLoop:
         try:
             while not self._stopped.is_set():
                 found = self._try_to_look()
+                self._looked_at = time.monotonic()
                 if found is not None:
                     pause = _FIRST_PAUSE
                     self._stopped.wait(self._until(found))

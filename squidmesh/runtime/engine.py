@@ -12,6 +12,7 @@ from typing import Protocol
 
 from squidmesh.config import MeshConfig
 from squidmesh.errors import BackendUnavailable, CommitUnknown, CorruptHistory, InvalidUrl
+from squidmesh.ids import AttemptKey
 from squidmesh.ports.backend import Backend
 from squidmesh.ports.journal_store import Wakeup
 from squidmesh.ports.lease_backend import LeaseBackend
@@ -26,6 +27,7 @@ from squidmesh.runtime.current import still_current
 from squidmesh.runtime.endings import Endings
 from squidmesh.runtime.heartbeat import Heartbeats, Pulse
 from squidmesh.runtime.held import Definitions, Runs
+from squidmesh.runtime.instruments import Instruments
 from squidmesh.runtime.intake import Intake
 from squidmesh.runtime.pauses import Pauses
 from squidmesh.runtime.plane import Membership
@@ -89,22 +91,24 @@ class Engine:
     ) -> None:
         self.registry = registry
         self.config = config
-        self.observer = observer
+        self.instruments = Instruments(observer)
+        self.observer: Observer = self.instruments
         self.store = coded(journal.journal(), codec)
         self.leases: LeaseBackend = (leases or journal).leases()
         if leases is not None and self.leases.in_journal:
             raise InvalidUrl("keeps its leases in a journal; allowed is a lease backend of its own", field="leases")
         if registry.is_transactional:
             self.store.transaction(config.lease)  # refuses where it can not; nothing begins before it is entered
-        self.membership = Membership(self.store, self.leases, observer)
+        self.membership = Membership(self.store, self.leases, self.observer)
         self.pauses = Pauses(self.store, monotonic=monotonic)
         self.definitions = Definitions(self.store)
         self.catalogue = Catalogue(self.store, self.definitions, self.caller_patience)
         self.heartbeats = Heartbeats(
             self.leases,
             every=config.beat,
-            observer=observer,
+            observer=self.observer,
             still_current=partial(still_current, self.store),
+            instruments=self.instruments,
         )
         self._heartbeat_thread = heartbeat_thread
         self.nonce = new_nonce()
@@ -113,15 +117,16 @@ class Engine:
             self.leases,
             self.membership,
             config,
-            observer,
+            self.observer,
             owner=f"reconciler@{self.nonce}",
             monotonic=monotonic,
         )
         self._reconciling = Reconciling(
             self.reconciler,
             every=config.reconcile_every,
-            observer=observer,
+            observer=self.observer,
             announced=journal.starts_announced,
+            instruments=self.instruments,
         )
         self.solitude = Solitude(self.poke)
         self.endings = Endings()
@@ -134,11 +139,25 @@ class Engine:
         self._lock = threading.Lock()
         self._wakeups: list[Wakeup] = []
 
-    def writer(self, *, patience: timedelta | None, give_up: Callable[[], bool] = lambda: False) -> Writer:
-        patient = Patience(patience, give_up=give_up, notice=self._store_trouble)
+    def writer(
+        self,
+        *,
+        patience: timedelta | None,
+        give_up: Callable[[], bool] = lambda: False,
+        pulse: Pulse | None = None,
+    ) -> Writer:
+        """``pulse``: of the pump that waits where a store is away."""
+
+        def trouble(error: BaseException) -> None:
+            if pulse is not None:
+                pulse.wait()
+            self._store_trouble(error)
+
+        patient = Patience(patience, give_up=give_up, notice=trouble)
         runs = Runs(self.store, self.definitions, patient)
-        committer = Committer(self.store, patient)
-        return Writer(runs, Recorder(self.store, self.leases, runs, committer, self.observer, self.endings))
+        committer = Committer(self.store, patient, self.instruments)
+        recorder = Recorder(self.store, self.leases, runs, committer, self.observer, self.endings, self.instruments)
+        return Writer(runs, recorder)
 
     def caller_patience(self) -> Patience:
         """That of a call of the public API."""
@@ -154,8 +173,10 @@ class Engine:
         patience: timedelta | None,
         continues: bool,
         give_up: Callable[[], bool] = lambda: False,
+        item: AttemptKey | None = None,
     ) -> Pump:
-        writer = self.writer(patience=patience, give_up=give_up)
+        """``item``: a pump for that one attempt, which claims no other."""
+        writer = self.writer(patience=patience, give_up=give_up, pulse=pulse)
         intake = Intake(
             runs=writer.runs,
             leases=self.leases,
@@ -164,8 +185,10 @@ class Engine:
             registry=self.registry,
             config=self.config,
             observer=self.observer,
+            instruments=self.instruments,
             queues=queues,
             owner=f"{owner_id}@{self.nonce}",
+            item=item,
         )
         return Pump(
             recorder=writer.recorder,

@@ -18,21 +18,28 @@ from datetime import timedelta
 from typing import assert_never
 
 from squidmesh.errors import BackendError
+from squidmesh.ports.instrument import Instrument
 from squidmesh.ports.lease_backend import Beat, Claim, LeaseBackend
 from squidmesh.ports.observer import Observer
 from squidmesh.runtime.context import LeaseFlag
+from squidmesh.runtime.instruments import NOBODY
 
 
 class Pulse:
-    """A pump's sign of life: when it turned last, on the monotonic clock."""
+    """A pump's sign of life: when it turned last, on the monotonic clock. ``seen_at``: when it turned, or found that it
+    has to wait for a store.
+    """
 
-    __slots__ = ("turned_at",)
+    __slots__ = ("seen_at", "turned_at")
 
     def __init__(self) -> None:
-        self.turned_at = time.monotonic()
+        self.seen_at = self.turned_at = time.monotonic()
 
     def turn(self) -> None:
-        self.turned_at = time.monotonic()
+        self.seen_at = self.turned_at = time.monotonic()
+
+    def wait(self) -> None:
+        self.seen_at = time.monotonic()
 
 
 @dataclass(slots=True, kw_only=True)
@@ -59,7 +66,9 @@ class Heartbeats:
         observer: Observer,
         still_current: Callable[[Sequence[Claim]], list[bool]] = lambda claims: [False] * len(claims),
         monotonic: Callable[[], float] = time.monotonic,
+        instruments: Instrument = NOBODY,
     ) -> None:
+        self._instruments = instruments
         self._leases = leases
         self._still_current = still_current
         self._every = every.total_seconds()
@@ -85,9 +94,17 @@ class Heartbeats:
             if held is not None:
                 held.waiting_since = self._monotonic()
 
-    def let_go(self, claim: Claim) -> None:
+    def let_go(self, claim: Claim, *, recorded: bool = False) -> None:
+        """``recorded``: its outcome stands in the journal."""
         with self._lock:
-            self._held.pop(claim.claim_id, None)
+            held = self._held.pop(claim.claim_id, None)
+        if recorded and held is not None:
+            self._instruments.lease_left(held.ends_at - self._monotonic(), at="outcome")
+
+    @property
+    def holds(self) -> int:
+        """How many leases this process holds."""
+        return len(self._held)
 
     def beat(self) -> None:
         """Extends what should be extended; tells the steps whose lease is lost."""
@@ -111,6 +128,7 @@ class Heartbeats:
         for held, answer in zip(asked, answers, strict=True):
             match answer:
                 case Beat.EXTENDED:
+                    self._instruments.lease_left(held.ends_at - self._monotonic(), at="heartbeat")
                     held.ends_at = asked_at + held.claim.lease.total_seconds()
                 case Beat.LOST | Beat.GONE:
                     held.ends_at = asked_at

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 
+from squidmesh.ids import AttemptKey
 from squidmesh.runtime.commit import CALLER_PATIENCE
 from squidmesh.runtime.engine import Engine
 from squidmesh.runtime.held import HeldRun
@@ -39,6 +40,18 @@ class Inline:
         self._put_back(owner_id, queues, pump)
         return touched
 
+    def execute_item(self, owner_id: str, item: AttemptKey, queue: str) -> HeldRun | None:
+        """The same for that one attempt: None where it can not be claimed now. Its queue's pause counts. Nothing is
+        kept of the pump: the next call of this kind is about another attempt.
+        """
+        self._engine.start_heartbeats()
+        pump = self._pump(owner_id, (queue,), item)
+        try:
+            return self._execute(pump)
+        except BaseException:
+            pump.abandon()
+            raise
+
     def _execute(self, pump: Pump) -> HeldRun | None:
         """Turns the pump until one claim has come to its end; what is refused is given back, and the next one asked."""
         touched: list[HeldRun] = []
@@ -60,6 +73,9 @@ class Inline:
             for place in reversed(range(len(self._idle))):
                 if self._idle[place][:2] == (owner_id, queues):
                     return self._idle.pop(place)[2]
+        return self._pump(owner_id, queues)
+
+    def _pump(self, owner_id: str, queues: tuple[str, ...], item: AttemptKey | None = None) -> Pump:
         return self._engine.pump(
             InlineSlots(self._engine.carry),
             owner_id=owner_id,
@@ -67,6 +83,7 @@ class Inline:
             pulse=None,
             patience=CALLER_PATIENCE,
             continues=False,
+            item=item,
         )
 
     def _put_back(self, owner_id: str, queues: tuple[str, ...], pump: Pump) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
@@ -20,17 +20,20 @@ from squidmesh.errors import (
     PlaneMoved,
     ThreadsLocked,
 )
-from squidmesh.ids import RunId, parse_attempt_key, undone_by
+from squidmesh.ids import AttemptKey, RunId, parse_attempt_key, undone_by
 from squidmesh.journal.state import RunState
 from squidmesh.planning.commands import AnyCommand, RecordClaim
 from squidmesh.planning.sight import context_of, context_of_undo
-from squidmesh.ports.lease_backend import Claim, LeaseBackend, Release, Settlement
+from squidmesh.ports.instrument import Instrument
+from squidmesh.ports.lease_backend import Claim, Grants, LeaseBackend, Release, Settlement
 from squidmesh.ports.observer import Observer
 from squidmesh.reading.hiding import secrets_known
 from squidmesh.runtime import chance
 from squidmesh.runtime.absent import FIRST_DELAY, LONGEST_DELAY, AbsentSteps
+from squidmesh.runtime.asking import Asking
 from squidmesh.runtime.context import LeaseFlag
 from squidmesh.runtime.held import HeldRun, Runs
+from squidmesh.runtime.instruments import NOBODY
 from squidmesh.runtime.invoke import Assignment, Failed, failed
 from squidmesh.runtime.pauses import AGE, Pauses
 from squidmesh.runtime.plane import Membership
@@ -40,13 +43,17 @@ from squidmesh.workflow.definition import FunctionStep, LogStep
 from squidmesh.workflow.mapping import BoundStep
 from squidmesh.workflow.registry import Registry
 
+_NONE, _BREATH = timedelta(0), timedelta(milliseconds=50)
+
 _LOCKED_DELAY = timedelta(seconds=10)
 """For how long an attempt is left alone whose claim can not be recorded, since somebody holds its run's thread."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grant:
-    """``asked_at``: the monotonic time from before the claim was sent. ``epoch``: the plane's, from then."""
+    """``asked_at``: the monotonic time from before the claim was sent. ``epoch``: the plane's, from then.
+    ``takes_over``: the lease before this one ended without a word.
+    """
 
     claim: Claim
     asked_at: float
@@ -55,11 +62,12 @@ class Grant:
     attempt: int
     epoch: int
     continued: int = 0
+    takes_over: bool = False
 
 
 class Intake:
     """Claims for one pump. Every grant ends in one of: an assignment, a step of its own kind that needs no slot, or a
-    release or settlement that gives the item back for the right reason.
+    release or settlement that gives the item back for the right reason. ``item``: nothing but that one is asked for.
     """
 
     def __init__(
@@ -74,8 +82,12 @@ class Intake:
         observer: Observer,
         queues: Sequence[str],
         owner: str,
+        item: AttemptKey | None = None,
         monotonic: Callable[[], float] = time.monotonic,
+        instruments: Instrument = NOBODY,
     ) -> None:
+        self._instruments = instruments
+        self._item = item
         self._runs = runs
         self._leases = leases
         self._membership = membership
@@ -83,7 +95,7 @@ class Intake:
         self._registry = registry
         self._config = config
         self._observer = observer
-        self._queues = tuple(queues)
+        self._asking = Asking(leases, queues, every=item is not None)
         self._owner = owner
         self._monotonic = monotonic
         self._request: tuple[str, float] | None = None
@@ -104,34 +116,35 @@ class Intake:
         request_id, asked_at = self._request
         try:
             self.epoch = self._membership.epoch()
-            queues = self._running()
-            if not queues:
-                return [], min(self.longest_rest, AGE)
-            grants = self._leases.claim(
-                queues,
-                owner=self._owner,
-                limit=limit,
-                lease=self._config.lease,
-                request_id=request_id,
-                skip=self._absent.skipped,
-            )
+            paused = self._paused()
+            asked = self._asking.asked(request_id, paused, limit)
+            grants = Grants(claims=())
+            if asked.queues:
+                grants = self._leases.claim(
+                    asked.queues,
+                    owner=self._owner,
+                    limit=limit,
+                    lease=self._config.lease,
+                    request_id=request_id,
+                    item=self._item,
+                    skip=self._absent.skipped,
+                )
         except (BackendUnavailable, CommitUnknown) as error:
             self._observer.notice("lease_backend_unavailable", error=str(error))
             return [], self.longest_rest
         self._request = None
-        idle = self.longest_rest if grants.next_due is None else min(self.longest_rest, grants.next_due)
-        if queues != self._queues:
+        if asked.rest == _NONE and not grants.claims:
+            asked = replace(asked, rest=_BREATH)  # those that are due have nothing for this worker
+        idle = min([self.longest_rest, *(due for due in (grants.next_due, asked.rest) if due is not None)])
+        if paused:
             idle = min(idle, AGE)  # by then it may have been resumed
         return self._readable(grants.claims, asked_at), idle
 
-    def _running(self) -> tuple[str, ...]:
-        """The queues to claim from. Leases in the journal read its pauses themselves; any other backend may have lost
+    def _paused(self) -> frozenset[str]:
+        """The queues to leave out. Leases in the journal read its pauses themselves; any other backend may have lost
         what it was told of them, so its word alone would not do.
         """
-        if self._leases.in_journal:
-            return self._queues
-        paused = self._pauses.queues()
-        return tuple(queue for queue in self._queues if queue not in paused) if paused else self._queues
+        return frozenset() if self._leases.in_journal else self._pauses.queues().intersection(self._asking.names)
 
     def held_up(self) -> Collection[str] | None:
         """The queues that no run may go on into; None where that can not be known now, so that none may."""
@@ -172,7 +185,7 @@ class Intake:
             suspect = isinstance(run, HeldRun) and would_be_suspect(run.state, grant)
             suspects += suspect and delay is None
             if delay is None and not (suspect and suspects > 1):
-                kept.append(grant)
+                kept.append(replace(grant, takes_over=True) if suspect and _takes_over(run, grant) else grant)
             else:
                 back.append(Release(claim=grant.claim, delay=delay or timedelta(0)))
         self._give_back(releases=back)
@@ -204,6 +217,8 @@ class Intake:
         if verdict.error is not None or verdict.run is None:
             self._refused(grant, verdict)
             return None
+        if grant.takes_over:
+            self._instruments.taken_over(queue=grant.claim.queue)
         runnable = verdict.run.state.runnables.get(grant.step)
         spec = verdict.run.definition.step(grant.step)
         if runnable is not None and runnable.status == "dead":
@@ -261,6 +276,8 @@ class Intake:
             asked_at=grant.asked_at,
             trigger=state.trigger,
             activation=state.activation,
+            visible_at=Instant(state.runnables[grant.step].visible_at),
+            traceparent=state.traceparent,
             continued=grant.continued,
             suspect=suspect,
             home=self._home(state.workflow, step) if suspect else None,
@@ -359,3 +376,8 @@ def would_be_suspect(state: RunState, grant: Grant) -> bool:
     runnable = state.runnables.get(grant.step)
     lost = runnable is not None and (runnable.lost > 0 or runnable.status == "claimed")
     return lost or grant.claim.lapsed > 0
+
+
+def _takes_over(run: object, grant: Grant) -> bool:
+    runnable = run.state.runnables.get(grant.step) if isinstance(run, HeldRun) else None
+    return grant.claim.lapsed > 0 or (runnable is not None and runnable.status == "claimed")

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-from squidmesh.clock import seconds
+from squidmesh.clock import Instant, seconds
 from squidmesh.config import MAX_ERROR_BYTES
 from squidmesh.errors import GiveUp, RetryLater, Snooze, StepRefused, ToolError
 from squidmesh.ids import RunId, attempt_key
@@ -25,6 +25,8 @@ from squidmesh.runtime.context import Context, LeaseFlag, StepVerbs
 from squidmesh.workflow.definition import FunctionStep
 from squidmesh.workflow.mapping import BoundStep, copy_json, output_of
 
+_LONG_AGO = Instant(0)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Assignment:
@@ -32,8 +34,9 @@ class Assignment:
     for it) hold JSON values that still belong to the run's state. ``suspect``: a delivery of this attempt was lost
     before, and ``home`` is where a child process that runs it would find its workflow, if it is to. ``asked_at``: as in
     ``Heartbeats.hold``. ``continued``: how many steps of the run were claimed at once before this one. ``activation``:
-    there where a cron ``trigger`` started the run. ``secrets``: the texts that no error of the step may hold. Its
-    ``repr`` shows no data of the run.
+    there where a cron ``trigger`` started the run. ``visible_at``: since when it could be claimed, by the journal's
+    clock. ``traceparent``: where the run was started from. ``secrets``: the texts that no error of the step may hold.
+    Its ``repr`` shows no data of the run.
     """
 
     claim: Claim
@@ -50,6 +53,8 @@ class Assignment:
     asked_at: float
     trigger: str
     activation: Activation | None
+    visible_at: Instant = _LONG_AGO
+    traceparent: str | None = None
     continued: int = 0
     suspect: bool = False
     home: str | None = None

@@ -24,6 +24,7 @@ from squidmesh.runtime.verbs.control import Control
 from squidmesh.runtime.verbs.cron import Crons
 from squidmesh.runtime.verbs.dead_letters import DeadLetters
 from squidmesh.runtime.verbs.executing import Executing
+from squidmesh.runtime.verbs.observing import Observing
 from squidmesh.runtime.verbs.operating import Operating
 from squidmesh.runtime.verbs.queues import Queues
 from squidmesh.runtime.verbs.retention import Retention
@@ -36,7 +37,7 @@ from squidmesh.workflow.registry import Registry
 _OWN_LEASES = "journal"
 
 
-class Mesh(Starting, Authoring, Executing, Control, Crons, DeadLetters, Queues, Retention, Operating):
+class Mesh(Starting, Authoring, Executing, Control, Crons, DeadLetters, Queues, Retention, Operating, Observing):
     """One journal, one lease backend, and the workflows that this process knows. Thread-safe; a context manager.
 
     Made by :meth:`connect`. Stores are opened by the first verb, once a process: a mesh that was made before a process

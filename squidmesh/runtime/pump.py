@@ -111,6 +111,11 @@ class Pump:
         """How many recorded claims have no recorded outcome yet."""
         return len(self._running) + len(self._waiting) + len(self._unrecorded)
 
+    @property
+    def busy(self) -> int:
+        """How many slots have something."""
+        return len(self._running)
+
     def turn(self, *, claim: bool = True, start: bool = True) -> Turn:
         """``claim=False`` takes nothing new; ``start=False`` starts nothing that waits. Both: what has ended is
         recorded, nothing else, as a drain does.
@@ -217,7 +222,7 @@ class Pump:
                 continue  # released at the end of a drain; the journal would refuse it
             self._solitude.leave()
             if isinstance(outcome, Recorded):
-                self._heartbeats.let_go(outcome.assignment.claim)
+                self._heartbeats.let_go(outcome.assignment.claim, recorded=True)
                 self._recorded.append(outcome.assignment.run_id)
                 continue
             self._heartbeats.outcome_waits(outcome.assignment.claim)
@@ -260,7 +265,7 @@ class Pump:
             self._admit(self._intake.follow(following, verdict.run, asked_at=asked_at, continued=ended.continued + 1))
 
     def _concluded(self, assignment: Assignment, verdict: Verdict) -> None:
-        self._heartbeats.let_go(assignment.claim)
+        self._heartbeats.let_go(assignment.claim, recorded=verdict.error is None)
         if (lost := next((fact for fact in verdict.facts if isinstance(fact, DeliveryLost)), None)) is not None:
             self._observer.notice("delivery_lost", item=assignment.key, cause=lost.cause)
         if isinstance(verdict.error, StaleClaim):

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import threading
 import time
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import timedelta
@@ -20,14 +21,18 @@ from squidmesh.clock import Instant, micros
 from squidmesh.config import MeshConfig
 from squidmesh.errors import BackendUnavailable, CommitUnknown, WrongPlane
 from squidmesh.journal.rows import AttemptRow
+from squidmesh.ports.instrument import Instrument
 from squidmesh.ports.journal_store import AgendaPage, JournalStore, Wakeup
 from squidmesh.ports.lease_backend import Cursor, Drop, Item, LeaseBackend
 from squidmesh.ports.observer import Observer
 from squidmesh.runtime import chance
 from squidmesh.runtime.delivery import item_of_row
+from squidmesh.runtime.instruments import NOBODY
 from squidmesh.runtime.plane import Membership
 
 _PAGE = 500
+_FEW = 50
+"""Queues that each look is over, where there are no more."""
 _ROUNDS = 100
 """Words about queues that may come in the middle of one pass, before the rest is left to the next one."""
 _TURNS = 3
@@ -107,6 +112,8 @@ class Reconciler:
         self._listened: set[str] = set()
         self._due_until: dict[str, Instant] = {}
         """By queue, until when its due rows were looked at."""
+        self._came_to = ""
+        """The last queue of the last look, where one is not over all of them."""
         self._swept_at: dict[str, float] = {}
         self._passed_at: float | None = None
         self._told_paused: frozenset[str] = frozenset()
@@ -131,9 +138,10 @@ class Reconciler:
         with self._lock:
             self._passed_at = self._monotonic()
             self._begin()
-            self.tell_pauses()
-            turn = _TURNS * max(every, timedelta(milliseconds=100))
-            mine = [q for q in self._queues() if self._leases.sweep_turn(q, owner=self._owner, period=turn)]
+            queues, rounds = self._next_ones(self._queues())
+            self.tell_pauses(among=queues)
+            turn = _TURNS * rounds * max(every, timedelta(milliseconds=100))
+            mine = [q for q in queues if self._leases.sweep_turn(q, owner=self._owner, period=turn)]
             done = self._pass_over(mine)
             for queue in mine:
                 if self._monotonic() >= self._swept_at.setdefault(queue, self._first_sweep()):
@@ -150,17 +158,19 @@ class Reconciler:
             self.tell_pauses()
             return self._pass_over(self._queues(), full=not trusting)
 
-    def tell_pauses(self, also: Iterable[str] = ()) -> None:
-        """Makes the backend's pauses equal to the journal's, of every queue that is known, and of ``also``. Whoever
-        changes one looks at the journal once more: so the last one to write has seen the last word.
+    def tell_pauses(self, also: Iterable[str] = (), *, among: Sequence[str] | None = None) -> None:
+        """Makes the backend's pauses equal to the journal's: ``among`` these queues, or all that are known; of those
+        that are paused or were; and of ``also``. Whoever changes one looks at the journal once more: so the last one to
+        write has seen the last word.
         """
         if self._leases.in_journal:
             return
         self._membership.join()
         paused = self._paused()
+        queues = self._queues() if among is None else among
         for _ in range(_ROUNDS):
             self._told_paused |= paused
-            told = self._leases.paused(sorted({*self._queues(), *self._told_paused, *also}))
+            told = self._leases.paused(sorted({*queues, *self._told_paused, *also}))
             for queue in sorted(paused - told):
                 self._leases.pause(queue)
             for queue in sorted(told - paused):
@@ -183,6 +193,19 @@ class Reconciler:
 
     def _queues(self) -> list[str]:
         return sorted({*self._store.agenda_queues(), *self._listened})
+
+    def _next_ones(self, queues: Sequence[str]) -> tuple[Sequence[str], int]:
+        """Those of this look, and how many looks go over all of them. So many that each comes within a quarter of the
+        sweep's period, however many there are; what the backend was not told of is late by that at most (I11).
+        """
+        looks = max(1, int(self._config.sweep / 4 / max(self._config.reconcile_every, timedelta(milliseconds=100))))
+        number = max(_FEW, -(-len(queues) // looks))
+        if len(queues) <= number:
+            return queues, 1
+        begin = bisect_right(queues, self._came_to)
+        chosen = [*queues[begin:], *queues[:begin]][:number]
+        self._came_to = chosen[-1]
+        return chosen, -(-len(queues) // number)
 
     def _pass_over(self, queues: Sequence[str], *, full: bool = False) -> Reconciled:
         done = Reconciled(queues=len(queues))
@@ -340,7 +363,9 @@ class Reconciling:
         every: timedelta,
         observer: Observer,
         announced: Callable[[], Wakeup | None] = lambda: None,
+        instruments: Instrument = NOBODY,
     ) -> None:
+        self._instruments = instruments
         self._reconciler = reconciler
         self._every = every.total_seconds()
         self._observer = observer
@@ -389,7 +414,11 @@ class Reconciling:
         """Whether it could. One notice a change of state, whatever is away."""
         self._has_turn = False
         try:
-            self._has_turn = self._reconciler.look().queues > 0
+            began = time.monotonic()
+            done = self._reconciler.look()
+            self._has_turn = done.queues > 0
+            took = time.monotonic() - began
+            self._instruments.reconciled(offered=done.offered, gone=done.gone, dropped=done.dropped, seconds=took)
         except (BackendUnavailable, CommitUnknown, WrongPlane) as error:
             if self._trouble is None:
                 self._observer.notice("reconciler_waits", error=str(error))

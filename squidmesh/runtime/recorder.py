@@ -32,6 +32,7 @@ from squidmesh.journal.state import RunState
 from squidmesh.planning.commands import AnyCommand, RecordCompletion
 from squidmesh.planning.decide import decide
 from squidmesh.planning.rows import changes
+from squidmesh.ports.instrument import Instrument
 from squidmesh.ports.journal_store import Append, Conflict, DefinitionRecord, Group, JournalStore, Moved
 from squidmesh.ports.lease_backend import Claim, LeaseBackend
 from squidmesh.ports.observer import Observer
@@ -40,6 +41,7 @@ from squidmesh.runtime.commit import Committer
 from squidmesh.runtime.delivery import Effects
 from squidmesh.runtime.endings import Endings
 from squidmesh.runtime.held import HeldRun, Runs, unreadable
+from squidmesh.runtime.instruments import NOBODY
 
 _ROUNDS = 100
 """Conflicts in a row on one run before the recorder gives the intent back: each means that another writer got on."""
@@ -93,6 +95,7 @@ class Verdict:
         claimed = self.facts[-1] if self.facts else None
         if claim is None or claim_id is None or not isinstance(claimed, AttemptClaimed):
             return None
+        runnable = None if self.run is None else self.run.state.runnables.get(claimed.step)
         return Claim(
             item=attempt_key(self.intent.run_id, claimed.step, claimed.attempt),
             queue=claim.queue,
@@ -102,6 +105,7 @@ class Verdict:
             fence=claimed.fence,
             lease=claim.lease,
             incarnation=claim.incarnation,
+            concurrency_key=None if runnable is None else runnable.concurrency_key,
         )
 
 
@@ -126,7 +130,9 @@ class Recorder:
         committer: Committer,
         observer: Observer,
         endings: Endings,
+        instruments: Instrument = NOBODY,
     ) -> None:
+        self._instruments = instruments
         self._store = store
         self._leases = leases
         self._runs = runs
@@ -293,6 +299,7 @@ class Recorder:
             _refuse(entry.verdicts, answer)
             entry.effects.clear()
             return
+        self._instruments.recorded(entry.run.state, [fact for verdict in entry.verdicts for fact in verdict.facts])
         if append.checkpoint is not None:
             entry.run.checkpoint_at = append.expected_revision + 1
         self._timer_set = self._timer_set or bool(append.rows.set_timers)

@@ -52,7 +52,7 @@ def replay(
         activation=old.activation,
         metadata=_metadata(said),
     )
-    (state,) = starting.start_runs(engine, [asked])
+    (state,) = starting.start_runs(engine, [asked], replays=old.traceparent)
     return state
 
 

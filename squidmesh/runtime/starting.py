@@ -67,7 +67,8 @@ _DRAWS = 5
 class Start:
     """One run to start, checked: nothing in it can be refused by the core. ``payload`` has all defaults; the
     fingerprint is of what the caller gave, so that the same call is the same again (protocol 3.7). ``run_id``: of a run
-    that is derived from something else than a key. ``activation``: a cron trigger fires.
+    that is derived from something else than a key. ``activation``: a cron trigger fires. ``traceparent``: where in a
+    trace it is started.
     """
 
     workflow: RegisteredWorkflow
@@ -83,6 +84,7 @@ class Start:
     metadata: dict[str, Any] = field(default_factory=dict)
     replay_of: str | None = None
     activation: Activation | None = None
+    traceparent: str | None = None
 
     @property
     def is_derived(self) -> bool:
@@ -141,14 +143,24 @@ def canonical(payload: dict[str, Any]) -> bytes:
 # ---------------------------------------------------------------------------------------------------------- writing
 
 
-def start_runs(engine: Engine, starts: Sequence[Start], *, joined: JournalStore | None = None) -> list[RunState]:
+def start_runs(
+    engine: Engine, starts: Sequence[Start], *, joined: JournalStore | None = None, replays: str | None = None
+) -> list[RunState]:
     """Appends all of them in one commit, each on its own, and gives the run of each: the one that its key started
     before, where there was one. ``KeyReused`` if that was with another payload, ``RunPruned`` if it is not kept any
     more; the other starts stand. Where two of the starts themselves have one key and two payloads, nothing is written.
 
     ``joined``: the journal in the host's transaction (protocol 3.4). Then nothing is tried twice, and nothing offered.
+    ``replays``: the ``traceparent`` of the run that is replayed.
     """
     _refuse_contradictions(starts)
+    if not engine.instruments.any or not starts:
+        return _start_all(engine, starts, joined)
+    with engine.instruments.starting(starts[0].workflow.name, replays=replays) as traceparent:
+        return _start_all(engine, [replace(asked, traceparent=traceparent) for asked in starts], joined)
+
+
+def _start_all(engine: Engine, starts: Sequence[Start], joined: JournalStore | None) -> list[RunState]:
     found: dict[int, RunState | Tombstone] = {}
     for _ in range(_DRAWS):
         waiting = {index: asked for index, asked in enumerate(starts) if index not in found}
@@ -175,7 +187,9 @@ def _start_or_find(
         run_ids[index] = run_id
         if run_id not in plans:
             plans[run_id] = plan(replace(asked, run_id=run_id), now)
-    answers = Committer(store, _patience(engine, joined)).commit(_groups(engine, plans.values(), joined))
+    answers = Committer(store, _patience(engine, joined), engine.instruments).commit(
+        _groups(engine, plans.values(), joined)
+    )
     done = Effects()
     taken = set()
     for (run_id, born), answer in zip(plans.items(), answers, strict=True):
@@ -183,6 +197,8 @@ def _start_or_find(
             taken.add(run_id)
         else:
             done.add(born.effects)
+            if joined is None:
+                engine.instruments.started(born.state)
     if joined is None:  # else nothing is durable yet; the host's commit announces itself
         offer(engine, done)
     ours = {index: run_id for index, run_id in run_ids.items() if run_id not in taken or starts[index].is_derived}
@@ -241,6 +257,7 @@ def plan(asked: Start, now: Instant) -> Birth:
         metadata=asked.metadata,
         replay_of=asked.replay_of,
         activation=asked.activation,
+        traceparent=asked.traceparent,
     )
     facts = start(definition, command)
     state = fold(None, facts)

@@ -84,7 +84,15 @@ def _record(engine: Engine, transaction: StepTransaction, outcome: Completed, ve
     store = transaction.store
     once = Patience(timedelta(0), give_up=lambda: True)  # what is lost is not repeated: see _give_back()
     runs = Runs(store, engine.definitions, once)
-    recorder = Recorder(store, engine.leases, runs, Committer(store, once), engine.observer, engine.endings)
+    recorder = Recorder(
+        store,
+        engine.leases,
+        runs,
+        Committer(store, once, engine.instruments),
+        engine.observer,
+        engine.endings,
+        engine.instruments,
+    )
     intents = [child.intent for child in verbs.children.values()]
     verdicts = recorder.record([*intents, _completion(outcome)], together=True)
     refused = next((verdict.error for verdict in verdicts if verdict.error is not None), None)

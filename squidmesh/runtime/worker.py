@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Sequence
 from datetime import timedelta
 from types import TracebackType
@@ -10,6 +11,7 @@ from types import TracebackType
 from squidmesh.clock import check_duration
 from squidmesh.errors import UsageError, WrongPlane
 from squidmesh.ports.journal_store import Wakeup
+from squidmesh.ports.vitals import WorkerSigns
 from squidmesh.runtime.engine import Engine
 from squidmesh.runtime.heartbeat import Pulse
 from squidmesh.runtime.pump import Pump, Turn
@@ -42,6 +44,8 @@ class Worker:
         self._aborted = threading.Event()
         self._thread: threading.Thread | None = None
         self._wakeup: Wakeup | None = None
+        self._pulse: Pulse | None = None
+        self._turning: Pump | None = None
         self.failed: BaseException | None = None
         """What ended the pump, if it did not end as it should."""
 
@@ -52,6 +56,7 @@ class Worker:
         self._engine.start_reconciling(self._queues)
         self._wakeup = self._engine.wakeup(self._queues)
         self._engine.workers.add(self)
+        self._pulse = Pulse()
         self._thread = threading.Thread(target=self._run, name="squidmesh-pump", daemon=True)
         self._thread.start()
         return self
@@ -80,6 +85,25 @@ class Worker:
     @property
     def running(self) -> bool:
         return self._thread is not None and self._thread.is_alive()
+
+    @property
+    def queues(self) -> tuple[str, ...]:
+        """Those that it claims from."""
+        return self._queues
+
+    def signs(self) -> WorkerSigns:
+        """How it is: for health checks and metrics. Asks no store."""
+        quiet = None if self._pulse is None else timedelta(seconds=time.monotonic() - self._pulse.seen_at)
+        return WorkerSigns(
+            quiet=quiet,
+            patience=self._engine.config.lease,
+            running=self.running,
+            draining=self._draining.is_set(),
+            busy=0 if self._turning is None else self._turning.busy,
+            capacity=self._concurrency,
+            held=self._engine.heartbeats.holds,
+            failed=None if self.failed is None else f"{type(self.failed).__name__}: {self.failed}",
+        )
 
     def join(self, timeout: timedelta | float | None = None) -> None:
         """Waits for the pump's end."""
@@ -120,11 +144,12 @@ class Worker:
             slots,
             owner_id=self._owner_id,
             queues=self._queues,
-            pulse=Pulse(),
+            pulse=self._pulse,
             patience=None,
             continues=True,
             give_up=self._aborted.is_set,
         )
+        self._turning = pump
         try:
             self._claim_on(pump, wakeup)
             if not self._aborted.is_set():

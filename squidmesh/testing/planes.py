@@ -73,10 +73,16 @@ class OfferPlane:
     def withdraw(self, item: AttemptKey) -> None:
         """As a reconciler does that finds it in the backend, and not in the journal."""
         for queue in self._queues:
-            for seen in self.leases.items(queue).items:
-                if seen.key == item:
-                    drop = Drop(key=item, queue=queue, generation=seen.generation, fence=seen.floor)
-                    self.leases.drop([drop])
+            after = None
+            while True:
+                page = self.leases.items(queue, after=after)
+                for seen in page.items:
+                    if seen.key == item:
+                        drop = Drop(key=item, queue=queue, generation=seen.generation, fence=seen.floor)
+                        self.leases.drop([drop])
+                after = page.next
+                if after is None:
+                    break
 
     def pause(self, queue: str) -> None:
         self.leases.pause(queue)

@@ -125,3 +125,40 @@ class TestFakeDueQueues(OnFake, TestDueQueues):
 
 class TestFakeOffers(OnFake, TestOffers):
     pass
+
+
+class InLanes:
+    """With the queues of the suites in lanes."""
+
+    @pytest.fixture
+    def opened(self, server, redis, clock):
+        backend = RedisBackend(f"{server.url}?shards=default:3,mordor:2&shards=q-1:2,tenant-007:8", now=NOW)
+        yield backend
+        backend.close()
+        assert left_behind(redis) == []
+
+
+class TestLeasesInLanes(InLanes, TestLeases):
+    """What is None here is said of one lane: order, and the name of its life. tests/unit/redis/test_lanes.py tries it
+    there.
+    """
+
+    test_order_is_priority_then_visibility_then_arrival = None  # type: ignore[assignment]
+    test_an_item_whose_lease_ended_goes_back_to_its_place = None  # type: ignore[assignment]
+    test_no_more_than_the_limit_is_granted = None  # type: ignore[assignment]
+    test_no_more_leases_live_at_once_than_the_limit_of_their_key = None  # type: ignore[assignment]
+    test_claim_ids_are_the_request_id_and_a_number = None  # type: ignore[assignment]
+    test_an_unknown_item_is_gone = None  # type: ignore[assignment]
+
+
+class TestOffersInLanes(InLanes, TestOffers):
+    """What is None here is said of one lane: how long its tombstones last, which its own leases tell; and of an item
+    that is offered with another concurrency key than before, which no attempt is.
+    """
+
+    test_an_adopted_lease_stands_above_an_older_offer = None  # type: ignore[assignment]
+    test_an_item_is_dropped_as_it_was_seen = None  # type: ignore[assignment]
+
+
+class TestDueQueuesInLanes(InLanes, TestDueQueues):
+    pass

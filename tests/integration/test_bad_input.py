@@ -259,6 +259,7 @@ TABLE = [
     Bad("list_runs", "after", ["", "x", "1:", "²:x", f"{'9' * 30}:x", f"{'9' * 5000}:x", "1:\ud800", NUL, HUGE]),
     Bad("list_runs", "after", [5, True, b"1:x", [], {}]),
     Bad("count_runs", "workflow", [*NOT_A_NAME, Gated]),
+    Bad("observe", "instrument", [None, 5, "logs", object(), lambda event: None]),
     Bad("execute_next", "owner_id", NOT_A_NAME),
     Bad("execute_next", "queues", [*NOT_A_LIST, [], {"a"}, iter(["a"])]),
     Bad("execute_next", "queues", [[bad] for bad in [None, *NOT_A_NAME]]),
@@ -379,6 +380,7 @@ def test_no_verb_is_forgotten_here() -> None:
         "reconcile",
         "queues",
         "doctor",
+        "vitals",
     } - ELSEWHERE - CRON - AUTHORED == set(VERBS)
 
 

@@ -19,7 +19,7 @@ local function now()
 end
 """
 MARKER = "squidmesh:mesh"
-_OURS = re.compile(r"squidmesh:\{[A-Za-z0-9._-]+\}:([a-z]+)(?::[0-9a-f]+)?")
+_OURS = re.compile(r"squidmesh:\{(?:[A-Za-z0-9._-]+(?:/\d+\.\d+)?|index:\d)\}:([a-z]+)(?::[0-9a-f]+|:none)?")
 STAYS = {"life"}
 """One small hash a queue, for ever: what the queue's memory knows about itself."""
 
@@ -82,7 +82,7 @@ def left_behind(redis: Any) -> list[str]:
         match = _OURS.fullmatch(key)
         if match is None:
             wrong.append(f"{key}: no key of a queue")
-        elif match[1] in ("request", "buried", "older", "hints") and redis.ttl(key) == -1:
+        elif match[1] in ("request", "buried", "older", "hints", "wanted") and redis.ttl(key) == -1:
             wrong.append(f"{key}: stays for ever")
     return wrong + _inconsistent(redis)
 

@@ -184,6 +184,8 @@ local function first_waiting(group)
   if first then return match(first, '%S+$'), first end
 end
 
+local let_try = 0  -- how many; a script that ends leases answers it, so that somebody looks
+
 -- A place has become free, or someone who had one in view is gone: the first that waits for it may try again.
 local function let_next_try(group)
   local key, first = first_waiting(group)
@@ -192,6 +194,7 @@ local function let_next_try(group)
   local item = read(key)
   if item then
     make_ready(key, item)
+    let_try = let_try + 1
     hint(1)
   end
 end
@@ -401,15 +404,16 @@ end
 
 -- ----------------------------------------------------------------------------------------------- what goes out
 
--- What one request of this owner was granted and still holds: key, generation, fence, length, position, lapsed of each.
+-- What one request of this owner was granted and still holds: key, generation, fence, length, position, lapsed and
+-- concurrency key or '' of each.
 local function granted_before(record, owner, request, at)
   local found = {}
   for key in string.gmatch(call('GET', record) or '', '%S+') do
     local item = read(key)
     if item and item.owner == owner and item.request == request and leased_until(key) > at then
-      for _, told in ipairs({key, item.generation, item.held_fence, item.length, item.position, item.lapsed}) do
-        found[#found + 1] = told
-      end
+      local n = #found
+      found[n + 1], found[n + 2], found[n + 3], found[n + 4] = key, item.generation, item.held_fence, item.length
+      found[n + 5], found[n + 6], found[n + 7] = item.position, item.lapsed, item.group or ''
     end
   end
   return found

@@ -4,7 +4,7 @@
 --   with this request (1) or to answer what it was granted before (0); first position; how many claims at most;
 --   then one hash of a claim id for each; how many visible items to begin after; how many steps to pass over; they.
 -- Returns: incarnation; next due or ''; how many visible items to begin after the next time (0: with the first); then
---   key, generation, fence, lease length, position, and leases lapsed before, of each claim.
+--   key, generation, fence, lease length, position, leases lapsed before, and concurrency key or '', of each claim.
 local candidate, owner, request, length = word(), word(), word(), digits()
 local only, goes_on, position, limit = none_or_word(), digits() == '1', number(), number()
 local hashes, passed_over = {}, {}
@@ -47,7 +47,7 @@ local function grant(key, item)
   states[n - 1], states[n] = key, pack(item)
   n = #answer
   answer[n + 1], answer[n + 2], answer[n + 3] = key, item.generation, item.fence
-  answer[n + 4], answer[n + 5], answer[n + 6] = length, item.position, item.lapsed
+  answer[n + 4], answer[n + 5], answer[n + 6], answer[n + 7] = length, item.position, item.lapsed, item.group or ''
 end
 
 local function at_its_limit(item)

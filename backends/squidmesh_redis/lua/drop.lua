@@ -1,5 +1,6 @@
 -- Removes items that the journal no longer has open, if they are still as they were seen.
--- KEYS: the queue's. ARGV: how many, then for each: key, generation, fence. Returns nothing.
+-- KEYS: the queue's. ARGV: how many, then for each: key, generation, fence. Returns how
+--   many items may try again that had waited for a concurrency key.
 local drops = {}
 for n = 1, number() do drops[n] = {key = word(), generation = digits(), fence = digits()} end
 complete()
@@ -15,3 +16,4 @@ for _, drop in ipairs(drops) do
   end
 end
 buried(lasts_until)
+return let_try

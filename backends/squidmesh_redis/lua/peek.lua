@@ -1,7 +1,8 @@
 -- How much of this queue could be claimed now: what a claim over several queues asks each of them first.
 -- KEYS: the queue's, then the record of the request. ARGV: owner; hash of the request id; how many claims at most.
 -- Returns: how many may be claimable (or the limit, if more); incarnation or ''; next due or ''; then key, generation,
---   fence, lease length, position and lapsed of each claim that the request was granted before and still holds.
+--   fence, lease length, position, lapsed and concurrency key or '' of each claim that the request was granted before and
+--   still holds.
 local owner, request, limit = word(), word(), number()
 complete()
 

@@ -1,6 +1,7 @@
 -- Gives claims back unspent. A release under a stale claim changes nothing.
 -- KEYS: the queue's. ARGV: how many releases, then for each: key, generation, fence, hash of the claim id, delay, floor,
---   and of the claim that the item is left to: owner or *, hash or *, generation, fence, lease length. Returns nothing.
+--   and of the claim that the item is left to: owner or *, hash or *, generation, fence, lease length. Returns how many
+--   items may try again that had waited for a concurrency key.
 local releases = {}
 for n = 1, number() do
   releases[n] = {
@@ -38,3 +39,4 @@ for _, release in ipairs(releases) do
   end
 end
 hint(claimable)
+return let_try

@@ -1,6 +1,7 @@
 -- Ends the items of claims for good, and brings the items of the same queue that come with that.
 -- KEYS: the queue's. ARGV: how many claims, then for each: key, generation, fence, hash of the claim id, lease length;
---   how many items, then 12 arguments each (see _common). Returns nothing.
+--   how many items, then 12 arguments each (see _common). Returns how many items may try again that had waited for a
+--   concurrency key.
 -- Works when the server is out of memory: what ends makes room for what follows from it.
 local claims, items = {}, {}
 for n = 1, number() do
@@ -32,3 +33,4 @@ end
 remove_all(ended, ended_items)
 buried(lasts_until)
 put_all(items, at)
+return let_try

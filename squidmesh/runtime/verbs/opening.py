@@ -11,6 +11,7 @@ from typing import Self
 
 from squidmesh.config import MeshConfig
 from squidmesh.errors import UsageError
+from squidmesh.ports.instrument import Instrument
 from squidmesh.runtime.arguments import check_names
 from squidmesh.runtime.engine import Engine, Stores
 from squidmesh.runtime.inline import Inline
@@ -43,6 +44,7 @@ class Opening:
         self._find_stores = find_stores
         self._lock = threading.Lock()
         self._opened: tuple[int, Engine, Inline] | None = None
+        self._instruments: list[Instrument] = []
         self._closed = False
 
     def close(self) -> None:
@@ -72,6 +74,8 @@ class Opening:
                 raise UsageError("this mesh is closed", code="mesh_closed")
             if self._opened is None or self._opened[0] != os.getpid():
                 engine = self._open_engine()
+                for instrument in self._instruments:
+                    engine.instruments.add(instrument)
                 self._opened = (os.getpid(), engine, Inline(engine))
             return self._opened[1:]
 
@@ -103,3 +107,8 @@ class Opening:
         if registry.actions:
             named += self._engine().queues_made_at_run_time()
         return tuple(dict.fromkeys((self._config.queue, *named)))
+
+
+def inside(mesh: Opening) -> tuple[Engine, Inline]:
+    """What stands behind the verbs of this process, opened where it is not yet: for a bridge, which goes below them."""
+    return mesh._open()

@@ -50,7 +50,9 @@ def test_a_delay_ends_by_the_servers_clock(plane):
 
 
 def test_nothing_is_left_when_all_is_over(plane, redis, monkeypatch):
-    """Tombstones, requests and hints expire by themselves; what stays is one small hash a queue."""
+    """Tombstones, requests and hints expire by themselves; what stays is one small hash a queue, which is
+    in the index until somebody looks at it in vain.
+    """
     plane.publish(*(item(f"orc-{n}", concurrency=("orc", 2)) for n in range(5)), item("ring", delay=SHORT))
     done = 0
     while done < 6:
@@ -63,7 +65,10 @@ def test_nothing_is_left_when_all_is_over(plane, redis, monkeypatch):
 
     assert left_behind(redis) == []
     for_ever = {key for key in redis.scan_iter() if redis.pttl(key) < 0}
-    assert for_ever == {"squidmesh:{default}:life"}
+    assert for_ever == {"squidmesh:{default}:life", "squidmesh:{index:0}:queues"}
+    assert redis.zrange("squidmesh:{index:0}:queues", 0, -1) == ["default"]
+    claim(plane, *plane.leases.due_queues(["default"], (), limit=1).queues)
+    assert {key for key in redis.scan_iter() if redis.pttl(key) < 0} == {"squidmesh:{default}:life"}
     assert redis.memory_usage("squidmesh:{default}:life") < 1000
 
 

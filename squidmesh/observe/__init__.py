@@ -1,0 +1,1 @@
+"""Metrics, health, logs and traces of a mesh: what the runtime tells its instruments, in the forms that others read."""
