@@ -16,7 +16,7 @@ def mesh_with(*workflows: type[Workflow]) -> Iterator[Mesh]:
     """A mesh with one worker of four slots; everything is gone at the end."""
     with tempfile.TemporaryDirectory() as folder:
         url = f"sqlite:///{Path(folder) / 'example.db'}"
-        with Mesh.connect(url, workflows=workflows, idle_poll=0.05) as mesh, mesh.worker(concurrency=4):
+        with Mesh.connect(url, workflows=workflows, idle_poll=0.05, heartbeat=0.5) as mesh, mesh.worker(concurrency=4):
             yield mesh
 
 

@@ -27,6 +27,7 @@ from squidmesh.testing.lease_suite import claim, item, listed
 from squidmesh.testing.planes import JournalPlane, OfferPlane, Plane
 from squidmesh.testing.servers import Server
 from tests.support import postgres_world
+from tests.support.parts import aside
 from tests.support.postgres_world import Emptied
 from tests.support.redises import NOW, ServerClock, left_behind, started
 
@@ -208,8 +209,9 @@ STEPS = settings(max_examples=60, stateful_step_count=40, deadline=None)
 JOURNEYS = settings(STEPS, max_examples=20)
 
 
-def test_journal_leases_do_as_memory_does():
-    run_state_machine_as_test(JournalLeases, settings=STEPS)
+@pytest.mark.parametrize("settings", [JOURNEYS, aside(STEPS)], ids=["some", "many"])
+def test_journal_leases_do_as_memory_does(settings):
+    run_state_machine_as_test(JournalLeases, settings=settings)
 
 
 def test_leases_in_postgres_do_as_memory_does(emptied_postgres):

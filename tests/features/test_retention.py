@@ -30,6 +30,7 @@ from squidmesh.reading.plain import to_plain
 from squidmesh.runtime import retention
 from tests.features.world import Hand, World, seen, work
 from tests.support.crashing import CrashingBackend, Plan, ProcessDied
+from tests.support.parts import aside
 
 HOUR, DAY = 3600.0, 86_400.0
 
@@ -589,24 +590,29 @@ def test_prune_and_archive_are_data_too(mesh: Mesh, old: dict[str, str], tmp_pat
 # --------------------------------------------------------------------------------------------------------- crashes
 
 
-def deaths() -> Iterator[Plan]:
-    """One for each port call, until somebody gets through alive."""
-    count = 1
+EVERY_CALL = pytest.mark.parametrize("stride", [3, aside(1)])
+"""Who dies at every third call has died both before and after calls; at every one of them under ``all``."""
+
+
+def deaths(stride: int) -> Iterator[Plan]:
+    """One for each port call that is a multiple of that, until somebody gets through alive."""
+    count = stride
     while True:
         plan = Plan(lambda reached, place, at=count: reached == at)  # type: ignore[misc]
         yield plan
         if not plan.dead:
             return
-        count += 1
+        count += stride
 
 
+@EVERY_CALL
 def test_a_crash_at_any_call_leaves_every_run_in_the_file_or_in_the_journal(
-    world: World, mesh: Mesh, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    world: World, mesh: Mesh, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, stride: int
 ) -> None:
     monkeypatch.setattr(retention, "MOST_RUNS", 3)
     file = tmp_path / "archive.jsonl"
     died = 0
-    for plan in deaths():
+    for plan in deaths(stride):
         mesh.start_run(Feast, key=f"feast {died}")
         mesh.start_runs(Sale, [{"name": str(number)} for number in range(2)])
         work(mesh)
@@ -621,16 +627,17 @@ def test_a_crash_at_any_call_leaves_every_run_in_the_file_or_in_the_journal(
         gone = alive - ids(mesh)
         assert gone <= set(lines), "what is gone is in the file"
         assert len(lines) - written - len(gone) <= 3, "and at most one batch may come again"
-    assert died > 10
+    assert died > 10 // stride
     assert ids(mesh) == set()
 
 
+@EVERY_CALL
 def test_a_prune_that_dies_at_any_call_leaves_whole_runs_and_can_go_on(
-    world: World, mesh: Mesh, monkeypatch: pytest.MonkeyPatch
+    world: World, mesh: Mesh, monkeypatch: pytest.MonkeyPatch, stride: int
 ) -> None:
     monkeypatch.setattr(retention, "MOST_RUNS", 3)
     died = 0
-    for plan in deaths():
+    for plan in deaths(stride):
         mesh.start_run(Feast, key=f"feast {died}")
         mesh.start_run(Sale, {"name": "bad"})
         work(mesh)
@@ -645,5 +652,5 @@ def test_a_prune_that_dies_at_any_call_leaves_whole_runs_and_can_go_on(
         for run in left:
             parent = seen(mesh, run.run_id).parent_run
             assert parent is None or parent.run_id in parents, "no child without its root"
-    assert died > 5
+    assert died > 5 // stride
     assert ids(mesh) == set()

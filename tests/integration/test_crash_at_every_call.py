@@ -4,7 +4,7 @@ Dying drops everything that the process had in memory. The stores stay, on each 
 offer can be lost on its way, each life reconciles before it claims, and may die at that too.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -24,6 +24,7 @@ from squidmesh.workflow.registry import Registry
 from tests.support import postgres_world
 from tests.support.audit import audit
 from tests.support.crashing import CrashingBackend, Plan, ProcessDied, port_methods
+from tests.support.parts import aside, mostly_aside
 from tests.support.postgres_world import Emptied
 from tests.support.recovery import LEASE, Effects, Work, carry_on, in_batches, make_workflow, one_by_one
 from tests.support.redises import NOW, ServerClock, left_behind, started
@@ -213,8 +214,13 @@ IN_JOURNAL = (World, PostgresWorld)
 """Those with journal leases."""
 
 
-def _takes_long(plane: str, not_the_first: bool) -> bool:
-    return plane == "postgres and redis" or (plane in ("redis", "postgres") and not_the_first)
+SHARES = 11
+"""An odd number: the places before and after calls take turns."""
+ORDINARY_SHARES = {"journal leases": (0, 5), "memory": (3, 8), "redis": (6,), "postgres": (9,)}
+"""Of the calls that are died at. Each plane has others, so that together they pass by few places of the job."""
+STRIDES = (7, 11, 13, 17, 23, 31)
+ORDINARY_STRIDES = {"journal leases": (7, 23), "memory": (13, 31), "redis": (11,), "postgres": (17,)}
+"""Two servers at once take their time, and are left to ``all`` like the other strides and shares."""
 
 
 @pytest.fixture(autouse=True)
@@ -229,9 +235,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield RedisWorld.server
 
 
-@pytest.fixture(
-    params=[pytest.param(plane, marks=pytest.mark.all if _takes_long(plane, False) else ()) for plane in WORLDS]
-)
+@pytest.fixture(params=[aside(plane) if plane == "postgres and redis" else plane for plane in WORLDS])
 def make_world(request: pytest.FixtureRequest) -> type[World]:
     if "redis" in request.param:
         request.getfixturevalue("server")
@@ -247,13 +251,10 @@ def dies_at(chosen: int) -> CheckLife:
 WAYS = pytest.mark.parametrize("work", [one_by_one, in_batches])
 
 
-def on_every_plane(name: str, values: Sequence[int]) -> pytest.MarkDecorator:
-    """On servers, where lives take long, the first of them; the others, and two servers at once, under ``all``."""
-    chosen = [
-        pytest.param(plane, value, marks=pytest.mark.all if _takes_long(plane, value != values[0]) else ())
-        for plane in WORLDS
-        for value in values
-    ]
+def on_every_plane(name: str, values: Iterable[int], ordinary: Mapping[str, Sequence[int]]) -> pytest.MarkDecorator:
+    """Some values of each plane are ordinary; the others are tried under ``all``."""
+    cases = [(plane, value) for plane in WORLDS for value in values]
+    chosen = mostly_aside(cases, ordinary=lambda case: case[1] in ordinary.get(case[0], ()))
     return pytest.mark.parametrize(("make_world", name), chosen, indirect=["make_world"])
 
 
@@ -277,12 +278,12 @@ def test_the_main_job_reaches_every_port_method(make_world: type[World], work: W
 
 
 @WAYS
-@on_every_plane("quarter", range(4))
+@on_every_plane("share", range(SHARES), ORDINARY_SHARES)
 def test_a_death_at_any_port_call_loses_nothing(
-    make_world: type[World], work: Work, places: list[str], quarter: int, tmp_path: Path
+    make_world: type[World], work: Work, places: list[str], share: int, tmp_path: Path
 ) -> None:
-    """In quarters, which can be tried side by side."""
-    calls = range(1 + quarter, len(places) + 1, 4)
+    """In elevenths, which can be tried side by side: all of them are every call, and some are ordinary."""
+    calls = range(1 + share, len(places) + 1, SHARES)
     died = 0
     for chosen in calls:
         world = make_world(tmp_path / str(chosen), work)
@@ -292,7 +293,7 @@ def test_a_death_at_any_port_call_loses_nothing(
 
 
 @WAYS
-@on_every_plane("every", [7, 11, 13, 17, 23, 31])
+@on_every_plane("every", STRIDES, ORDINARY_STRIDES)
 def test_one_death_after_another_loses_nothing(make_world: type[World], work: Work, every: int, tmp_path: Path) -> None:
     world = make_world(tmp_path, work)
     run = world.live_until_done(lambda count, place: count == every + world.lives, deaths=30)

@@ -31,6 +31,7 @@ from squidmesh.workflow.registry import Registry
 from tests.support.audit import audit
 from tests.support.crashing import CrashingBackend, Plan, ProcessDied
 from tests.support.cron import HOUR, START, Beacon, KeptMemory, windows_of
+from tests.support.parts import aside
 
 HOURLY = trigger_thread("Beacon", "hourly")
 
@@ -128,13 +129,16 @@ def audit_trigger(store: JournalStore) -> TriggerState:
     return state
 
 
-@pytest.mark.parametrize("make_world", [MemoryWorld, World])
-def test_a_death_at_any_port_call_loses_no_window_and_fires_none_twice(make_world: type[World], tmp_path: Path) -> None:
+@pytest.mark.parametrize(("make_world", "stride"), [(MemoryWorld, 1), (World, 5), aside(World, 1)])
+def test_a_death_at_any_port_call_loses_no_window_and_fires_none_twice(
+    make_world: type[World], stride: int, tmp_path: Path
+) -> None:
+    """At every call in memory; in a file at every fifth, and at every one under `all`."""
     calm, plan = make_world(tmp_path / "calm"), Plan()
     calm.live(plan)
     calm.check()
     assert plan.places.count("journal.commit before") == 7, "two registrations, a host, three windows, one found"
-    for chosen in range(1, len(plan.places) + 1):
+    for chosen in range(1, len(plan.places) + 1, stride):
         world = make_world(tmp_path / str(chosen))
         with pytest.raises(ProcessDied):
             world.live(Plan(lambda count, place, chosen=chosen: count == chosen))  # type: ignore[misc]

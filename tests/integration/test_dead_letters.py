@@ -16,6 +16,7 @@ from squidmesh import Context, InvalidInput, Mesh, Workflow, manual, step
 from squidmesh.runtime.chance import SystemClock
 from squidmesh.testing.clock import VirtualClock
 from tests.support.audit import audit
+from tests.support.parts import aside
 from tests.support.redises import left_behind, started
 
 LEASE = timedelta(seconds=30)
@@ -106,7 +107,7 @@ def until(condition: Callable[[], object], *, within: float = 20.0) -> None:
         turn.wait(0.02)
 
 
-@pytest.fixture(params=["journal leases", "redis", "valkey"])
+@pytest.fixture(params=["journal leases", aside("redis"), "valkey"])
 def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Site]:
     if request.param == "journal leases":
         yield Site(tmp_path, None, VirtualClock())

@@ -24,6 +24,7 @@ from squidmesh import Mesh
 from squidmesh.cli.root import squidmesh
 from squidmesh.redaction import HIDDEN
 from squidmesh.testing.clock import VirtualClock
+from tests.support.parts import mostly_aside
 from tests.support.redises import all_of, started
 from tests.support.vault import CODEC, SECRETS, VISIT, Dies, Vault
 
@@ -85,7 +86,7 @@ def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 IN_FILES = ("sqlite", "sqlite, sealed", "redis", "redis, sealed")
 
 
-@pytest.fixture(params=["memory", *IN_FILES])
+@pytest.fixture(params=mostly_aside(["memory", *IN_FILES], ordinary=lambda kind: kind != "redis, sealed"))
 def house(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[House]:
     kind, sealed = request.param.partition(",")[0], "sealed" in request.param
     url = "memory://" if kind == "memory" else f"sqlite:///{tmp_path / 'vault.db'}"

@@ -23,8 +23,10 @@ class OnSqliteWithLeasesInMemory(CoreMachine):
     plane = "sqlite, leases in memory"
 
 
-MACHINES: dict[type[CoreMachine], int] = {OnMemory: 80, OnSqlite: 60, OnSqliteWithLeasesInMemory: 60}
+MACHINES: dict[type[CoreMachine], int] = {OnMemory: 40, OnSqlite: 20, OnSqliteWithLeasesInMemory: 20}
 """How many examples of each, wherever there is little time."""
+FOR_LONG = 25
+"""Times as many where there is time."""
 
 
 @pytest.mark.parametrize("machine", MACHINES)
@@ -36,4 +38,4 @@ def test_the_core_does_what_a_simple_model_says(machine: type[CoreMachine]) -> N
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("machine", MACHINES)
 def test_the_core_does_what_a_simple_model_says_for_long(machine: type[CoreMachine]) -> None:
-    run_state_machine_as_test(machine, settings=settings(SOME, max_examples=10 * MACHINES[machine]))
+    run_state_machine_as_test(machine, settings=settings(SOME, max_examples=FOR_LONG * MACHINES[machine]))

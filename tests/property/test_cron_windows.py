@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from itertools import takewhile
+from itertools import product, takewhile
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from squidmesh.clock import to_datetime, to_instant
 from squidmesh.runtime.cron_matches import windows
 from squidmesh.workflow.cron_expression import parse
+from tests.support.parts import every
 
 ZONES = ("Europe/London", "America/New_York", "Australia/Lord_Howe", "Asia/Kathmandu")
-every_zone = pytest.mark.parametrize("zone", ZONES)
 MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
 
 AT_TIMES = (
@@ -78,8 +78,8 @@ def jumps(zone: str, first: int, last: int) -> list[datetime]:
     return found
 
 
-@every_zone
-@pytest.mark.parametrize("expression", AT_TIMES)
+# Each expression in one zone, and each zone with several expressions; all with all under `all`.
+@pytest.mark.parametrize(("expression", "zone"), every(3, list(product(AT_TIMES, ZONES))))
 def test_twelve_years_of_a_time_of_day_are_the_oracles(expression: str, zone: str) -> None:
     begin, end = datetime(2019, 12, 31, 12, tzinfo=UTC), datetime(2032, 1, 1, tzinfo=UTC)
     if "-" in expression.partition(" ")[2][:4]:  # several times a day
@@ -89,8 +89,7 @@ def test_twelve_years_of_a_time_of_day_are_the_oracles(expression: str, zone: st
     assert found
 
 
-@every_zone
-@pytest.mark.parametrize("expression", EVERY_SO_OFTEN)
+@pytest.mark.parametrize(("expression", "zone"), every(3, list(product(EVERY_SO_OFTEN, ZONES))))
 def test_every_jump_of_years_is_the_oracles(expression: str, zone: str) -> None:
     days = jumps(zone, 2019, 2031) or [datetime(2026, 3, 29, tzinfo=UTC)]
     assert len(days) == (1 if zone == "Asia/Kathmandu" else 26)

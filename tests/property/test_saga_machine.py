@@ -23,8 +23,10 @@ class OnSqliteWithLeasesInMemory(SagaMachine):
     plane = "sqlite, leases in memory"
 
 
-MACHINES: dict[type[SagaMachine], int] = {OnMemory: 100, OnSqlite: 50, OnSqliteWithLeasesInMemory: 50}
+MACHINES: dict[type[SagaMachine], int] = {OnMemory: 40, OnSqlite: 15, OnSqliteWithLeasesInMemory: 15}
 """How many examples of each, wherever there is little time."""
+FOR_LONG = 25
+"""Times as many where there is time."""
 
 
 @pytest.mark.parametrize("machine", MACHINES)
@@ -36,4 +38,4 @@ def test_the_core_keeps_its_promises_to_sagas(machine: type[SagaMachine]) -> Non
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("machine", MACHINES)
 def test_the_core_keeps_its_promises_to_sagas_for_long(machine: type[SagaMachine]) -> None:
-    run_state_machine_as_test(machine, settings=settings(SOME, max_examples=10 * MACHINES[machine]))
+    run_state_machine_as_test(machine, settings=settings(SOME, max_examples=FOR_LONG * MACHINES[machine]))

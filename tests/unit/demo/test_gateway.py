@@ -112,9 +112,23 @@ def start(tmp_path: Path) -> Iterator[Start]:
     assert all(end == (0, "") for end in ends), ends
 
 
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Gateway]]:
+    """The gateways that were started for tests which need no other than a gateway with an empty ledger."""
+    started: list[Gateway] = []
+    yield started
+    ends = [each.stop() for each in started if each.process.returncode is None]
+    assert all(end == (0, "") for end in ends), ends
+
+
 @pytest.fixture
-def gateway(start: Start) -> Gateway:
-    return start()
+def gateway(kept: list[Gateway], tmp_path: Path) -> Gateway:
+    """One that is up; all that it knows is in its ledger, which is emptied."""
+    if not kept or kept[-1].process.poll() is not None:
+        kept.append(Gateway(tmp_path / "gateway.db"))
+    with closing(sqlite3.connect(kept[-1].ledger, isolation_level=None)) as db:
+        db.execute("DELETE FROM ledger")
+    return kept[-1]
 
 
 @pytest.fixture(scope="module")
