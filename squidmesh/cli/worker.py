@@ -27,7 +27,14 @@ _CLOSING = 5.0
 
 
 @click.command()
-@click.option("--queue", "queues", multiple=True, help="Claim from this queue; may be repeated. Else: all of the mesh.")
+@click.option(
+    "--queue",
+    "queues",
+    multiple=True,
+    metavar="NAME[*][=WEIGHT][:LIMIT]",
+    help="Claim from this queue, or from all that begin with NAME. WEIGHT: its part of the claims; LIMIT: the most"
+    " slots of each process that one queue may have. May be repeated. Else: all of the mesh.",
+)
 @click.option("--concurrency", type=int, default=4, show_default=True, help="Steps at a time, in each process.")
 @click.option("--processes", type=click.IntRange(1, 256), default=1, show_default=True)
 @click.option(

@@ -121,6 +121,8 @@ def test_a_payload_on_stdin_that_is_no_text(run_cli, app):
         (("worker", "--concurrency", "0"), "invalid_input: concurrency: "),
         (("worker", "--processes", "0"), "usage_error: Invalid value for '--processes'"),
         (("worker", "--queue", "a b"), "invalid_input: queues: "),
+        (("worker", "--queue", "a=0"), "invalid_input: queues: 'a=0': weight: "),
+        (("worker", "--queue", "tenant-*:0"), "invalid_input: queues: 'tenant-*:0': limit: "),
         (("worker", "--grace", "inf"), "usage_error: Invalid value for '--grace'"),
         (("runs", "show", "nowhere"), "not_found: run_id: there is no run 'nowhere'"),
         (("runs", "explain", "nowhere"), "not_found: run_id: there is no run 'nowhere'"),
