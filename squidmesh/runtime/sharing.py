@@ -2,7 +2,7 @@
 
 Each turn, every share that has something due gains its weight; the one with the most is asked, and pays what all have
 gained. So of shares that always have work each gets its part, spread evenly, and none waits longer than that takes. A
-share that has nothing due, or no room, saves nothing up: it begins again from nothing when it comes back.
+share that has nothing due, or no room, gains nothing: it saves nothing up.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Sharing:
         self._prefixed = sorted((share for share in shares if share.is_prefix), key=lambda one: -len(one.name))
         self._places = {share.queue: place for place, share in enumerate(shares)}
         self._credit: Counter[str] = Counter()
-        """By share: what it has gained and not been asked for. Adds up to zero, or nearly."""
+        """By share: what it has gained and not been asked for, or was asked for in advance. They add up to zero."""
         self._lines: dict[str, _Line] = {}
         self._rooms: dict[str, int] = {}
         self._plan: list[tuple[str, str, int]] = []
@@ -70,9 +70,6 @@ class Sharing:
         for share in self._prefixed:
             others = sum(name.startswith(share.name) for name in self._named)
             rests.append(self._ask((), [share.name], limit + len(shut) + min(others, _MOST_NAMES), shut))
-        for name in self._places:
-            if name not in self._lines:
-                self._credit[name] = 0
         return min((rest for rest in rests if rest is not None), default=None)
 
     def next(self, limit: int) -> tuple[str, int] | None:
@@ -95,7 +92,6 @@ class Sharing:
             line.queues.remove(queue)
         if not line.queues:
             del self._lines[name]
-            self._credit[name] = 0
 
     # --------------------------------------------------------------------------------------------------- inside
 

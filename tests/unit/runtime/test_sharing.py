@@ -160,6 +160,9 @@ def test_a_limit_of_a_beginning_is_of_each_queue_and_full_ones_hide_nobody(lease
         assert len(claimant.claim(1)) == 1
     assert sorted(claimant.order) == [f"tenant-{n}" for n in range(9)]
     assert claimant.claim(4) == []
+    for n in (7, 3, 4, 0):
+        claimant.held[f"tenant-{n}"] = 0
+        assert claimant.claim(1) == [f"tenant-{n}"], "found at once among those that are full"
 
 
 def test_whoever_has_nothing_hears_when_to_look_again(leases: MemoryLeases) -> None:
