@@ -446,6 +446,16 @@ SETTINGS: list[tuple[str, list[Any], type[UsageError]]] = [
         InvalidUrl,
     ),
     ("leases", [*NOT_TEXT, "", "nothing", "nothing://x", "memory://\0", f"memory://{HUGE}"], InvalidUrl),
+    (
+        "leases",
+        ["redis://", "redis+cluster://localhost/1", "redis+sentinel://localhost", f"redis://{HUGE}"],
+        InvalidUrl,
+    ),
+    (
+        "leases",
+        ["rediss://localhost?ca=nowhere", "redis+cluster://a,b", "redis://a?x=1\0", f"redis://{HUGE}"],
+        InvalidUrl,
+    ),
     ("workflows", [None, 5, "Gated", b"Gated", Gated, {"Gated": Gated}, Unprintable()], InvalidInput),
     ("actions", [5, "charge", {"charge": print}, Unprintable(), 0, False], InvalidInput),
     ("queue", [None, *NOT_A_NAME], InvalidInput),
@@ -492,7 +502,17 @@ def test_a_migration_needs_an_address(bad: Any) -> None:
     check_error(caught.value, InvalidUrl, "url")
 
 
-@pytest.mark.parametrize("url", [f"secret-{HUGE}://", "nothing://ops:secret@host/db", "sqlite:///secret\0.db"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"secret-{HUGE}://",
+        "nothing://ops:secret@host/db",
+        "sqlite:///secret\0.db",
+        "redis://ops:secret@mordor",
+        "redis+cluster://ops:secret@localhost,mordor",
+        "rediss+sentinel://ops:secret@localhost/ring?sentinel_password=secret@&sentinel_password=secret@",
+    ],
+)
 def test_an_error_about_an_address_keeps_its_secrets(url: str) -> None:
     with pytest.raises(InvalidUrl) as caught:
         Mesh.connect(url)
