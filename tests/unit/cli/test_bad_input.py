@@ -121,6 +121,7 @@ def test_a_payload_on_stdin_that_is_no_text(run_cli, app):
         (("worker", "--concurrency", "0"), "invalid_input: concurrency: "),
         (("worker", "--processes", "0"), "usage_error: Invalid value for '--processes'"),
         (("worker", "--queue", "a b"), "invalid_input: queues: "),
+        (("worker", "--reload", "--processes", "2"), "invalid_reload: --reload: --reload with --processes=2"),
         (("worker", "--queue", "a=0"), "invalid_input: queues: 'a=0': weight: "),
         (("worker", "--queue", "tenant-*:0"), "invalid_input: queues: 'tenant-*:0': limit: "),
         (("worker", "--grace", "inf"), "usage_error: Invalid value for '--grace'"),
