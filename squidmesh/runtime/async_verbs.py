@@ -34,6 +34,7 @@ from squidmesh.runtime.doctor import Report
 from squidmesh.runtime.mesh import Mesh
 from squidmesh.runtime.reconcile import Reconciled
 from squidmesh.runtime.reindex import Reindexed
+from squidmesh.runtime.shares import QueueShare
 from squidmesh.runtime.verbs.starting import P
 from squidmesh.runtime.worker import DEFAULT_GRACE
 from squidmesh.workflow.actions import Action, Actions
@@ -252,7 +253,7 @@ class AsyncVerbs(AsyncCalls):
         self,
         *,
         concurrency: int = 4,
-        queues: Sequence[str] | None = None,
+        queues: Sequence[str | QueueShare] | None = None,
         owner_id: str | None = None,
         grace: timedelta | float = DEFAULT_GRACE,
         sidecar: bool = False,
@@ -264,6 +265,10 @@ class AsyncVerbs(AsyncCalls):
         Spawns no process but for steps that ask for one (``isolation="process"``) or have cost a worker its life; more
         workers is what ``squidmesh worker`` is for. ``sidecar``: a small process beside this one, which extends leases
         while a step holds the interpreter's lock and no thread of this process can; ``squidmesh worker`` has one.
+
+        ``queues``: texts or :class:`QueueShare` values. ``"tenant-*"`` stands for all queues that begin so;
+        ``"default=3"`` gives a weight, and ``"bulk:2"`` at most two of the slots (``"bulk=1:2"``: both). By default the
+        mesh's own and those that its steps name.
         """
         return AsyncWorker(
             self,

@@ -1,6 +1,7 @@
 """A fleet of two versions works, and is rolled from the one to the other and back: nothing is lost, and no run strands.
 
-The other version is a wheel of a recorded commit (``recorded.py``).
+The other version is a wheel of a recorded commit (``recorded.py``), which a clone without history has not: all but the
+last of these are under the marker ``all``.
 """
 
 import re
@@ -47,6 +48,7 @@ def fleet(request: pytest.FixtureRequest, old: Path, tmp_path: Path) -> Iterator
         yield fleet
 
 
+@pytest.mark.all
 @pytest.mark.parametrize("fleet", ["sqlite"], indirect=True)
 def test_two_versions_share_a_journal(fleet: MixedFleet) -> None:
     """The short form: no faults, and one of the two workers is exchanged under load."""
@@ -116,6 +118,7 @@ class Hosts(MixedFleet):
         self.mesh.close()
 
 
+@pytest.mark.all
 def test_the_old_version_reads_what_the_new_one_writes(old: Path, tmp_path: Path) -> None:
     """Facts of kinds that both know. What only the new one knows is refused by the old one, and named (3.2)."""
     file = tmp_path / "facts"
@@ -128,6 +131,7 @@ def _migrations_of(place: Path, backend: str) -> dict[str, str]:
     return {file.name: file.read_text() for file in (place / backend / "migrations").glob("*.sql")}
 
 
+@pytest.mark.all
 @pytest.mark.parametrize("backend", ["squidmesh_postgres", "squidmesh_sqlite"])
 def test_a_migration_that_was_given_to_users_stays_as_it_is(old: Path, backend: str) -> None:
     recorded = _migrations_of(old, backend)
@@ -135,6 +139,7 @@ def test_a_migration_that_was_given_to_users_stays_as_it_is(old: Path, backend: 
     assert recorded.items() <= today.items()
 
 
+@pytest.mark.all
 def test_every_later_migration_of_postgres_serves_the_recorded_version(old: Path) -> None:
     newest = max(int(name[:4]) for name in _migrations_of(old, "squidmesh_postgres"))
     for migration in migrations("squidmesh"):
@@ -143,6 +148,7 @@ def test_every_later_migration_of_postgres_serves_the_recorded_version(old: Path
         assert int(serves[1]) <= newest, f"{migration.name}: nobody can roll to it without stopping the fleet"
 
 
+@pytest.mark.all
 def test_the_old_version_serves_a_newer_schema_as_far_as_that_says(
     old: Path, tmp_path: Path, postgres_url: str
 ) -> None:

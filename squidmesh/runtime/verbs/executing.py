@@ -14,6 +14,7 @@ from squidmesh.ids import is_identifier
 from squidmesh.reading.inspect import Run, inspect
 from squidmesh.runtime.arguments import check_name
 from squidmesh.runtime.awaiting import Awaited
+from squidmesh.runtime.shares import QueueShare, check_shares
 from squidmesh.runtime.verbs.reading import Reading
 from squidmesh.runtime.worker import DEFAULT_GRACE, Worker, check_grace
 
@@ -38,7 +39,7 @@ class Executing(Reading):
         self,
         *,
         concurrency: int = 4,
-        queues: Sequence[str] | None = None,
+        queues: Sequence[str | QueueShare] | None = None,
         owner_id: str | None = None,
         grace: timedelta | float = DEFAULT_GRACE,
         sidecar: bool = False,
@@ -50,11 +51,15 @@ class Executing(Reading):
         Spawns no process but for steps that ask for one (``isolation="process"``) or have cost a worker its life; more
         workers is what ``squidmesh worker`` is for. ``sidecar``: a small process beside this one, which extends leases
         while a step holds the interpreter's lock and no thread of this process can; ``squidmesh worker`` has one.
+
+        ``queues``: texts or :class:`QueueShare` values. ``"tenant-*"`` stands for all queues that begin so;
+        ``"default=3"`` gives a weight, and ``"bulk:2"`` at most two of the slots (``"bulk=1:2"``: both). By default the
+        mesh's own and those that its steps name.
         """
         if not isinstance(sidecar, bool):
             raise InvalidInput(f"is a {type(sidecar).__name__}; allowed is True or False", field="sidecar")
         slots = check_integer(concurrency, field="concurrency", allowed=_CONCURRENCY)
-        wanted = self._queues(queues)
+        wanted = check_shares(self._queues(None) if queues is None else queues, field="queues")
         owner = _owner(owner_id)
         allowed = check_grace(grace)
         return Worker(self._engine(), concurrency=slots, queues=wanted, owner_id=owner, grace=allowed, sidecar=sidecar)
