@@ -1,14 +1,19 @@
-"""The journal in SQLite, and leases in a real Redis."""
+"""The journal in SQLite, and leases in a real Redis, or in several."""
 
 import os
+import re
 import signal
 import sqlite3
 import subprocess
 from contextlib import closing
 from pathlib import Path
+from typing import Self
 
+from squidmesh.journal.facts import AttemptClaimed
 from squidmesh.testing.servers import Server
-from tests.scenarios.fleet import Fleet, until
+from tests.scenarios.fleet import WORKERS, Fleet, facts_of, until
+
+_REFUSED = re.compile(r"^refused (\S+) (\d+)$", re.MULTILINE)
 
 
 class RedisFleet(Fleet):
@@ -41,3 +46,36 @@ class RedisFleet(Fleet):
                 return False
             connection.execute("ROLLBACK")
             return True
+
+
+class ReplicatedFleet(Fleet):
+    """``leases``: the URL of Sentinels, of a Cluster, or of anything else that workers talk to."""
+
+    app = "tests.scenarios.telling_app:mesh"
+
+    def __init__(self, folder: Path, leases: str, *, workers: int = WORKERS, reconcile: float = 0.1) -> None:
+        super().__init__(folder, url=f"sqlite:///{folder / 'journal.db'}", leases=leases, workers=workers)
+        self._reconcile = reconcile
+
+    def __enter__(self) -> Self:
+        super().__enter__()
+        until(lambda: all("worker_started" in self.log(worker) for worker in self.workers), "the workers", within=90)
+        return self
+
+    def told(self) -> dict[str, str]:
+        return super().told() | {"SCENARIO_RECONCILE": str(self._reconcile)}
+
+    def granted(self) -> dict[str, int]:
+        """The fences of the claims of first steps that the journal has recorded, by item; the last of each."""
+        found = {f"{run_id}/picked#1": self.recorded(run_id, "picked") for run_id in self.runs}
+        return {item: fences[-1] for item, fences in found.items() if fences}
+
+    def recorded(self, run_id: str, step: str) -> list[int]:
+        """The fences of its claims that the journal has recorded."""
+        with self.journal() as journal:
+            told = facts_of(journal, run_id)
+        return [fact.fence for fact in told if isinstance(fact, AttemptClaimed) and fact.step == step]
+
+    def refused(self) -> set[tuple[str, int]]:
+        """Item and fence of each claim that the journal would not record, as the workers have logged it."""
+        return {(item, int(fence)) for item, fence in _REFUSED.findall(self.logs())}
