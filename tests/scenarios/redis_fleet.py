@@ -5,6 +5,7 @@ import re
 import signal
 import sqlite3
 import subprocess
+from collections.abc import Iterable, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Self
@@ -49,12 +50,23 @@ class RedisFleet(Fleet):
 
 
 class ReplicatedFleet(Fleet):
-    """``leases``: the URL of Sentinels, of a Cluster, or of anything else that workers talk to."""
+    """``leases``: the URL of Sentinels, of a Cluster, or of anything else that workers talk to. ``apart``: by number of
+    a worker, the way that it has instead. ``reconcile``: seconds from one look to the next.
+    """
 
     app = "tests.scenarios.telling_app:mesh"
 
-    def __init__(self, folder: Path, leases: str, *, workers: int = WORKERS, reconcile: float = 0.1) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        leases: str,
+        *,
+        workers: int = WORKERS,
+        apart: Mapping[int, str] | None = None,
+        reconcile: float = 0.1,
+    ) -> None:
         super().__init__(folder, url=f"sqlite:///{folder / 'journal.db'}", leases=leases, workers=workers)
+        self._apart = dict(apart or {})
         self._reconcile = reconcile
 
     def __enter__(self) -> Self:
@@ -63,7 +75,8 @@ class ReplicatedFleet(Fleet):
         return self
 
     def told(self) -> dict[str, str]:
-        return super().told() | {"SCENARIO_RECONCILE": str(self._reconcile)}
+        way = self._apart.get(len(self.workers), self.leases or "")
+        return super().told() | {"SCENARIO_LEASES": way, "SCENARIO_RECONCILE": str(self._reconcile)}
 
     def granted(self) -> dict[str, int]:
         """The fences of the claims of first steps that the journal has recorded, by item; the last of each."""
@@ -75,6 +88,13 @@ class ReplicatedFleet(Fleet):
         with self.journal() as journal:
             told = facts_of(journal, run_id)
         return [fact.fence for fact in told if isinstance(fact, AttemptClaimed) and fact.step == step]
+
+    def claimants(self, runs: Iterable[str]) -> set[int]:
+        """The numbers of the workers whose claims of these runs the journal has recorded."""
+        with self.journal() as journal:
+            told = [fact for run_id in runs for fact in facts_of(journal, run_id)]
+        owners = {fact.owner for fact in told if isinstance(fact, AttemptClaimed)}
+        return {n for n, worker in enumerate(self.workers) if any(f"-{worker.pid}@" in owner for owner in owners)}
 
     def refused(self) -> set[tuple[str, int]]:
         """Item and fence of each claim that the journal would not record, as the workers have logged it."""
