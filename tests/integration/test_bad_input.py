@@ -268,6 +268,8 @@ TABLE = [
     Bad("worker", "owner_id", NOT_A_NAME),
     Bad("worker", "queues", [*NOT_A_LIST, []]),
     Bad("worker", "queues", [["default", bad] for bad in [None, *NOT_A_NAME]]),
+    Bad("worker", "queues", [[bad] for bad in ["a*b", "*a", "a=0", "a=1001", "a:0", "a:1025", "a=1.5", "a:2=1", "=1"]]),
+    Bad("worker", "queues", [["a=1", "a=2"], ["a", "a:1"]]),
 ]
 FINE: dict[str, dict[str, Any]] = {
     "start_run": {"target": Gated, "payload": Order()},
