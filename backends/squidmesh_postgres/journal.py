@@ -16,6 +16,7 @@ from psycopg import Connection, Cursor, errors
 from squidmesh.clock import Instant
 from squidmesh.ids import AttemptKey, EntryId, Fingerprint, ThreadId
 from squidmesh.journal.rows import AttemptRow, DeadLetterRow, PausedQueueRow, RunRow, ThreadRows, TimerRow, Tombstone
+from squidmesh.journal.workers import WorkerRow
 from squidmesh.ports.journal_store import (
     AgendaPage,
     Answer,
@@ -37,7 +38,6 @@ from squidmesh.ports.journal_store import (
     ThreadRead,
 )
 from squidmesh.ports.pages import check_dead_letters, check_query, check_text
-from squidmesh.ports.workers import WorkerRow
 from squidmesh_postgres import agenda, lists, reindex, retention, timers, workers
 from squidmesh_postgres.faults import translate_commit, translated
 from squidmesh_postgres.joined import JoinedJournal

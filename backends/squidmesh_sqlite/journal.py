@@ -15,6 +15,7 @@ from squidmesh.clock import Clock, Instant
 from squidmesh.errors import DataRefused, UsageError
 from squidmesh.ids import AttemptKey, EntryId, Fingerprint, ThreadId
 from squidmesh.journal.rows import AttemptRow, DeadLetterRow, PausedQueueRow, RunRow, ThreadRows, TimerRow, Tombstone
+from squidmesh.journal.workers import WorkerRow
 from squidmesh.ports.journal_store import (
     AgendaPage,
     Answer,
@@ -41,7 +42,6 @@ from squidmesh.ports.journal_store import (
 from squidmesh.ports.lease_backend import LeaseChange
 from squidmesh.ports.pages import check_dead_letters, check_query, check_text
 from squidmesh.ports.pruning import check_pruned_once
-from squidmesh.ports.workers import WorkerRow
 from squidmesh_sqlite import agenda, leases, lists, reindex, retention, timers, workers
 from squidmesh_sqlite.faults import translated
 from squidmesh_sqlite.pool import Pool

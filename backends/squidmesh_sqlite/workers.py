@@ -1,4 +1,4 @@
-"""The rows of those who work now (:mod:`squidmesh.ports.workers`)."""
+"""The rows of those who work now (:mod:`squidmesh.journal.workers`)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from squidmesh.ports.workers import MOST_FORGOTTEN, WorkerRow
+from squidmesh.journal.workers import MOST_FORGOTTEN, WorkerRow
 from squidmesh_sqlite.statements import load
 
 _SQL = load("workers")

@@ -25,6 +25,7 @@ from squidmesh.journal.rows import (
     Tombstone,
     thread_of,
 )
+from squidmesh.journal.workers import MOST_FORGOTTEN, WorkerRow
 from squidmesh.memory.door import Door
 from squidmesh.ports.journal_store import (
     TOKENS_KEPT,
@@ -53,7 +54,6 @@ from squidmesh.ports.journal_store import (
 )
 from squidmesh.ports.pages import check_dead_letters, check_query, check_text, dead_page, dead_place, page, place
 from squidmesh.ports.pruning import check_pruned_once
-from squidmesh.ports.workers import MOST_FORGOTTEN, WorkerRow
 
 R = TypeVar("R")
 

@@ -25,8 +25,8 @@ from squidmesh.journal.rows import (
     TimerRow,
     Tombstone,
 )
+from squidmesh.journal.workers import WorkerRow
 from squidmesh.ports.lease_backend import LeaseChange
-from squidmesh.ports.workers import WorkerRow
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):

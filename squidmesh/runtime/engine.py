@@ -34,6 +34,7 @@ from squidmesh.runtime.plane import Membership
 from squidmesh.runtime.pump import Pump
 from squidmesh.runtime.reconcile import Reconciler, Reconciling
 from squidmesh.runtime.recorder import Recorder
+from squidmesh.runtime.register import Register
 from squidmesh.runtime.slots import AsyncLoop, Slots
 from squidmesh.runtime.solitude import Solitude
 from squidmesh.runtime.timers import BUSY_LOOK, Timers
@@ -112,6 +113,7 @@ class Engine:
         )
         self._heartbeat_thread = heartbeat_thread
         self.nonce = new_nonce()
+        self.register = Register(self.store, self.observer, nonce=self.nonce, thread=heartbeat_thread)
         self.reconciler = Reconciler(
             self.store,
             self.leases,
@@ -258,6 +260,7 @@ class Engine:
             worker.abort()
             worker.join(_LAST_WAIT)
         self._reconciling.stop(_LAST_WAIT)
+        self.register.close()
         self.heartbeats.stop()
         self.loop.close()
         with self._lock:

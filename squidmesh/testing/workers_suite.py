@@ -11,8 +11,8 @@ import pytest
 from msgspec import structs
 
 from squidmesh.clock import Instant
+from squidmesh.journal.workers import MOST_FORGOTTEN, WorkerRow
 from squidmesh.ports.journal_store import JournalStore
-from squidmesh.ports.workers import MOST_FORGOTTEN, WorkerRow
 from squidmesh.testing.clock import VirtualClock
 from squidmesh.testing.journal_suite import alone
 from squidmesh.testing.threads import together
