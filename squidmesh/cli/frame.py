@@ -20,6 +20,7 @@ R = TypeVar("R")
 _BAR = 24
 _LEFT = 14
 """Columns of what stands in front of each line."""
+_WIDE = 110
 _FIXED = 12
 """Lines of a frame that are there however much there is to list, and one to spare."""
 
@@ -32,7 +33,7 @@ class Header(NamedTuple):
     trouble: str | None = None
 
 
-def frame(view: FleetView, header: Header, *, lines: int | None = None) -> RenderableType:
+def frame(view: FleetView, header: Header, *, width: int, lines: int | None = None) -> RenderableType:
     """``lines``: how high it may be; None where it may be as high as it wants to."""
     for_workers, for_queues = _shares(len(view.workers.workers), len(view.vitals.queues), lines)
     return Group(
@@ -44,7 +45,7 @@ def frame(view: FleetView, header: Header, *, lines: int | None = None) -> Rende
         _dead_letters(view),
         _workers(view),
         "",
-        *_list_of_workers(view, for_workers),
+        *_list_of_workers(view, for_workers, narrow=width < _WIDE),
         "",
         *_list_of_queues(view, for_queues),
     )
@@ -128,10 +129,10 @@ def _bar(busy: int, slots: int) -> Text:
     return Text.assemble(("━" * filled, "bold cyan"), ("─" * (_BAR - filled), "dim"))
 
 
-def _list_of_workers(view: FleetView, most: int | None) -> Iterator[RenderableType]:
+def _list_of_workers(view: FleetView, most: int | None, *, narrow: bool) -> Iterator[RenderableType]:
     shown, more = _cut(view.workers.workers, most)
     if shown:
-        yield workers_table(shown, view.as_of)
+        yield workers_table(shown, view.as_of, narrow=narrow)
     if more:
         yield _more(more, "workers", [one for one in view.workers.workers[len(shown) :] if one.state == "lost"])
 

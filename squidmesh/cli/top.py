@@ -47,7 +47,8 @@ def top(context: click.Context, every: float, once: bool, leases: str | None, as
         if as_json:
             show_json(look(mesh).to_json())
         elif once:
-            _console().print(frame(look(mesh), Header(name)))
+            out = _console()
+            out.print(frame(look(mesh), Header(name), width=out.width))
         else:
             _Watch(mesh, name, every).run()
 
@@ -76,7 +77,7 @@ class _Watch:
         with events, self._screen() as screen:
             due = time.monotonic()
             while True:
-                self._look(screen)
+                self.look(screen)
                 due = max(due + self._every, time.monotonic())  # a slow store is asked less often, not in a heap
                 try:
                     events.get(max(0.0, due - time.monotonic()))
@@ -89,7 +90,7 @@ class _Watch:
             return nullcontext()
         return Live(console=self._out, screen=True, auto_refresh=False, transient=True)
 
-    def _look(self, screen: Live | None) -> None:
+    def look(self, screen: Live | None) -> None:
         """A store that is away for a while is told, over what was seen last."""
         trouble = None
         try:
@@ -100,6 +101,7 @@ class _Watch:
             trouble = str(error)
         header = Header(self._name, f"every {self._every:g} s, Ctrl-C leaves" if screen else "", trouble)
         if screen is None:
-            self._out.print(frame(self._last, header), "")
+            self._out.print(frame(self._last, header, width=self._out.width), "")
         else:
-            screen.update(frame(self._last, header, lines=self._out.height), refresh=True)
+            drawn = frame(self._last, header, width=self._out.width, lines=self._out.height)
+            screen.update(drawn, refresh=True)
