@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 from dataclasses import dataclass
 from typing import NoReturn
 
 import click
 
-from squidmesh import Mesh, Worker
+from squidmesh import Mesh, UsageError, Worker
 from squidmesh.cli import listening, logs, target
 from squidmesh.cli.fleet import Fleet
 from squidmesh.cli.listening import Address, Listening, check_room
 from squidmesh.cli.output import json_option, show_json
+from squidmesh.cli.reload import Reloading, folder_of
 from squidmesh.cli.signals import Events, Orphaned, Signalled, in_background, watch_lifeline
 from squidmesh.cli.values import read_seconds
 
@@ -27,7 +29,14 @@ _CLOSING = 5.0
 
 
 @click.command()
-@click.option("--queue", "queues", multiple=True, help="Claim from this queue; may be repeated. Else: all of the mesh.")
+@click.option(
+    "--queue",
+    "queues",
+    multiple=True,
+    metavar="NAME[*][=WEIGHT][:LIMIT]",
+    help="Claim from this queue, or from all that begin with NAME. WEIGHT: its part of the claims; LIMIT: the most"
+    " slots of each process that one queue may have. May be repeated. Else: all of the mesh.",
+)
 @click.option("--concurrency", type=int, default=4, show_default=True, help="Steps at a time, in each process.")
 @click.option("--processes", type=click.IntRange(1, 256), default=1, show_default=True)
 @click.option(
@@ -40,6 +49,7 @@ _CLOSING = 5.0
 )
 @listening.option
 @logs.format_option
+@click.option("--reload", is_flag=True, help="For development: begin anew when a .py file of the app has changed.")
 @click.option("--lifeline", type=int, hidden=True)
 @target.options
 @json_option
@@ -52,6 +62,7 @@ def worker(
     grace: float,
     listen: Address | None,
     log_format: str,
+    reload: bool,
     lifeline: int | None,
     as_json: bool,
 ) -> int:
@@ -60,6 +71,11 @@ def worker(
     SIGTERM or Ctrl-C drains: running steps may end within the grace, the rest is given back. Again: leave at once.
     """
     logs.to_stderr(logging.INFO, log_format)
+    if reload:
+        code = _reload(context, processes)
+        if as_json:
+            show_json({"drained": code == 0})
+        return code
     mesh = target.connect_app(context)
     made = mesh.worker(concurrency=concurrency, queues=queues or None, grace=grace)
     if processes == 1:
@@ -81,6 +97,16 @@ def worker(
     if as_json:
         show_json({"drained": code == 0})
     return code
+
+
+def _reload(context: click.Context, processes: int) -> int:
+    """The same command line again, in a process that is replaced."""
+    if processes != 1:
+        why = f"--reload with --processes={processes} is refused; allowed is one process"
+        raise UsageError(why, field="--reload", code="invalid_reload")
+    app = target.app_of(context)
+    said = [argument for argument in sys.argv[1:] if argument not in ("--reload", "--json")]
+    return Reloading(said, folder_of(app)).run()
 
 
 @dataclass(frozen=True, slots=True)

@@ -100,7 +100,7 @@ def _look_inside(stores: Stores, registry: Registry, journal: JournalStore, leas
     looks: list[tuple[str, Callable[[], Iterable[Finding]]]] = [
         ("plane", lambda: [_plane(journal, leases, own=stores.leases is None)]),
         ("attempts", lambda: _attempts(journal, coded(journal, stores.codec), registry)),
-        ("workers", lambda: look_at_workers(journal, _waiting(journal))),
+        ("workers.queues", lambda: look_at_workers(journal, _waiting(journal))),
         ("dead_letters", lambda: [_dead_letters(journal)]),
         ("paused_queues", lambda: [_paused(journal)]),
     ]

@@ -41,15 +41,7 @@ class Enterable(Protocol):
     """A worker, as the register sees it."""
 
     @property
-    def owner_id(self) -> str: ...
-
-    @property
     def queues(self) -> tuple[str, ...]: ...
-
-    @property
-    def leases(self) -> int:
-        """Claims of its own that have no recorded outcome yet."""
-        ...
 
     def signs(self) -> WorkerSigns: ...
 
@@ -57,6 +49,7 @@ class Enterable(Protocol):
 @dataclass(slots=True)
 class _Entered:
     worker: Enterable
+    leases: Callable[[], int]
     started_at: Instant
 
 
@@ -93,10 +86,10 @@ class Register:
         self._closed = threading.Event()
         self._thread: threading.Thread | None = None
 
-    def enter(self, worker: Enterable) -> None:
-        """It has been started. Asks no store."""
+    def enter(self, worker: Enterable, *, owner_id: str, leases: Callable[[], int]) -> None:
+        """It has been started. ``leases``: how many claims of its own have no recorded outcome. Asks no store."""
         with self._lock:
-            self._book.entered[self._free_name(worker)] = _Entered(worker, self._store.now())
+            self._book.entered[self._free_name(owner_id)] = _Entered(worker, leases, self._store.now())
             if self._with_thread and self._thread is None and not self._closed.is_set():
                 self._thread = threading.Thread(target=self._run, name="squidmesh-register", daemon=True)
                 self._thread.start()
@@ -156,8 +149,8 @@ class Register:
         except Exception as error:  # this thread goes on: the next row may be written
             self._observer.notice("worker_not_registered", error=f"{type(error).__name__}: {error}")
 
-    def _free_name(self, worker: Enterable) -> str:
-        name = first = f"{worker.owner_id}@{self._nonce}"
+    def _free_name(self, owner_id: str) -> str:
+        name = first = f"{owner_id}@{self._nonce}"
         number = 1
         while name in self._book.entered:
             number += 1
@@ -175,7 +168,7 @@ class Register:
             queues=one.worker.queues,
             slots=signs.capacity,
             busy=signs.busy,
-            leases=one.worker.leases,
+            leases=one.leases(),
             draining=signs.draining,
             started_at=one.started_at,
         )

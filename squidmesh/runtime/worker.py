@@ -15,6 +15,7 @@ from squidmesh.ports.vitals import WorkerSigns
 from squidmesh.runtime.engine import Engine
 from squidmesh.runtime.heartbeat import Pulse
 from squidmesh.runtime.pump import Pump, Turn
+from squidmesh.runtime.shares import QueueShare
 from squidmesh.runtime.slots import ThreadSlots
 
 DEFAULT_GRACE = timedelta(seconds=20)
@@ -32,7 +33,7 @@ class Worker:
     """
 
     def __init__(
-        self, engine: Engine, *, concurrency: int, queues: Sequence[str], owner_id: str, grace: timedelta
+        self, engine: Engine, *, concurrency: int, queues: Sequence[QueueShare], owner_id: str, grace: timedelta
     ) -> None:
         self._engine = engine
         self._concurrency = concurrency
@@ -54,12 +55,12 @@ class Worker:
             raise UsageError("a worker is started once", code="already_started")
         self._engine.start_heartbeats()
         self._engine.start_reconciling(self._queues)
-        self._wakeup = self._engine.wakeup(self._queues)
+        self._wakeup = self._engine.wakeup_for(self._queues)
         self._engine.workers.add(self)
         self._pulse = Pulse()
         self._thread = threading.Thread(target=self._run, name="squidmesh-pump", daemon=True)
         self._thread.start()
-        self._engine.register.enter(self)
+        self._engine.register.enter(self, owner_id=self._owner_id, leases=self._leases)
         return self
 
     def drain(self, grace: timedelta | float | None = None) -> bool:
@@ -90,17 +91,8 @@ class Worker:
 
     @property
     def queues(self) -> tuple[str, ...]:
-        """Those that it claims from."""
-        return self._queues
-
-    @property
-    def owner_id(self) -> str:
-        return self._owner_id
-
-    @property
-    def leases(self) -> int:
-        """Claims of its own that have no recorded outcome yet."""
-        return 0 if self._turning is None else self._turning.holds
+        """Those that it claims from: names, and beginnings of names with ``*``."""
+        return tuple(share.queue for share in self._queues)
 
     def signs(self) -> WorkerSigns:
         """How it is: for health checks and metrics. Asks no store."""
@@ -132,6 +124,10 @@ class Worker:
         self.drain()
         if error is None and self.failed is not None:
             raise self.failed
+
+    def _leases(self) -> int:
+        """Claims of its own that have no recorded outcome yet."""
+        return 0 if self._turning is None else self._turning.holds
 
     def _poke(self) -> None:
         if self._wakeup is not None:

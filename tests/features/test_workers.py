@@ -65,6 +65,16 @@ def test_a_worker_of_any_process_is_seen_and_gone_when_it_has_ended(world: World
     assert states(other) == {}
 
 
+def test_a_worker_of_prefixes_is_known_to_claim_from_what_begins_so(world: World) -> None:
+    mesh, other = world.process(Toll), world.process(Toll)
+    with mesh.worker(queues=["tenant-*=3", "bulk:2"]):
+        mesh._engine().register.write()
+        (one,) = other.workers().workers
+        assert one.queues == ("tenant-*", "bulk")
+        assert (one.claims_from("tenant-a"), one.claims_from("default")) == (True, False)
+    mesh._engine().register.write()
+
+
 def test_a_mesh_that_is_closed_over_its_worker_leaves_one_that_is_lost(world: World) -> None:
     mesh, other = world.process(Toll), world.process(Toll)
     mesh.worker(owner_id="sam").start()

@@ -98,6 +98,10 @@ def live(store: Any, heard: Heard) -> Iterator[Register]:
     made.close()
 
 
+def enter(book: Register, worker: Some) -> None:
+    book.enter(worker, owner_id=worker.owner_id, leases=lambda: worker.leases)
+
+
 def names(store: Any) -> list[str]:
     return [row.name for row in store.workers()]
 
@@ -111,7 +115,7 @@ def until(true: Callable[[], object], what: str) -> None:
 
 def test_a_row_tells_what_the_worker_is(book: Register, store: Any, clock: VirtualClock) -> None:
     started = clock.now()
-    book.enter(Some(queues=("default", "tenant-*"), busy=3, leases=5))
+    enter(book, Some(queues=("default", "tenant-*"), busy=3, leases=5))
     assert store.workers() == [], "nothing is written by whoever enters"
     clock.advance(timedelta(seconds=7))
     book.write()
@@ -133,7 +137,7 @@ def test_a_row_tells_what_the_worker_is(book: Register, store: Any, clock: Virtu
 
 def test_each_time_the_newest_state_is_written(book: Register, store: Any, clock: VirtualClock) -> None:
     sam = Some()
-    book.enter(sam)
+    enter(book, sam)
     book.write()
     sam.busy, sam.draining = 2, True
     clock.advance(timedelta(seconds=10))
@@ -145,11 +149,11 @@ def test_each_time_the_newest_state_is_written(book: Register, store: Any, clock
 def test_two_workers_of_one_owner_have_two_rows(book: Register, store: Any) -> None:
     first, second, third = Some(), Some(), Some()
     for one in (first, second):
-        book.enter(one)
+        enter(book, one)
     book.write()
     assert names(store) == ["sam@n1", "sam@n1#2"]
     book.leave(first, clean=True)
-    book.enter(third)
+    enter(book, third)
     book.write()
     assert names(store) == ["sam@n1", "sam@n1#2"], "the name that was free is that of somebody who is there"
     book.leave(second, clean=True)
@@ -160,7 +164,7 @@ def test_two_workers_of_one_owner_have_two_rows(book: Register, store: Any) -> N
 def test_who_leaves_as_it_should_is_gone_and_who_does_not_stays(book: Register, store: Any) -> None:
     well, ill = Some("well"), Some("ill")
     for one in (well, ill):
-        book.enter(one)
+        enter(book, one)
     book.write()
     book.leave(well, clean=True)
     book.leave(ill, clean=False)
@@ -175,9 +179,9 @@ def test_what_was_not_seen_for_long_is_taken_away(
     book: Register, store: Any, heard: Heard, clock: VirtualClock
 ) -> None:
     dead = Register(store, heard, nonce="dead", thread=False)
-    dead.enter(Some())
+    enter(dead, Some())
     dead.write()
-    book.enter(Some())
+    enter(book, Some())
     clock.advance(FORGOTTEN_AFTER)
     book.write()
     assert names(store) == ["sam@dead", "sam@n1"]
@@ -188,7 +192,7 @@ def test_what_was_not_seen_for_long_is_taken_away(
 
 def test_who_was_not_taken_off_is_taken_off_later(book: Register, store: Troubled, monkeypatch: Any) -> None:
     sam = Some()
-    book.enter(sam)
+    enter(book, sam)
     book.write()
     book.leave(sam, clean=True)
 
@@ -207,7 +211,7 @@ def test_more_than_a_page_is_read(store: Any, monkeypatch: pytest.MonkeyPatch, h
     monkeypatch.setattr(register, "_PAGE", 3)
     book = Register(store, heard, nonce="n1", thread=False)
     for number in range(7):
-        book.enter(Some(f"w{number}"))
+        enter(book, Some(f"w{number}"))
     book.write()
     assert [row.name for row in everyone(store)] == [f"w{number}@n1" for number in range(7)]
     monkeypatch.setattr(register, "MOST_WORKERS", 6)
@@ -223,7 +227,7 @@ def test_the_thread_writes_at_once_and_once_more_soon_after(
     monkeypatch.setattr(register, "SOON", timedelta(milliseconds=1))
     monkeypatch.setattr(register, "EVERY", timedelta(days=1))
     sam = Some()
-    live.enter(sam)
+    enter(live, sam)
     until(lambda: store.asked >= 2, "twice")
     sam.draining = True
     live.tell()
@@ -235,7 +239,7 @@ def test_the_thread_writes_at_once_and_once_more_soon_after(
 def test_it_writes_again_and_again(live: Register, store: Troubled, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(register, "SOON", timedelta(milliseconds=1))
     monkeypatch.setattr(register, "EVERY", timedelta(milliseconds=1))
-    live.enter(Some())
+    enter(live, Some())
     until(lambda: store.asked >= 10, "ten times")
 
 
@@ -245,7 +249,7 @@ def test_a_store_that_is_away_is_told_and_asked_again(
     monkeypatch.setattr(register, "SOON", timedelta(milliseconds=1))
     monkeypatch.setattr(register, "EVERY", timedelta(milliseconds=1))
     store.away = True
-    live.enter(Some())
+    enter(live, Some())
     until(lambda: store.asked >= 3, "it goes on asking")
     assert set(heard.told) == {"worker_not_registered"}
     assert store.workers() == []
@@ -256,7 +260,7 @@ def test_a_store_that_is_away_is_told_and_asked_again(
 def test_closing_says_the_last_word(live: Register, store: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(register, "SOON", timedelta(days=1))
     sam = Some()
-    live.enter(sam)
+    enter(live, sam)
     until(store.workers, "it is there")
     live.leave(sam, clean=True)
     live.close()
@@ -275,7 +279,7 @@ def test_closing_does_not_wait_for_a_store_that_hangs(
         assert on.wait(WAIT)
 
     monkeypatch.setattr(store, "put_workers", hang)
-    live.enter(Some())
+    enter(live, Some())
     assert inside.wait(WAIT)
     began = time.monotonic()
     live.close()
