@@ -48,6 +48,7 @@ from squidmesh.reading.listing import RunList, RunSummary
 from squidmesh.reading.queues import Depth, Pause, Queue, QueueList
 from squidmesh.reading.retention import Archived, Pruned
 from squidmesh.reading.schedule import Schedule
+from squidmesh.reading.workers import WorkerList, WorkerSeen
 from squidmesh.reading.workflows import WorkflowSummary
 from squidmesh.runtime.async_mesh import AsyncMesh
 from squidmesh.runtime.commands import Command
@@ -155,6 +156,8 @@ __all__ = [
     "UsageError",
     "Vitals",
     "Worker",
+    "WorkerList",
+    "WorkerSeen",
     "Workflow",
     "WorkflowError",
     "WorkflowSummary",

@@ -25,6 +25,7 @@ from squidmesh.reading.inspect import Run
 from squidmesh.reading.listing import RunList
 from squidmesh.reading.queues import Queue, QueueList
 from squidmesh.reading.retention import Archived, Pruned
+from squidmesh.reading.workers import WorkerList
 from squidmesh.reading.workflows import WorkflowSummary
 from squidmesh.runtime import activating, starting
 from squidmesh.runtime.async_calls import AsyncCalls, AsyncWorker
@@ -719,3 +720,10 @@ class AsyncVerbs(AsyncCalls):
         they raise. Where only the lease backend does not answer, ``trouble`` says so.
         """
         return await self._call(self.mesh.vitals)
+
+    async def workers(self) -> WorkerList:
+        """Who works for this mesh, in whatever process, and who is lost: see :class:`WorkerSeen`. Each worker tells of
+        itself every ten seconds, when it begins to drain, and when it leaves. Hosts that call ``execute_next`` are not
+        among them, nor are those of a bridge.
+        """
+        return await self._call(self.mesh.workers)

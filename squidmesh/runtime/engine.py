@@ -34,6 +34,7 @@ from squidmesh.runtime.plane import Membership
 from squidmesh.runtime.pump import Pump
 from squidmesh.runtime.reconcile import Reconciler, Reconciling
 from squidmesh.runtime.recorder import Recorder
+from squidmesh.runtime.register import Register
 from squidmesh.runtime.shares import QueueShare
 from squidmesh.runtime.sidecar import Sidecar
 from squidmesh.runtime.slots import Slots
@@ -116,6 +117,7 @@ class Engine:
         self._heartbeat_thread = heartbeat_thread
         self._own_clock = own_clock
         self.nonce = new_nonce()
+        self.register = Register(self.store, self.observer, nonce=self.nonce, thread=heartbeat_thread)
         self.reconciler = Reconciler(
             self.store,
             self.leases,
@@ -278,6 +280,7 @@ class Engine:
             worker.abort()
             worker.join(_LAST_WAIT)
         self._reconciling.stop(_LAST_WAIT)
+        self.register.close()
         self.heartbeats.stop()
         self.carry.close()
         with self._lock:

@@ -68,6 +68,7 @@ class Worker:
         self._pulse = Pulse()
         self._thread = threading.Thread(target=self._run, name="squidmesh-pump", daemon=True)
         self._thread.start()
+        self._engine.register.enter(self, owner_id=self._owner_id, leases=self._leases)
         return self
 
     def drain(self, grace: timedelta | float | None = None) -> bool:
@@ -76,6 +77,7 @@ class Worker:
         """
         allowed = self._grace if grace is None else check_grace(grace)
         self._draining.set()
+        self._engine.register.tell()
         self._poke()
         self.join(allowed)
         self._release.set()
@@ -131,20 +133,27 @@ class Worker:
         if error is None and self.failed is not None:
             raise self.failed
 
+    def _leases(self) -> int:
+        """Claims of its own that have no recorded outcome yet."""
+        return 0 if self._turning is None else self._turning.holds
+
     def _poke(self) -> None:
         if self._wakeup is not None:
             self._wakeup.poke()
 
     def _run(self) -> None:
         assert self._wakeup is not None
+        ended = False
         try:
             self._pump(self._wakeup)
+            ended = True
         except BaseException as error:
             if not self._aborted.is_set():  # an abort is no failure, whatever it interrupted
                 self.failed = error
                 self._engine.observer.notice("pump_failed", error=f"{type(error).__name__}: {error}")
         finally:
             self._engine.workers.discard(self)
+            self._engine.register.leave(self, clean=ended and not self._aborted.is_set())
             self._engine.forget_wakeup(self._wakeup)
 
     def _pump(self, wakeup: Wakeup) -> None:

@@ -311,7 +311,7 @@ class Place:
         store = self.mesh._engine().store
         rows = store.runs(RunQuery(limit=1000)).rows
         reads = [ThreadRead(thread=ThreadId(row.run_id)) for row in rows]
-        return rows, store.read(reads, whole=True), store.open_attempts(), store.paused_queues()
+        return rows, store.read(reads, whole=True), store.open_attempts(), store.paused_queues(), store.workers()
 
 
 @pytest.fixture(scope="module", params=["memory", "sqlite"])
@@ -384,6 +384,7 @@ def test_no_verb_is_forgotten_here() -> None:
         "queues",
         "doctor",
         "vitals",
+        "workers",
     } - ELSEWHERE - CRON - AUTHORED == set(VERBS)
 
 

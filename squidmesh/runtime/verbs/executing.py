@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import os
-import socket
 from collections.abc import Sequence
 from datetime import timedelta
 from functools import partial
 
 from squidmesh.config import check_integer
 from squidmesh.errors import InvalidInput
-from squidmesh.ids import is_identifier
 from squidmesh.reading.inspect import Run, inspect
 from squidmesh.runtime.arguments import check_name
 from squidmesh.runtime.awaiting import Awaited
+from squidmesh.runtime.register import host_name
 from squidmesh.runtime.shares import QueueShare, check_shares
 from squidmesh.runtime.verbs.reading import Reading
 from squidmesh.runtime.worker import DEFAULT_GRACE, Worker, check_grace
@@ -82,5 +81,4 @@ def _owner(given: object) -> str:
     """Who holds a claim. By default host and process, in words that an operator can follow."""
     if given is not None:
         return check_name(given, field="owner_id")
-    host = "".join(char if is_identifier(char) else "-" for char in socket.gethostname())[:80]
-    return f"{host or 'host'}-{os.getpid()}"
+    return f"{host_name()}-{os.getpid()}"
