@@ -117,6 +117,10 @@ class Intake:
         try:
             self.epoch = self._membership.epoch()
             paused = self._paused()
+        except (BackendUnavailable, CommitUnknown) as error:
+            self._observer.notice("journal_unavailable", error=str(error))
+            return [], self.longest_rest
+        try:
             asked = self._asking.asked(request_id, paused, limit)
             grants = Grants(claims=())
             if asked.queues:
@@ -133,6 +137,8 @@ class Intake:
             self._observer.notice("lease_backend_unavailable", error=str(error))
             return [], self.longest_rest
         self._request = None
+        for event in ("journal_unavailable", "lease_backend_unavailable"):
+            self._instruments.answered(event)
         if asked.rest == _NONE and not grants.claims:
             asked = replace(asked, rest=_BREATH)  # those that are due have nothing for this worker
         idle = min([self.longest_rest, *(due for due in (grants.next_due, asked.rest) if due is not None)])
