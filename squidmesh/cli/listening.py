@@ -15,6 +15,7 @@ from squidmesh.observe.health import Health
 from squidmesh.observe.meter import Meter
 from squidmesh.observe.remembered import Remembered
 from squidmesh.observe.server import Answer, Listener, Route, verdict
+from squidmesh.observe.standing import Standing
 
 F = TypeVar("F", bound=Callable[..., Any])
 LOOPBACK = "127.0.0.1"
@@ -79,9 +80,11 @@ class Listening:
             self.listener.close()
 
 
-def listen(mesh: Mesh, who: Worker | CronLoop, address: Address | None) -> Listening:
-    """Before it is started: what it does is counted from the beginning. Raises ``UsageError`` where the address
-    is taken, or is none of this host.
+def listen(
+    mesh: Mesh, who: Worker | CronLoop | Standing, address: Address | None, *, queues: tuple[str, ...] = ()
+) -> Listening:
+    """Before it is started: what it does is counted from the beginning. ``queues``: those that it is told to claim
+    from. Raises ``UsageError`` where the address is taken, or is none of this host.
     """
     look = Remembered(mesh.vitals)
     health = Health(who.signs, look)
@@ -89,8 +92,8 @@ def listen(mesh: Mesh, who: Worker | CronLoop, address: Address | None) -> Liste
         return Listening(health, None, None)
     routes: dict[str, Route] = {
         "/livez": lambda accept: verdict(health.not_live()),
-        "/readyz": lambda accept: verdict(health.not_ready()),
-        "/metrics": _metrics(mesh, who, look, health),
+        "/readyz": lambda accept: verdict(health.not_ready(), health.troubles()),
+        "/metrics": _metrics(mesh, who, look, health, queues),
     }
     try:
         listener = Listener(address.host, address.port, routes)
@@ -113,13 +116,19 @@ def watch(mesh: Mesh, log_format: str) -> None:
         mesh.observe(Tracing())
 
 
-def _metrics(mesh: Mesh, who: Worker | CronLoop, look: Remembered[Vitals], health: Health) -> Route:
+def _metrics(
+    mesh: Mesh,
+    who: Worker | CronLoop | Standing,
+    look: Remembered[Vitals],
+    health: Health,
+    queues: tuple[str, ...],
+) -> Route:
     if find_spec("prometheus_client") is None:
         missing = Answer(501, b'no metrics here: pip install "squidmesh[metrics]"\n')
         return lambda accept: missing
     from squidmesh.observe.prometheus import Page
 
-    counts = Counts(who.queues if isinstance(who, Worker) else ())
+    counts = Counts(queues)
     mesh.observe(Meter(counts))
     page = Page(counts, look=look, signs=who.signs, health=health)
 

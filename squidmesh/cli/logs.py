@@ -32,6 +32,7 @@ def format_option(command: F) -> F:
 class _Line(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         fields: dict[str, object] = getattr(record, "squidmesh", {})
+        fields = {} if "event" in fields else fields  # then the message has them already
         told = "".join(f" {name}={_value(value)}" for name, value in fields.items())
         moment = datetime.fromtimestamp(record.created, UTC)
         return f"{moment:%Y-%m-%dT%H:%M:%S}Z {record.levelname:<7} {record.getMessage()}{told}"

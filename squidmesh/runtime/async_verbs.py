@@ -255,12 +255,22 @@ class AsyncVerbs(AsyncCalls):
         queues: Sequence[str] | None = None,
         owner_id: str | None = None,
         grace: timedelta | float = DEFAULT_GRACE,
+        reconcile: bool = True,
     ) -> AsyncWorker:
         """A worker in 1 to 1024 threads of this process: ``with mesh.worker(concurrency=4): …`` runs until the block is
         left, then drains for ``grace`` (up to a day). Spawns no process; that is what ``squidmesh worker`` is for.
+        ``reconcile=False``: it leaves it to others to tell a lease backend beside the journal what that has missed.
         """
         return AsyncWorker(
-            self, partial(self.mesh.worker, concurrency=concurrency, queues=queues, owner_id=owner_id, grace=grace)
+            self,
+            partial(
+                self.mesh.worker,
+                concurrency=concurrency,
+                queues=queues,
+                owner_id=owner_id,
+                grace=grace,
+                reconcile=reconcile,
+            ),
         )
 
     async def list_runs(

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
+from squidmesh.ports.lease_backend import LeaseBackend
+
 Store = Literal["journal", "leases"]
 FAILURES = frozenset({"journal_unavailable", "lease_backend_unavailable", "heartbeat_failed", "reconciler_waits"})
 """The notices of calls that failed."""
@@ -80,6 +82,12 @@ class Away:
     def _store(self, event: str, error: str) -> Store:
         if self._leases is None:
             return "journal"
-        if event == "reconciler_waits":  # it speaks to both
-            return "leases" if self._leases in error else "journal"
-        return "journal" if event == "journal_unavailable" else "leases"
+        if self._leases in error:
+            return "leases"
+        return "leases" if event in ("lease_backend_unavailable", "heartbeat_failed") else "journal"
+
+
+def event_of(error: BaseException, leases: LeaseBackend) -> str:
+    """The notice of a call that speaks to both."""
+    of_leases = not leases.in_journal and leases.name.partition("?")[0] in str(error)
+    return "lease_backend_unavailable" if of_leases else "journal_unavailable"

@@ -219,6 +219,11 @@ class Engine:
         if self._heartbeat_thread and not self.leases.in_journal:
             self._reconciling.start()
 
+    @property
+    def reconciler_trouble(self) -> str | None:
+        """What keeps its thread from its work."""
+        return self._reconciling.trouble
+
     def reconcile_now_and_then(self, queues: Sequence[str]) -> None:
         """For a host that has no worker: a pass in the caller's thread, where the last one is some time ago."""
         self.reconciler.listen(queues)

@@ -31,6 +31,7 @@ from squidmesh.reading.hiding import secrets_known
 from squidmesh.runtime import chance
 from squidmesh.runtime.absent import FIRST_DELAY, LONGEST_DELAY, AbsentSteps
 from squidmesh.runtime.asking import Asking
+from squidmesh.runtime.away import event_of
 from squidmesh.runtime.context import LeaseFlag
 from squidmesh.runtime.held import HeldRun, Runs
 from squidmesh.runtime.instruments import NOBODY
@@ -118,7 +119,7 @@ class Intake:
             self.epoch = self._membership.epoch()
             paused = self._paused()
         except (BackendUnavailable, CommitUnknown) as error:
-            self._observer.notice("journal_unavailable", error=str(error))
+            self._observer.notice(event_of(error, self._leases), error=str(error))
             return [], self.longest_rest
         try:
             asked = self._asking.asked(request_id, paused, limit)

@@ -266,6 +266,7 @@ TABLE = [
     Bad("worker", "concurrency", [None, *NOT_AN_INTEGER, 1.5, 0, 1025]),
     Bad("worker", "grace", [None, *NOT_A_DURATION, timedelta(days=2)]),
     Bad("worker", "owner_id", NOT_A_NAME),
+    Bad("worker", "reconcile", [None, 0, 1, "yes"]),
     Bad("worker", "queues", [*NOT_A_LIST, []]),
     Bad("worker", "queues", [["default", bad] for bad in [None, *NOT_A_NAME]]),
 ]

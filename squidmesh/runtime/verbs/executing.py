@@ -9,6 +9,7 @@ from datetime import timedelta
 from functools import partial
 
 from squidmesh.config import check_integer
+from squidmesh.errors import InvalidInput
 from squidmesh.ids import is_identifier
 from squidmesh.reading.inspect import Run, inspect
 from squidmesh.runtime.arguments import check_name
@@ -40,15 +41,21 @@ class Executing(Reading):
         queues: Sequence[str] | None = None,
         owner_id: str | None = None,
         grace: timedelta | float = DEFAULT_GRACE,
+        reconcile: bool = True,
     ) -> Worker:
         """A worker in 1 to 1024 threads of this process: ``with mesh.worker(concurrency=4): …`` runs until the block is
         left, then drains for ``grace`` (up to a day). Spawns no process; that is what ``squidmesh worker`` is for.
+        ``reconcile=False``: it leaves it to others to tell a lease backend beside the journal what that has missed.
         """
+        if not isinstance(reconcile, bool):
+            raise InvalidInput(f"is a {type(reconcile).__name__}; allowed is True or False", field="reconcile")
         slots = check_integer(concurrency, field="concurrency", allowed=_CONCURRENCY)
         wanted = self._queues(queues)
         owner = _owner(owner_id)
         allowed = check_grace(grace)
-        return Worker(self._engine(), concurrency=slots, queues=wanted, owner_id=owner, grace=allowed)
+        return Worker(
+            self._engine(), concurrency=slots, queues=wanted, owner_id=owner, grace=allowed, reconcile=reconcile
+        )
 
     def wait_for(self, run_id: str, timeout: timedelta | float | None = None) -> Run:
         """The ended run, with its output, in which secrets are hidden. ``TimeoutError`` if it has not ended by then;
