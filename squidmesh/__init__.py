@@ -58,6 +58,7 @@ from squidmesh.runtime.doctor import Report
 from squidmesh.runtime.mesh import Mesh
 from squidmesh.runtime.reconcile import Reconciled
 from squidmesh.runtime.reindex import Reindexed, Unreadable
+from squidmesh.runtime.shares import QueueShare
 from squidmesh.runtime.worker import Worker
 from squidmesh.workflow.actions import Action, Actions
 from squidmesh.workflow.authoring import (
@@ -133,6 +134,7 @@ __all__ = [
     "Pruned",
     "Queue",
     "QueueList",
+    "QueueShare",
     "Reconciled",
     "Reindexed",
     "Report",

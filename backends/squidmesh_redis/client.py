@@ -9,109 +9,81 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from redis import Redis
-from redis.backoff import NoBackoff
-from redis.exceptions import NoScriptError, ResponseError
-from redis.retry import Retry
+from redis.exceptions import NoScriptError
 
 from squidmesh.errors import UsageError
 from squidmesh_redis.faults import translate, translated
-from squidmesh_redis.scripts import Script, load
-
-CONNECT_TIMEOUT = 3.0
-ANSWER_TIMEOUT = 5.0
-"""Seconds. A server that stands still is given up after that; what it was told it may still do later."""
-
-
-def open_client(url: str, *, answer_timeout: float = ANSWER_TIMEOUT) -> Redis:
-    """Connects when it is first used. Thread-safe."""
-    client: Redis = Redis.from_url(
-        url,
-        decode_responses=True,
-        socket_connect_timeout=CONNECT_TIMEOUT,
-        socket_timeout=answer_timeout,
-        retry=Retry(NoBackoff(), 0),
-    )
-    return client
+from squidmesh_redis.scripts import load
+from squidmesh_redis.topology import Command, Topology
 
 
 class Call(NamedTuple):
+    """``keys``: all that the script touches, in one slot."""
+
     script: str
     keys: Sequence[str]
     arguments: Sequence[str | int]
 
 
 class Client:
-    """``where`` names the server in errors; ``now`` is there for tests (see :mod:`squidmesh_redis.scripts`)."""
+    """``where`` names the servers in errors; ``now`` is there for tests (see :mod:`squidmesh_redis.scripts`)."""
 
-    def __init__(self, redis: Redis, where: str, *, now: str | None = None) -> None:
-        self._redis = redis
+    def __init__(self, topology: Topology, where: str, *, now: str | None = None) -> None:
+        self._topology = topology
         self.where = where
         self._now = now
         self._closed = False
 
     @property
-    def redis(self) -> Redis:
-        """The driver; ``UsageError`` after :meth:`close`."""
+    def topology(self) -> Topology:
+        """``UsageError`` after :meth:`close`."""
         if self._closed:
             raise UsageError(f"this lease backend is closed ({self.where})", code="store_closed")
-        return self._redis
+        return self._topology
 
     def close(self) -> None:
         self._closed = True
-        self._redis.close()
+        self._topology.close()
 
     def run(self, call: Call) -> Any:
-        with translated(self.where):
-            return self._run(call)
+        return self.run_all([call])[0]
 
     def run_all(self, calls: Sequence[Call]) -> list[Any]:
-        """One journey for all of them; each is carried out by itself, in order, whatever became of the others. Raises
-        the first error.
+        """One journey to each server; each call is carried out by itself, in order within its queue, whatever became of
+        the others. Raises the first error.
         """
-        answers = self.try_all(calls)
+        return self._all_told(self.try_all(calls))
+
+    def try_all(self, calls: Sequence[Call]) -> list[Any]:
+        """As :meth:`run_all`, with each error of a server, or of the way to it, in the place of its answer."""
+        answers = self._send([self._command(call, by_hash=True) for call in calls])
+        unknown = [place for place, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
+        again = self._send([self._command(calls[place], by_hash=False) for place in unknown])
+        for place, answer in zip(unknown, again, strict=True):
+            answers[place] = answer
+        return answers
+
+    def ask(self, key: str, *words: str | int) -> Any:
+        """One command of the server's own; ``key`` is the one that it is about."""
+        return self.ask_all([Command(key, words)])[0]
+
+    def ask_all(self, commands: Sequence[Command]) -> list[Any]:
+        """As :meth:`run_all`."""
+        return self._all_told(self._send(commands))
+
+    def _all_told(self, answers: list[Any]) -> list[Any]:
         for answer in answers:
             if isinstance(answer, Exception):
                 raise translate(answer, self.where) from answer
         return answers
 
-    def try_all(self, calls: Sequence[Call]) -> list[Any]:
-        """As :meth:`run_all`, with each error of the server in the place of its answer."""
-        if not calls:
+    def _send(self, commands: Sequence[Command]) -> list[Any]:
+        if not commands:
             return []
-        if len(calls) == 1:
-            with translated(self.where):
-                return [self._try(calls[0])]
         with translated(self.where):
-            answers = self._send(calls, by_hash=True)
-            unknown = [place for place, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
-            again = self._send([calls[place] for place in unknown], by_hash=False) if unknown else []
-        for place, answer in zip(unknown, again, strict=True):
-            answers[place] = answer
-        return answers
+            return self.topology.send(commands)
 
-    def _run(self, call: Call) -> Any:
-        script = self._script(call)
-        try:
-            return self.redis.evalsha(script.sha, len(call.keys), *call.keys, *call.arguments)
-        except NoScriptError:
-            return self.redis.eval(script.source, len(call.keys), *call.keys, *call.arguments)
-
-    def _try(self, call: Call) -> Any:
-        try:
-            return self._run(call)
-        except ResponseError as error:
-            return error
-
-    def _send(self, calls: Sequence[Call], *, by_hash: bool) -> list[Any]:
-        pipeline = self.redis.pipeline(transaction=False)
-        for call in calls:
-            script = self._script(call)
-            if by_hash:
-                pipeline.evalsha(script.sha, len(call.keys), *call.keys, *call.arguments)
-            else:
-                pipeline.eval(script.source, len(call.keys), *call.keys, *call.arguments)
-        return list(pipeline.execute(raise_on_error=False))
-
-    def _script(self, call: Call) -> Script:
-        return load(call.script, self._now)
+    def _command(self, call: Call, *, by_hash: bool) -> Command:
+        script = load(call.script, self._now)
+        name, text = ("EVALSHA", script.sha) if by_hash else ("EVAL", script.source)
+        return Command(call.keys[0], (name, text, len(call.keys), *call.keys, *call.arguments))

@@ -34,12 +34,13 @@ from squidmesh.ports.lease_backend import (
 from squidmesh_redis import wire
 from squidmesh_redis.claiming import Claiming, Passed
 from squidmesh_redis.client import Call, Client
-from squidmesh_redis.faults import OutOfMemory, translate, translated
+from squidmesh_redis.faults import OutOfMemory, translate
 from squidmesh_redis.fitness import Fitness
 from squidmesh_redis.index import Index
 from squidmesh_redis.keys import Keys
 from squidmesh_redis.lanes import Lanes
 from squidmesh_redis.lives import Lives
+from squidmesh_redis.topology import Command
 
 
 class RedisLeases:
@@ -69,8 +70,7 @@ class RedisLeases:
         return f"{self._client.where}?prefix={self._keys.prefix}"
 
     def marker(self) -> Marker | None:
-        with translated(self._client.where):
-            return wire.marker(self._client.redis.get(self._keys.marker))  # type: ignore[arg-type]
+        return wire.marker(self._client.ask(self._keys.marker, "GET", self._keys.marker))
 
     def set_marker(self, expected: Marker | None, new: Marker) -> bool:
         arguments = [wire.branded(expected), wire.branded(new)]
@@ -286,12 +286,8 @@ class RedisLeases:
 
     def paused(self, queues: Sequence[str]) -> frozenset[str]:
         """A queue is paused as long as any lane of it is: what was paused by half can be resumed."""
-        asked = [(queue, lane) for queue in queues for lane in self._lanes.of(queue)]
-        with translated(self._client.where):
-            pipeline = self._client.redis.pipeline(transaction=False)
-            for _, lane in asked:
-                pipeline.hexists(self._keys.life(lane), "paused")
-            found = pipeline.execute() if asked else []
+        asked = [(queue, self._keys.life(lane)) for queue in queues for lane in self._lanes.of(queue)]
+        found = self._client.ask_all([Command(life, ("HEXISTS", life, "paused")) for _, life in asked])
         return frozenset(queue for (queue, _), is_paused in zip(asked, found, strict=True) if is_paused)
 
     def stats(self, queues: Sequence[str]) -> list[QueueStats]:

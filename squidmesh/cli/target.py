@@ -101,11 +101,16 @@ def connect(context: click.Context, *, leases: str | None = None) -> Mesh:
 
 def connect_app(context: click.Context) -> Mesh:
     """For commands that need the workflows themselves."""
+    return load_app(app_of(context))
+
+
+def app_of(context: click.Context) -> str:
+    """Its name. Nothing is imported."""
     app, _ = chosen(context)
     if app is None:
         why = "this needs the workflows, not only their store: --app MODULE:ATTRIBUTE (or SQUIDMESH_APP)"
         raise no_mesh(why)
-    return load_app(app)
+    return app
 
 
 def load_app(app: str) -> Mesh:

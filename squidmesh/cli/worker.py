@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,12 +16,13 @@ from typing import NoReturn
 
 import click
 
-from squidmesh import CronLoop, Mesh, Worker
+from squidmesh import CronLoop, Mesh, UsageError, Worker
 from squidmesh.cli import listening, logs, roles, systemd, target
 from squidmesh.cli.arriving import Arrived, Refused, arrive, may_pass
 from squidmesh.cli.fleet import Fleet
 from squidmesh.cli.listening import Address, Listening, check_room
 from squidmesh.cli.output import json_option, show_json
+from squidmesh.cli.reload import Reloading, folder_of
 from squidmesh.cli.signals import Events, Orphaned, Signalled, in_background, watch_lifeline
 from squidmesh.cli.systemd import Notifier
 from squidmesh.cli.values import read_seconds
@@ -32,7 +34,14 @@ _CLOSING = 5.0
 
 
 @click.command()
-@click.option("--queue", "queues", multiple=True, help="Claim from this queue; may be repeated. Else: all of the mesh.")
+@click.option(
+    "--queue",
+    "queues",
+    multiple=True,
+    metavar="NAME[*][=WEIGHT][:LIMIT]",
+    help="Claim from this queue, or from all that begin with NAME. WEIGHT: its part of the claims; LIMIT: the most"
+    " slots of each process that one queue may have. May be repeated. Else: all of the mesh.",
+)
 @click.option("--concurrency", type=int, default=4, show_default=True, help="Steps at a time, in each process.")
 @click.option("--processes", type=click.IntRange(1, 256), default=1, show_default=True)
 @click.option(
@@ -46,6 +55,7 @@ _CLOSING = 5.0
 @roles.options
 @listening.option
 @logs.format_option
+@click.option("--reload", is_flag=True, help="For development: begin anew when a .py file of the app has changed.")
 @click.option("--lifeline", type=int, hidden=True)
 @click.option("--tells", type=int, hidden=True)
 @click.option("--watchdog", type=float, hidden=True)
@@ -62,6 +72,7 @@ def worker(
     without_roles: tuple[str, ...],
     listen: Address | None,
     log_format: str,
+    reload: bool,
     lifeline: int | None,
     tells: int | None,
     watchdog: float | None,
@@ -72,6 +83,11 @@ def worker(
     SIGTERM or Ctrl-C drains: running steps may end within the grace, the rest is given back. Again: leave at once.
     """
     logs.to_stderr(logging.INFO, log_format)
+    if reload:
+        code = _reload(context, processes)
+        if as_json:
+            show_json({"drained": code == 0})
+        return code
     notifier = systemd.take_over() if tells is None else systemd.to_parent(tells, watchdog)
     carried = roles.chosen(with_roles, without_roles)
     mesh = target.connect_app(context)
@@ -87,7 +103,7 @@ def worker(
     if processes == 1:
         listening.watch(mesh, log_format)
         standing = Standing()
-        heard = listening.listen(mesh, standing, listen, queues=queues)
+        heard = listening.listen(mesh, standing, listen)
         code = _Process(mesh, make, standing, heard, notifier, carried).run(lifeline)
     else:
         if listen is not None:
@@ -107,6 +123,16 @@ def worker(
     if as_json:
         show_json({"drained": code == 0})
     return code
+
+
+def _reload(context: click.Context, processes: int) -> int:
+    """The same command line again, in a process that is replaced."""
+    if processes != 1:
+        why = f"--reload with --processes={processes} is refused; allowed is one process"
+        raise UsageError(why, field="--reload", code="invalid_reload")
+    app = target.app_of(context)
+    said = [argument for argument in sys.argv[1:] if argument not in ("--reload", "--json")]
+    return Reloading(said, folder_of(app)).run()
 
 
 def _find_out(make: Callable[[], Worker], mesh: Mesh) -> bool:
@@ -184,6 +210,7 @@ class _Process:
         return code
 
     def _work(self, worker: Worker) -> int:
+        self._listening.counts.know(tuple(queue for queue in worker.queues if not queue.endswith("*")))
         worker.start()
         self._standing.take_place(worker.signs)
         if "cron" in self._carried:

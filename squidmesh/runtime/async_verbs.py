@@ -34,6 +34,7 @@ from squidmesh.runtime.doctor import Report
 from squidmesh.runtime.mesh import Mesh
 from squidmesh.runtime.reconcile import Reconciled
 from squidmesh.runtime.reindex import Reindexed
+from squidmesh.runtime.shares import QueueShare
 from squidmesh.runtime.verbs.starting import P
 from squidmesh.runtime.worker import DEFAULT_GRACE
 from squidmesh.workflow.actions import Action, Actions
@@ -252,13 +253,18 @@ class AsyncVerbs(AsyncCalls):
         self,
         *,
         concurrency: int = 4,
-        queues: Sequence[str] | None = None,
+        queues: Sequence[str | QueueShare] | None = None,
         owner_id: str | None = None,
         grace: timedelta | float = DEFAULT_GRACE,
         reconcile: bool = True,
     ) -> AsyncWorker:
         """A worker in 1 to 1024 threads of this process: ``with mesh.worker(concurrency=4): …`` runs until the block is
         left, then drains for ``grace`` (up to a day). Spawns no process; that is what ``squidmesh worker`` is for.
+
+        ``queues``: texts or :class:`QueueShare` values. ``"tenant-*"`` stands for all queues that begin so;
+        ``"default=3"`` gives a weight, and ``"bulk:2"`` at most two of the slots (``"bulk=1:2"``: both). By default the
+        mesh's own and those that its steps name.
+
         ``reconcile=False``: it leaves it to others to tell a lease backend beside the journal what that has missed.
         """
         return AsyncWorker(

@@ -35,6 +35,7 @@ from squidmesh.runtime.plane import Membership
 from squidmesh.runtime.pump import Pump
 from squidmesh.runtime.reconcile import Reconciler, Reconciling
 from squidmesh.runtime.recorder import Recorder
+from squidmesh.runtime.shares import QueueShare
 from squidmesh.runtime.slots import AsyncLoop, Slots
 from squidmesh.runtime.solitude import Solitude
 from squidmesh.runtime.timers import BUSY_LOOK, Timers
@@ -173,7 +174,7 @@ class Engine:
         slots: Slots,
         *,
         owner_id: str,
-        queues: Sequence[str],
+        queues: Sequence[str | QueueShare],
         pulse: Pulse | None,
         patience: timedelta | None,
         continues: bool,
@@ -213,9 +214,11 @@ class Engine:
         if self._heartbeat_thread:
             self.heartbeats.start()
 
-    def start_reconciling(self, queues: Sequence[str]) -> None:
-        """Begins the reconciler's thread, once, where leases have a memory of their own."""
-        self.reconciler.listen(queues)
+    def start_reconciling(self, queues: Sequence[QueueShare]) -> None:
+        """Begins the reconciler's thread, once, where leases have a memory of their own. It knows by itself the queues
+        in which something is open.
+        """
+        self.reconciler.listen(share.name for share in queues if not share.is_prefix)
         if self._heartbeat_thread and not self.leases.in_journal:
             self._reconciling.start()
 
@@ -246,6 +249,13 @@ class Engine:
         with self._lock:
             self._wakeups.append(wakeup)
         return wakeup
+
+    def wakeup_for(self, shares: Sequence[QueueShare]) -> Wakeup:
+        """As :meth:`wakeup`. Nobody knows before which queues a beginning stands for. So a journal wakes for any; a
+        lease backend for those that are named, and the others are found by looking (``idle_poll``).
+        """
+        names = [share.name for share in shares if not share.is_prefix]
+        return self.wakeup(names if self.stores.leases is not None or len(names) == len(shares) else ())
 
     def forget_wakeup(self, wakeup: Wakeup) -> None:
         with self._lock:

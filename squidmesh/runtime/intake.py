@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -40,6 +41,8 @@ from squidmesh.runtime.pauses import AGE, Pauses
 from squidmesh.runtime.plane import Membership
 from squidmesh.runtime.quarantine import home_of
 from squidmesh.runtime.recorder import Intent, Verdict
+from squidmesh.runtime.shares import QueueShare
+from squidmesh.runtime.sharing import Sharing
 from squidmesh.workflow.definition import FunctionStep, LogStep
 from squidmesh.workflow.mapping import BoundStep
 from squidmesh.workflow.registry import Registry
@@ -81,7 +84,7 @@ class Intake:
         registry: Registry,
         config: MeshConfig,
         observer: Observer,
-        queues: Sequence[str],
+        queues: Sequence[str | QueueShare],
         owner: str,
         item: AttemptKey | None = None,
         monotonic: Callable[[], float] = time.monotonic,
@@ -96,7 +99,11 @@ class Intake:
         self._registry = registry
         self._config = config
         self._observer = observer
-        self._asking = Asking(leases, queues, every=item is not None)
+        shares = [QueueShare(one) if isinstance(one, str) else one for one in queues]
+        self._sharing = None if all(share.is_plain for share in shares) else Sharing(leases, shares)
+        self._asking = Asking(leases, [share.name for share in shares], every=item is not None)
+        self._unanswered: dict[str, tuple[str, float]] = {}
+        """Of shares, by queue: the request whose answer was lost, and when it was made."""
         self._owner = owner
         self._monotonic = monotonic
         self._request: tuple[str, float] | None = None
@@ -107,11 +114,13 @@ class Intake:
         self._change = registry.actions.change
         self._here: dict[str, frozenset[str]] = {}
 
-    def ask(self, limit: int) -> tuple[list[Grant], timedelta]:
+    def ask(self, limit: int, held: Callable[[], Mapping[str, int]] = dict) -> tuple[list[Grant], timedelta]:
         """Up to ``limit`` grants, and for how long there is nothing more to ask for unless something happens. A call
         whose answer was lost is asked again under the same request id (3.5.7). Raises ``WrongPlane`` where another
-        backend than this one delivers the mesh's work.
+        backend than this one delivers the mesh's work. ``held``: by queue, the slots that this pump has given it.
         """
+        if self._sharing is not None:
+            return self._ask_in_turns(self._sharing, limit, held() if self._sharing.has_limits else {})
         if self._request is None:
             self._request = chance.new_request_id(), self._monotonic()
         request_id, asked_at = self._request
@@ -146,6 +155,43 @@ class Intake:
         if paused:
             idle = min(idle, AGE)  # by then it may have been resumed
         return self._readable(grants.claims, asked_at), idle
+
+    def _ask_in_turns(self, sharing: Sharing, limit: int, held: Mapping[str, int]) -> tuple[list[Grant], timedelta]:
+        """As :meth:`ask`, a claim a queue. What was granted before an error is not lost to it."""
+        granted: list[Grant] = []
+        rest = self.longest_rest
+        try:
+            self.epoch = self._membership.epoch()
+            paused = frozenset[str]() if self._leases.in_journal else self._pauses.queues()
+            for queue in [queue for queue in self._unanswered if queue not in paused]:
+                granted += self._claim_one(queue, limit)[0]  # first: what was granted then must not lapse
+            taken = Counter(held) + Counter(grant.claim.queue for grant in granted)
+            if (free := limit - len(granted)) > 0:
+                due = sharing.look(free, held=taken, paused=paused)
+                rest = min(rest, _BREATH if due == _NONE else due if due is not None else rest)
+                while free > 0 and (word := sharing.next(free)) is not None:
+                    came, next_due = self._claim_one(*word)
+                    sharing.took(len(came))
+                    granted += came
+                    free -= len(came)
+                    rest = min(rest, next_due if next_due is not None else rest)
+        except (BackendUnavailable, CommitUnknown) as error:
+            self._observer.notice("lease_backend_unavailable", error=str(error))
+            return granted, self.longest_rest
+        return granted, min(rest, AGE) if any(map(sharing.covers, paused)) else rest
+
+    def _claim_one(self, queue: str, number: int) -> tuple[list[Grant], timedelta | None]:
+        request_id, asked_at = self._unanswered.setdefault(queue, (chance.new_request_id(), self._monotonic()))
+        grants = self._leases.claim(
+            [queue],
+            owner=self._owner,
+            limit=number,
+            lease=self._config.lease,
+            request_id=request_id,
+            skip=self._absent.skipped,
+        )
+        del self._unanswered[queue]
+        return self._readable(grants.claims, asked_at), grants.next_due
 
     def _paused(self) -> frozenset[str]:
         """The queues to leave out. Leases in the journal read its pauses themselves; any other backend may have lost

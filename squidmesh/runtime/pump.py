@@ -8,7 +8,7 @@ around state, one sequential loop. Slots run user code and nothing else; heartbe
 from __future__ import annotations
 
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -129,8 +129,8 @@ class Pump:
         goes_on = self._continues and claim and not self._waiting and not self._solitude.closed
         held_up = self._intake.held_up() if goes_on and outcomes else None
         intents = [self._outcome_intent(outcome, held_up) for outcome in outcomes]
-        going_on = sum(intent.following_id is not None for intent in intents)
-        asked, idle_for = self._ask(self._free() - going_on if claim else 0)
+        going_on = [o.assignment for o, said in zip(outcomes, intents, strict=True) if said.following_id is not None]
+        asked, idle_for = self._ask(self._free() - len(going_on) if claim else 0, going_on)
         grants = self._intake.sort_out(asked)
         decided_at = self._monotonic()
         verdicts = self._recorder.record([*intents, *map(self._intake.intent, grants)])
@@ -234,9 +234,11 @@ class Pump:
             return 0
         return self._slots.capacity - len(self._running)
 
-    def _ask(self, limit: int) -> tuple[list[Grant], timedelta]:
+    def _ask(self, limit: int, going_on: Collection[Assignment]) -> tuple[list[Grant], timedelta]:
+        """``going_on``: those whose slot the next step of their run is to have."""
         if limit > 0:
-            return self._intake.ask(limit)
+            holders = (*self._running.values(), *self._waiting, *going_on)
+            return self._intake.ask(limit, lambda: Counter(holder.claim.queue for holder in holders))
         return [], self._intake.longest_rest
 
     def _admit(self, admitted: Assignment | Failed | None) -> None:

@@ -15,6 +15,7 @@ from squidmesh.ports.vitals import WorkerSigns
 from squidmesh.runtime.engine import Engine
 from squidmesh.runtime.heartbeat import Pulse
 from squidmesh.runtime.pump import Pump, Turn
+from squidmesh.runtime.shares import QueueShare
 from squidmesh.runtime.slots import ThreadSlots
 
 DEFAULT_GRACE = timedelta(seconds=20)
@@ -38,7 +39,7 @@ class Worker:
         engine: Engine,
         *,
         concurrency: int,
-        queues: Sequence[str],
+        queues: Sequence[QueueShare],
         owner_id: str,
         grace: timedelta,
         reconcile: bool = True,
@@ -70,7 +71,7 @@ class Worker:
         self._engine.start_heartbeats()
         if self._reconcile:
             self._engine.start_reconciling(self._queues)
-        self._wakeup = self._engine.wakeup(self._queues)
+        self._wakeup = self._engine.wakeup_for(self._queues)
         self._engine.workers.add(self)
         self._pulse = Pulse()
         self._thread = threading.Thread(target=self._run, name="squidmesh-pump", daemon=True)
@@ -104,8 +105,8 @@ class Worker:
 
     @property
     def queues(self) -> tuple[str, ...]:
-        """Those that it claims from."""
-        return self._queues
+        """Those that it claims from: names, and beginnings of names with ``*``."""
+        return tuple(share.queue for share in self._queues)
 
     def signs(self) -> WorkerSigns:
         """How it is: for health checks and metrics. Asks no store."""

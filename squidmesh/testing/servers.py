@@ -13,10 +13,12 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
+from typing import Any, BinaryIO
 
 from squidmesh.testing.processes import PATIENCE, PAUSE, NoServer, end, free_port, last_words
 
@@ -55,7 +57,7 @@ def available() -> list[str]:
 
 class Server:
     """One server process. ``settings`` are lines of its configuration, as ``("maxmemory", "1mb")``; ``environment`` is
-    added to ours. A context manager.
+    added to ours; ``program``: another one than that of the wheel. A context manager.
 
     It keeps its port and folder over :meth:`kill` and :meth:`start`; with ``aof``, its data too.
     """
@@ -68,11 +70,12 @@ class Server:
         aof: bool = False,
         settings: Sequence[tuple[str, str]] = (),
         environment: Mapping[str, str] | None = None,
+        program: Path | None = None,
     ) -> None:
         self.kind = kind
         self.folder = folder
-        self.port = free_port()
-        self._program = binary(kind)
+        self._program = program or binary(kind)
+        self.port = self._free_port()
         self._settings = [("appendonly", "yes" if aof else "no"), ("save", ""), *settings]
         self._environment = os.environ | (environment or {})
         self._process: subprocess.Popen[bytes] | None = None
@@ -80,6 +83,10 @@ class Server:
     @property
     def url(self) -> str:
         return f"redis://127.0.0.1:{self.port}/0"
+
+    @property
+    def is_running(self) -> bool:
+        return self._process is not None
 
     @property
     def pid(self) -> int:
@@ -90,7 +97,7 @@ class Server:
         for _ in range(5):
             if self._starts():
                 return self
-            self.port = free_port()
+            self.port = self._free_port()
         raise NoServer(f"{self.kind} does not start: {last_words(self.folder / 'server.log')}")
 
     def kill(self) -> None:
@@ -117,11 +124,31 @@ class Server:
 
     def ask(self, *words: str) -> bytes:
         """The first line that it answers to one command. For what a test does to a server behind a client's back."""
+        with self._asked(words) as answers:
+            return answers.readline().strip()
+
+    def answer(self, *words: str) -> str:
+        """The text that it answers to one command."""
+        with self._asked(words) as answers:
+            return str(_value(answers))
+
+    def answers(self, *words: str) -> list[str]:
+        """The texts, where it answers with a list of them. What is no text is told as text."""
+        with self._asked(words) as answers:
+            found = _value(answers)
+            return [str(one) for one in found] if isinstance(found, list) else [str(found)]
+
+    def info(self, section: str) -> dict[str, str]:
+        lines = self.answer("INFO", section).splitlines()
+        return dict(line.split(":", 1) for line in lines if ":" in line)
+
+    @contextmanager
+    def _asked(self, words: Sequence[str]) -> Iterator[BinaryIO]:
         with socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE) as connection:
             parts = "".join(f"${len(word.encode())}\r\n{word}\r\n" for word in words)
             connection.sendall(f"*{len(words)}\r\n{parts}".encode())
             with connection.makefile("rb") as answers:
-                return answers.readline().strip()
+                yield answers
 
     def __enter__(self) -> Server:
         return self.start()
@@ -131,10 +158,16 @@ class Server:
     ) -> None:
         self.stop()
 
+    def _free_port(self) -> int:
+        return free_port()
+
+    def _command(self) -> list[str]:
+        options = [("port", str(self.port)), ("bind", "127.0.0.1"), ("dir", str(self.folder)), *self._settings]
+        return [str(self._program), *(part for name, value in options for part in (f"--{name}", value))]
+
     def _starts(self) -> bool:
         self.folder.mkdir(parents=True, exist_ok=True)
-        options = [("port", str(self.port)), ("bind", "127.0.0.1"), ("dir", str(self.folder)), *self._settings]
-        command = [str(self._program), *(part for name, value in options for part in (f"--{name}", value))]
+        command = self._command()
         with (self.folder / "server.log").open("ab") as log:
             self._process = subprocess.Popen(
                 command, env=self._environment, stdout=log, stderr=log, stdin=subprocess.DEVNULL
@@ -161,3 +194,14 @@ class Server:
         if self._process is None:
             raise NoServer(f"this {self.kind} is not running")
         return self._process
+
+
+def _value(answers: BinaryIO) -> Any:
+    """One answer as it stands on the wire: text, number, list, or nothing."""
+    line = answers.readline().strip()
+    kind, rest = line[:1], line[1:].decode()
+    if kind == b"*":
+        return [_value(answers) for _ in range(int(rest))]
+    if kind == b"$" and rest != "-1":
+        return answers.read(int(rest) + 2)[:-2].decode()
+    return rest

@@ -109,7 +109,7 @@ class OnFake:
             "redis://localhost",
             now=NOW,
             checked=False,
-            connect=lambda url: FakeRedis(connection_pool=redis.connection_pool),
+            connect=lambda address, node, **options: FakeRedis(connection_pool=redis.connection_pool),
         )
         yield backend
         assert left_behind(redis) == []

@@ -269,6 +269,8 @@ TABLE = [
     Bad("worker", "reconcile", [None, 0, 1, "yes"]),
     Bad("worker", "queues", [*NOT_A_LIST, []]),
     Bad("worker", "queues", [["default", bad] for bad in [None, *NOT_A_NAME]]),
+    Bad("worker", "queues", [[bad] for bad in ["a*b", "*a", "a=0", "a=1001", "a:0", "a:1025", "a=1.5", "a:2=1", "=1"]]),
+    Bad("worker", "queues", [["a=1", "a=2"], ["a", "a:1"]]),
 ]
 FINE: dict[str, dict[str, Any]] = {
     "start_run": {"target": Gated, "payload": Order()},
@@ -445,6 +447,16 @@ SETTINGS: list[tuple[str, list[Any], type[UsageError]]] = [
         InvalidUrl,
     ),
     ("leases", [*NOT_TEXT, "", "nothing", "nothing://x", "memory://\0", f"memory://{HUGE}"], InvalidUrl),
+    (
+        "leases",
+        ["redis://", "redis+cluster://localhost/1", "redis+sentinel://localhost", f"redis://{HUGE}"],
+        InvalidUrl,
+    ),
+    (
+        "leases",
+        ["rediss://localhost?ca=nowhere", "redis+cluster://a,b", "redis://a?x=1\0", f"redis://{HUGE}"],
+        InvalidUrl,
+    ),
     ("workflows", [None, 5, "Gated", b"Gated", Gated, {"Gated": Gated}, Unprintable()], InvalidInput),
     ("actions", [5, "charge", {"charge": print}, Unprintable(), 0, False], InvalidInput),
     ("queue", [None, *NOT_A_NAME], InvalidInput),
@@ -491,7 +503,17 @@ def test_a_migration_needs_an_address(bad: Any) -> None:
     check_error(caught.value, InvalidUrl, "url")
 
 
-@pytest.mark.parametrize("url", [f"secret-{HUGE}://", "nothing://ops:secret@host/db", "sqlite:///secret\0.db"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"secret-{HUGE}://",
+        "nothing://ops:secret@host/db",
+        "sqlite:///secret\0.db",
+        "redis://ops:secret@mordor",
+        "redis+cluster://ops:secret@localhost,mordor",
+        "rediss+sentinel://ops:secret@localhost/ring?sentinel_password=secret@&sentinel_password=secret@",
+    ],
+)
 def test_an_error_about_an_address_keeps_its_secrets(url: str) -> None:
     with pytest.raises(InvalidUrl) as caught:
         Mesh.connect(url)

@@ -55,6 +55,8 @@ read by the claim itself (protocol 3.9).
 """
 OF_OTHER_WORKFLOWS = {"journal.due_timers", "journal.drop_signals", "journal.transaction"}
 """The main job has no deadlines, no child runs and no transactional steps. Tried in tests/features."""
+OF_MANY_QUEUES = {"leases.due_queues"}
+"""Asked where a worker has more queues than one claim is asked for; tests/unit/runtime/test_many_queues.py."""
 OF_HOSTS = {"journal.joined"}
 """No store that is tried here lets a host start runs in its own transaction."""
 FOR_RETENTION = {"journal.prunable", "journal.prune", "journal.tombstone"}
@@ -214,9 +216,9 @@ IN_JOURNAL = (World, PostgresWorld)
 """Those with journal leases."""
 
 
-SHARES = 11
+SHARES = 15
 """An odd number: the places before and after calls take turns."""
-ORDINARY_SHARES = {"journal leases": (0, 5), "memory": (3, 8), "redis": (6,), "postgres": (9,)}
+ORDINARY_SHARES = {"journal leases": (0, 7), "memory": (3,), "redis": (6,), "postgres": (9,)}
 """Of the calls that are died at. Each plane has others, so that together they pass by few places of the job."""
 STRIDES = (7, 11, 13, 17, 23, 31)
 ORDINARY_STRIDES = {"journal leases": (7, 23), "memory": (13, 31), "redis": (11,), "postgres": (17,)}
@@ -270,7 +272,7 @@ def places(make_world: type[World], work: Work, tmp_path: Path) -> list[str]:
 @WAYS
 def test_the_main_job_reaches_every_port_method(make_world: type[World], work: Work, places: list[str]) -> None:
     missed = port_methods() - {place.split()[0] for place in places}
-    expected = READ_ONLY | BY_OTHERS | ONLY_IN_TROUBLE | OF_OTHER_WORKFLOWS | OF_HOSTS | FOR_RETENTION
+    expected = READ_ONLY | BY_OTHERS | ONLY_IN_TROUBLE | OF_OTHER_WORKFLOWS | OF_MANY_QUEUES | OF_HOSTS | FOR_RETENTION
     expected |= ONLY_APART if make_world in IN_JOURNAL else set()
     if make_world in IN_JOURNAL and work is one_by_one:
         expected |= {"journal.paused_queues"}  # asked by who goes on with a run, as in_batches does
@@ -282,7 +284,7 @@ def test_the_main_job_reaches_every_port_method(make_world: type[World], work: W
 def test_a_death_at_any_port_call_loses_nothing(
     make_world: type[World], work: Work, places: list[str], share: int, tmp_path: Path
 ) -> None:
-    """In elevenths, which can be tried side by side: all of them are every call, and some are ordinary."""
+    """In fifteenths, which can be tried side by side: all of them are every call, and some are ordinary."""
     calls = range(1 + share, len(places) + 1, SHARES)
     died = 0
     for chosen in calls:

@@ -103,6 +103,19 @@ def test_a_worker_claims_no_more_than_it_has_slots(connect: Callable[..., Mesh],
     assert pace.entered == ["a1", "a2", "b1", "b2"]
 
 
+def test_a_worker_of_a_beginning_hears_of_queues_that_nobody_knew(connect: Callable[..., Mesh], pace: Pace) -> None:
+    """It is woken: it would not look by itself before a minute is over."""
+    workflow = named_workflow(pace)
+    mesh = connect(workflow, idle_poll=60, lease=600)
+    with mesh.worker(concurrency=2, queues=["tenant-*=2:1", "urgent"]) as worker:
+        assert worker.queues == ("tenant-*", "urgent")
+        elsewhere = mesh.start_run(workflow, {"name": "c"}, queue="other")
+        for queue in ("tenant-1", "tenant-2", "urgent"):
+            run = mesh.start_run(workflow, {"name": queue}, queue=queue)
+            assert mesh.wait_for(run.run_id, timeout=WAIT).status == "completed"
+        assert not claimed(mesh, elsewhere)
+
+
 def test_what_a_drain_gives_back_is_not_run_here_any_more(connect: Callable[..., Mesh], pace: Pace) -> None:
     pace.gates = {"a1": threading.Event()}
     workflow = named_workflow(pace)

@@ -112,7 +112,9 @@ def test_every_backend_is_found_by_its_url_scheme(installed):
         "memory opened",
         f"postgres url: postgres:// {missing.format(*needs['postgres'])}",
         f"postgresql url: postgresql:// {missing.format(*needs['postgres'])}",
-        f"redis url: redis:// {missing.format(*needs['redis'])}",
-        f"rediss url: rediss:// {missing.format(*needs['redis'])}",
+        *(
+            f"{scheme} url: {scheme}:// {missing.format(*needs['redis'])}"
+            for scheme in ("redis", "redis+cluster", "redis+sentinel", "rediss", "rediss+cluster", "rediss+sentinel")
+        ),
         "sqlite opened",
     ]

@@ -82,7 +82,7 @@ class Fleet:
         """One more worker process."""
         self.workers.append(self._begin(len(self.workers)))
 
-    def replace(self, worker: subprocess.Popen[bytes]) -> subprocess.Popen[bytes]:
+    def successor_of(self, worker: subprocess.Popen[bytes]) -> subprocess.Popen[bytes]:
         """Another one in the place of one that has ended."""
         number = self.workers.index(worker)
         self.workers[number] = self._begin(number)

@@ -40,7 +40,7 @@ def roll(fleet: Fleet) -> None:
     """One worker after another is replaced, while there is work all the time."""
     for worker in list(fleet.workers):
         told_to_leave(fleet, worker)
-        successor = fleet.replace(worker)
+        successor = fleet.successor_of(worker)
         until(lambda now=successor: keep_busy(fleet) and "worker_started" in fleet.log(now), "it", within=60)  # type: ignore[misc]
 
 
@@ -83,7 +83,7 @@ def gives_back(fleet: Fleet) -> None:
     until(lambda: all(fleet.claims_of(run_id, "picked") == 2 for run_id in theirs), "others to have it", within=AT_ONCE)
     assert time.monotonic() - gone_at < AT_ONCE
     fleet.let_go()
-    fleet.replace(worker)
+    fleet.successor_of(worker)
     nothing_was_spent(begun(fleet))
 
 

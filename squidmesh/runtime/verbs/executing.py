@@ -14,6 +14,7 @@ from squidmesh.ids import is_identifier
 from squidmesh.reading.inspect import Run, inspect
 from squidmesh.runtime.arguments import check_name
 from squidmesh.runtime.awaiting import Awaited
+from squidmesh.runtime.shares import QueueShare, check_shares
 from squidmesh.runtime.verbs.reading import Reading
 from squidmesh.runtime.worker import DEFAULT_GRACE, Worker, check_grace
 
@@ -38,19 +39,24 @@ class Executing(Reading):
         self,
         *,
         concurrency: int = 4,
-        queues: Sequence[str] | None = None,
+        queues: Sequence[str | QueueShare] | None = None,
         owner_id: str | None = None,
         grace: timedelta | float = DEFAULT_GRACE,
         reconcile: bool = True,
     ) -> Worker:
         """A worker in 1 to 1024 threads of this process: ``with mesh.worker(concurrency=4): …`` runs until the block is
         left, then drains for ``grace`` (up to a day). Spawns no process; that is what ``squidmesh worker`` is for.
+
+        ``queues``: texts or :class:`QueueShare` values. ``"tenant-*"`` stands for all queues that begin so;
+        ``"default=3"`` gives a weight, and ``"bulk:2"`` at most two of the slots (``"bulk=1:2"``: both). By default the
+        mesh's own and those that its steps name.
+
         ``reconcile=False``: it leaves it to others to tell a lease backend beside the journal what that has missed.
         """
         if not isinstance(reconcile, bool):
             raise InvalidInput(f"is a {type(reconcile).__name__}; allowed is True or False", field="reconcile")
         slots = check_integer(concurrency, field="concurrency", allowed=_CONCURRENCY)
-        wanted = self._queues(queues)
+        wanted = check_shares(self._queues(None) if queues is None else queues, field="queues")
         owner = _owner(owner_id)
         allowed = check_grace(grace)
         return Worker(

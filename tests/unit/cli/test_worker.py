@@ -17,6 +17,7 @@ class Pump:
 
     def __init__(self, *, clean: bool = True, dies: bool = False) -> None:
         self.calls: list[str] = []
+        self.queues = ("default",)
         self._clean = clean
         self._ended = threading.Event()
         if dies:
@@ -54,7 +55,13 @@ class Heard:
     def health(self) -> Heard:
         return self
 
+    @property
+    def counts(self) -> Heard:
+        return self
+
     def leave(self) -> None: ...
+
+    def know(self, queues: tuple[str, ...]) -> None: ...
 
 
 def run(pump: Pump) -> int:

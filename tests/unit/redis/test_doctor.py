@@ -21,7 +21,7 @@ def now_of(redis):
 def test_a_server_that_is_well(backend, redis):
     found = backend.doctor(now=Instant(now_of(redis)))
     assert {one.name.removeprefix("redis."): one.level for one in found} == dict.fromkeys(
-        ("transport", "server", "role", "eviction", "memory", "persistence", "clock"), "ok"
+        ("transport", "topology", "server", "role", "replicas", "eviction", "memory", "persistence", "clock"), "ok"
     )
     assert redis.dbsize() == 0, "nothing was written"
 

@@ -4,8 +4,10 @@ import re
 
 import pytest
 from squidmesh_redis import scripts, wire
+from squidmesh_redis.address import Node
 from squidmesh_redis.client import Call, Client
 from squidmesh_redis.keys import Keys
+from squidmesh_redis.standalone import Standalone
 
 from squidmesh.errors import BackendError, DataRefused
 from squidmesh.testing.lease_suite import claim, claim_one, claimed, item, keys
@@ -31,7 +33,7 @@ def test_nothing_is_used_that_the_oldest_server_has_not(name):
 
 @pytest.mark.parametrize("name", scripts.names())
 def test_wrong_arguments_are_refused_before_anything_is_written(name, redis):
-    client = Client(redis, "here")
+    client = Client(Standalone(Node("localhost", 6379), redis), "here")
     for arguments in (["no count"], [], ["1", "2", "3", "4", "5", "6", "7", "8", "9"], ["-1"], [2**53], ["1.5"]):
         if name in ("stats", "cursor") and not arguments:
             continue
@@ -45,7 +47,7 @@ def test_wrong_arguments_are_refused_before_anything_is_written(name, redis):
 
 
 def test_a_batch_with_one_bad_item_brings_nothing(redis):
-    client = Client(redis, "here")
+    client = Client(Standalone(Node("localhost", 6379), redis), "here")
     good, bad = wire.item(item("ring")), wire.item(item("orc"))
     bad[1] = "first"
     with pytest.raises(BackendError, match="argument 15 is no count"):

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 from redis import Redis
-from squidmesh_redis import RedisBackend, client
+from squidmesh_redis import RedisBackend
 
 from squidmesh.errors import BackendError, BackendUnavailable
 from squidmesh.ports.lease_backend import Beat, Release, Settlement
@@ -81,6 +81,23 @@ def test_a_server_that_is_too_old_is_refused(leases, monkeypatch):
         leases.check()
 
 
+def test_a_replica_and_a_primary_without_one_are_waited_for(plane, redis):
+    """Also where an old server tells it with a script's words around it."""
+    redis.config_set("min-replicas-to-write", 1)
+    try:
+        with pytest.raises(BackendUnavailable, match="Not enough good replicas"):
+            plane.publish(item("ring"))
+    finally:
+        redis.config_set("min-replicas-to-write", 0)
+    redis.replicaof("127.0.0.1", 1)
+    try:
+        with pytest.raises(BackendUnavailable, match="read only replica"):
+            plane.publish(item("ring"))
+    finally:
+        redis.replicaof("no", "one")
+    plane.publish(item("ring"))
+
+
 def test_another_process_on_the_server_spoils_nothing(leases, redis):
     redis.set("squidmesh:{default}:items", "no hash at all")
     with pytest.raises(BackendError, match="WRONGTYPE"):
@@ -122,9 +139,8 @@ class TestServer:
         assert plane.leases.heartbeat([granted]) == [Beat.FORGOTTEN]
         assert plane.leases.adopt([granted]) == [Beat.EXTENDED]
 
-    def test_a_frozen_server_is_given_up_and_does_later_what_it_was_told(self, kind, server, monkeypatch):
-        monkeypatch.setattr(client, "ANSWER_TIMEOUT", 0.3)
-        backend = RedisBackend(server.url, connect=lambda url: client.open_client(url, answer_timeout=0.3))
+    def test_a_frozen_server_is_given_up_and_does_later_what_it_was_told(self, kind, server):
+        backend = RedisBackend(server.url, answer_timeout=0.3)
         plane = OfferPlane(backend.leases())
         plane.publish(item("ring"), item("lembas"))
         claim(plane, "elsewhere")

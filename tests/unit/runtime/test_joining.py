@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from squidmesh import Actions, Mesh, Workflow, manual, step
+from squidmesh import Actions, Mesh, QueueShare, Workflow, manual, step
 from squidmesh.config import MeshConfig
 from squidmesh.errors import (
     BackendUnavailable,
@@ -311,7 +311,7 @@ def test_a_start_of_a_host_is_offered_when_it_commits(tmp_path: Path) -> None:
     engine = mesh._engine()
     passes = Passes(engine.reconciler)
     engine._reconciling._reconciler = passes
-    engine.start_reconciling(["default"])
+    engine.start_reconciling([QueueShare("default")])
     passes.await_one()
     host = shop.host()
     run = mesh.start_run(Sale, connection=host)
