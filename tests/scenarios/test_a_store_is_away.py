@@ -133,7 +133,7 @@ def test_a_store_that_goes_away_is_a_line_and_costs_nothing(
             victim.stop()
         else:
             victim.freeze()
-        until_fleet(lambda: f"store_away store='{store}'" in worker.log, "it to notice", within=60)
+        until_fleet(lambda: f"store_away store={store}" in worker.log, "it to notice", within=60)
         time.sleep(AWAY)  # what it does in a time in which there is nothing to do
         used = (cpu(worker) - before) / AWAY
         print(f"{store} {how}: {used:.3f} of a processor")
@@ -142,7 +142,7 @@ def test_a_store_that_goes_away_is_a_line_and_costs_nothing(
             victim.start()
         else:
             victim.resume()
-        until_fleet(lambda: f"store_back store='{store}'" in worker.log, "its return", within=60)
+        until_fleet(lambda: f"store_back store={store}" in worker.log, "its return", within=60)
         until(lambda: worker.ask("/readyz")[0] == 200, "it to be ready again")
         assert used < MOST_CPU
         assert worker.log.count("store_away") == worker.log.count("store_back") == 1, worker.log
