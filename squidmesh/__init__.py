@@ -5,6 +5,7 @@ workers provide capacity. This module holds the public names, nothing else.
 """
 
 from squidmesh.errors import (
+    AccessRefused,
     BackendError,
     BackendUnavailable,
     CodecRefused,
@@ -86,6 +87,7 @@ from squidmesh.workflow.validation import define, problems_of
 __version__ = "0.1.0"
 
 __all__ = [
+    "AccessRefused",
     "Action",
     "Actions",
     "Archived",

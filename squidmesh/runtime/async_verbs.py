@@ -258,6 +258,7 @@ class AsyncVerbs(AsyncCalls):
         owner_id: str | None = None,
         grace: timedelta | float = DEFAULT_GRACE,
         sidecar: bool = False,
+        reconcile: bool = True,
     ) -> AsyncWorker:
         """A worker in this process, for 1 to 1024 steps at a time: ``with mesh.worker(concurrency=4): …`` runs until
         the block is left, then drains for ``grace`` (up to a day). Async steps run on one event loop, others in
@@ -270,6 +271,8 @@ class AsyncVerbs(AsyncCalls):
         ``queues``: texts or :class:`QueueShare` values. ``"tenant-*"`` stands for all queues that begin so;
         ``"default=3"`` gives a weight, and ``"bulk:2"`` at most two of the slots (``"bulk=1:2"``: both). By default the
         mesh's own and those that its steps name.
+
+        ``reconcile=False``: it leaves it to others to tell a lease backend beside the journal what that has missed.
         """
         return AsyncWorker(
             self,
@@ -280,6 +283,7 @@ class AsyncVerbs(AsyncCalls):
                 owner_id=owner_id,
                 grace=grace,
                 sidecar=sidecar,
+                reconcile=reconcile,
             ),
         )
 

@@ -166,6 +166,7 @@ class Heartbeats:
             forgotten = self._ask_all(well)
             if forgotten:
                 self._adopt(forgotten)
+            self._instruments.answered("heartbeat_failed")
         except Exception as error:  # no answer: each lease ends when it would have ended. And this thread goes on
             told = error.code if isinstance(error, BackendError) else f"{type(error).__name__}: {error}"
             self._observer.notice("heartbeat_failed", error=told)

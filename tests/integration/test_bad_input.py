@@ -267,6 +267,7 @@ TABLE = [
     Bad("worker", "sidecar", [None, 0, 1, "yes"]),
     Bad("worker", "grace", [None, *NOT_A_DURATION, timedelta(days=2)]),
     Bad("worker", "owner_id", NOT_A_NAME),
+    Bad("worker", "reconcile", [None, 0, 1, "yes"]),
     Bad("worker", "queues", [*NOT_A_LIST, []]),
     Bad("worker", "queues", [["default", bad] for bad in [None, *NOT_A_NAME]]),
     Bad("worker", "queues", [[bad] for bad in ["a*b", "*a", "a=0", "a=1001", "a:0", "a:1025", "a=1.5", "a:2=1", "=1"]]),
