@@ -11,13 +11,14 @@ from functools import partial
 from typing import Protocol
 
 from squidmesh.config import MeshConfig
-from squidmesh.errors import BackendUnavailable, CommitUnknown, CorruptHistory, InvalidUrl
+from squidmesh.errors import BackendUnavailable, CommitUnknown, CorruptHistory, InvalidUrl, ThreadsLocked
 from squidmesh.ids import AttemptKey
 from squidmesh.ports.backend import Backend
 from squidmesh.ports.journal_store import Wakeup
 from squidmesh.ports.lease_backend import LeaseBackend
 from squidmesh.ports.observer import Observer
 from squidmesh.ports.payload_codec import PayloadCodec
+from squidmesh.runtime.away import Away
 from squidmesh.runtime.carrying import Carrier
 from squidmesh.runtime.catalogue import Catalogue
 from squidmesh.runtime.chance import new_nonce
@@ -34,8 +35,10 @@ from squidmesh.runtime.plane import Membership
 from squidmesh.runtime.pump import Pump
 from squidmesh.runtime.reconcile import Reconciler, Reconciling
 from squidmesh.runtime.recorder import Recorder
+from squidmesh.runtime.register import Register
 from squidmesh.runtime.shares import QueueShare
-from squidmesh.runtime.slots import AsyncLoop, Slots
+from squidmesh.runtime.sidecar import Sidecar
+from squidmesh.runtime.slots import Slots
 from squidmesh.runtime.solitude import Solitude
 from squidmesh.runtime.timers import BUSY_LOOK, Timers
 from squidmesh.workflow.registry import Registry
@@ -88,6 +91,7 @@ class Engine:
         observer: Observer,
         codec: PayloadCodec | None = None,
         heartbeat_thread: bool = True,
+        own_clock: bool = False,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.registry = registry
@@ -98,6 +102,10 @@ class Engine:
         self.leases: LeaseBackend = (leases or journal).leases()
         if leases is not None and self.leases.in_journal:
             raise InvalidUrl("keeps its leases in a journal; allowed is a lease backend of its own", field="leases")
+        self.instruments.away = Away(
+            self.instruments.notice,
+            leases=None if self.leases.in_journal else self.leases.name.partition("?")[0],
+        )
         if registry.is_transactional:
             self.store.transaction(config.lease)  # refuses where it can not; nothing begins before it is entered
         self.membership = Membership(self.store, self.leases, self.observer)
@@ -112,7 +120,9 @@ class Engine:
             instruments=self.instruments,
         )
         self._heartbeat_thread = heartbeat_thread
+        self._own_clock = own_clock
         self.nonce = new_nonce()
+        self.register = Register(self.store, self.observer, nonce=self.nonce, thread=heartbeat_thread)
         self.reconciler = Reconciler(
             self.store,
             self.leases,
@@ -131,8 +141,7 @@ class Engine:
         )
         self.solitude = Solitude(self.poke)
         self.endings = Endings()
-        self.loop = AsyncLoop()
-        self.carry = Carrier(self, self.loop.run)
+        self.carry = Carrier(self)
         self.workers: set[Stoppable] = set()
         """Those that run now; each adds and removes itself."""
         self.stores = Stores(journal=journal, leases=leases, codec=codec)
@@ -154,7 +163,7 @@ class Engine:
                 pulse.wait()
             self._store_trouble(error)
 
-        patient = Patience(patience, give_up=give_up, notice=trouble)
+        patient = Patience(patience, give_up=give_up, notice=trouble, answered=self._store_answers)
         runs = Runs(self.store, self.definitions, patient)
         committer = Committer(self.store, patient, self.instruments)
         recorder = Recorder(self.store, self.leases, runs, committer, self.observer, self.endings, self.instruments)
@@ -162,7 +171,7 @@ class Engine:
 
     def caller_patience(self) -> Patience:
         """That of a call of the public API."""
-        return Patience(CALLER_PATIENCE, notice=self._store_trouble)
+        return Patience(CALLER_PATIENCE, notice=self._store_trouble, answered=self._store_answers)
 
     def pump(
         self,
@@ -204,10 +213,18 @@ class Engine:
             continues=continues,
         )
 
-    def start_heartbeats(self) -> None:
-        """Begins the heartbeat thread, once."""
-        if self._heartbeat_thread:
-            self.heartbeats.start()
+    def start_heartbeats(self, *, sidecar: bool = False) -> None:
+        """Begins the heartbeat thread, once. ``sidecar``: and a process beside this one, which relieves it; where the
+        leases are in this process's memory, or follow a clock of its own, there can be none.
+        """
+        if not self._heartbeat_thread:
+            return
+        url = (self.stores.leases or self.stores.journal).url
+        with self._lock:
+            if sidecar and not (self.heartbeats.is_relieved or self._own_clock or url.startswith("memory:")):
+                config = self.config
+                self.heartbeats.relieve(Sidecar(url, every=config.beat, lease=config.lease, observer=self.observer))
+        self.heartbeats.start()
 
     def start_reconciling(self, queues: Sequence[QueueShare]) -> None:
         """Begins the reconciler's thread, once, where leases have a memory of their own. It knows by itself the queues
@@ -216,6 +233,11 @@ class Engine:
         self.reconciler.listen(share.name for share in queues if not share.is_prefix)
         if self._heartbeat_thread and not self.leases.in_journal:
             self._reconciling.start()
+
+    @property
+    def reconciler_trouble(self) -> str | None:
+        """What keeps its thread from its work."""
+        return self._reconciling.trouble
 
     def reconcile_now_and_then(self, queues: Sequence[str]) -> None:
         """For a host that has no worker: a pass in the caller's thread, where the last one is some time ago."""
@@ -268,8 +290,9 @@ class Engine:
             worker.abort()
             worker.join(_LAST_WAIT)
         self._reconciling.stop(_LAST_WAIT)
+        self.register.close()
         self.heartbeats.stop()
-        self.loop.close()
+        self.carry.close()
         with self._lock:
             wakeups, self._wakeups = self._wakeups, []
         for wakeup in wakeups:
@@ -280,4 +303,8 @@ class Engine:
             backend.close()
 
     def _store_trouble(self, error: BaseException) -> None:
-        self.observer.notice("journal_unavailable", error=str(error))
+        event = "threads_locked" if isinstance(error, ThreadsLocked) else "journal_unavailable"
+        self.observer.notice(event, error=str(error))
+
+    def _store_answers(self) -> None:
+        self.instruments.answered("journal_unavailable")

@@ -36,6 +36,8 @@ class Fleet:
     workflow: type[Workflow] = Sale
     steps: tuple[str, ...] = ("picked", "charged", "shipped")
     """Those that leave a line in the ledger."""
+    options: tuple[str, ...] = ()
+    """What each worker is told besides."""
 
     def __init__(self, folder: Path, *, url: str, leases: str | None = None, workers: int = WORKERS) -> None:
         self.folder = folder
@@ -78,8 +80,17 @@ class Fleet:
 
     def hire(self) -> None:
         """One more worker process."""
+        self.workers.append(self._begin(len(self.workers)))
+
+    def successor_of(self, worker: subprocess.Popen[bytes]) -> subprocess.Popen[bytes]:
+        """Another one in the place of one that has ended."""
+        number = self.workers.index(worker)
+        self.workers[number] = self._begin(number)
+        return self.workers[number]
+
+    def _begin(self, number: int) -> subprocess.Popen[bytes]:
         command = [
-            *self.placed(len(self.workers)),
+            *self.placed(number),
             sys.executable,
             "-m",
             "squidmesh",
@@ -87,10 +98,10 @@ class Fleet:
             self.app,
             "worker",
             "--concurrency=2",
+            *self.options,
         ]
-        with (self.folder / f"worker-{len(self.workers)}.log").open("wb") as log:
-            started = subprocess.Popen(command, env=os.environ | self.told(), stdout=log, stderr=log, cwd=self.folder)
-        self.workers.append(started)
+        with (self.folder / f"worker-{number}.log").open("wb") as log:
+            return subprocess.Popen(command, env=os.environ | self.told(), stdout=log, stderr=log, cwd=self.folder)
 
     def placed(self, worker: int) -> Sequence[str]:
         """What stands before the command of that worker: where it runs."""
