@@ -11,7 +11,19 @@ from pathlib import Path
 
 import click
 
-from benchmarks import counts, disk, growth, latency, machine, postgres, redis_plane, redis_queues, throughput
+from benchmarks import (
+    counts,
+    disk,
+    failover,
+    growth,
+    latency,
+    machine,
+    postgres,
+    redis_plane,
+    redis_queues,
+    slots,
+    throughput,
+)
 from benchmarks.report import Printer, Table
 from benchmarks.scale import FULL, QUICK, Scale
 
@@ -19,10 +31,12 @@ MEASURES: dict[str, Callable[[Scale, Path, Printer], list[Table]]] = {
     "disk": disk.measure,
     "throughput": throughput.measure,
     "latency": latency.measure,
+    "slots": slots.measure,
     "counts": counts.measure,
     "growth": growth.measure,
     "redis": redis_plane.measure,
     "queues": redis_queues.measure,
+    "failover": failover.measure,
     "postgres": postgres.measure,
 }
 

@@ -47,6 +47,12 @@ _CLOSING = 5.0
     metavar="SECONDS",
     help="How long running steps may go on after the worker was told to leave.",
 )
+@click.option(
+    "--sidecar/--no-sidecar",
+    default=True,
+    show_default=True,
+    help="A small process beside each, which extends its leases while a step holds the interpreter's lock.",
+)
 @listening.option
 @logs.format_option
 @click.option("--reload", is_flag=True, help="For development: begin anew when a .py file of the app has changed.")
@@ -60,6 +66,7 @@ def worker(
     concurrency: int,
     processes: int,
     grace: float,
+    sidecar: bool,
     listen: Address | None,
     log_format: str,
     reload: bool,
@@ -77,7 +84,7 @@ def worker(
             show_json({"drained": code == 0})
         return code
     mesh = target.connect_app(context)
-    made = mesh.worker(concurrency=concurrency, queues=queues or None, grace=grace)
+    made = mesh.worker(concurrency=concurrency, queues=queues or None, grace=grace, sidecar=sidecar)
     if processes == 1:
         listening.watch(mesh, log_format)
         code = _Process(mesh, made, listening.listen(mesh, made, listen)).run(lifeline)
@@ -88,6 +95,7 @@ def worker(
             f"--concurrency={concurrency}",
             f"--grace={grace}",
             f"--log-format={log_format}",
+            "--sidecar" if sidecar else "--no-sidecar",
             *(f"--queue={queue}" for queue in queues),
         ]
         if listen is not None:

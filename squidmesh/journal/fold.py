@@ -66,6 +66,7 @@ def evolve(state: RunState, fact: AnyFact) -> RunState:
         case facts.DeliveryLost():
             runnable = _give_back(state, fact)
             runnable.lost += 1
+            runnable.reported += 1
             runnable.loss = fact.cause
         case facts.AttemptDeadLettered():
             _dead_letter(state, fact)
@@ -287,7 +288,7 @@ def _replay(state: RunState, fact: facts.DeadLetterReplayed) -> None:
         raise IllegalFact(f"generation {fact.generation} of {fact.step} after generation {runnable.generation}")
     runnable.generation = fact.generation
     runnable.visible_at = fact.visible_at
-    runnable.lost = 0
+    runnable.lost = runnable.reported = 0
     runnable.loss = None
     state.open_steps.append(fact.step)
     _command(state, "replay_dead_letter", fact.step, fact)

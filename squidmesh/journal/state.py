@@ -50,10 +50,10 @@ class Death(msgspec.Struct, frozen=True, kw_only=True):
 class RunnableState(msgspec.Struct, kw_only=True):
     """One step of the run, or its compensation, at its newest attempt. ``generation`` and ``fence`` are the last
     recorded ones, over all attempts, as is ``timed``: some claim had a deadline. ``lost`` counts recorded claims of
-    this attempt and generation that ended without a word: superseded, or reported lost (``loss``: the last such
-    report). ``snoozes`` counts those that were given back by the step. ``death`` is set while the attempt is a dead
-    letter, and stays if it is cancelled as one. ``forgiven``: how many of its attempts were spent before an operator
-    retried it; the retry policy counts from there.
+    this attempt and generation that ended without a word: superseded, or reported lost; ``reported`` counts the latter
+    (``loss``: the last such report). ``snoozes`` counts those that were given back by the step. ``death`` is set while
+    the attempt is a dead letter, and stays if it is cancelled as one. ``forgiven``: how many of its attempts were spent
+    before an operator retried it; the retry policy counts from there.
     """
 
     step: str
@@ -67,6 +67,7 @@ class RunnableState(msgspec.Struct, kw_only=True):
     fence: int = 0
     claim: ClaimState | None = None
     lost: int = 0
+    reported: int = 0
     snoozes: int = 0
     error: StepError | None = None
     loss: str | None = None

@@ -257,16 +257,30 @@ class AsyncVerbs(AsyncCalls):
         queues: Sequence[str | QueueShare] | None = None,
         owner_id: str | None = None,
         grace: timedelta | float = DEFAULT_GRACE,
+        sidecar: bool = False,
     ) -> AsyncWorker:
-        """A worker in 1 to 1024 threads of this process: ``with mesh.worker(concurrency=4): …`` runs until the block is
-        left, then drains for ``grace`` (up to a day). Spawns no process; that is what ``squidmesh worker`` is for.
+        """A worker in this process, for 1 to 1024 steps at a time: ``with mesh.worker(concurrency=4): …`` runs until
+        the block is left, then drains for ``grace`` (up to a day). Async steps run on one event loop, others in
+        threads.
+
+        Spawns no process but for steps that ask for one (``isolation="process"``) or have cost a worker its life; more
+        workers is what ``squidmesh worker`` is for. ``sidecar``: a small process beside this one, which extends leases
+        while a step holds the interpreter's lock and no thread of this process can; ``squidmesh worker`` has one.
 
         ``queues``: texts or :class:`QueueShare` values. ``"tenant-*"`` stands for all queues that begin so;
         ``"default=3"`` gives a weight, and ``"bulk:2"`` at most two of the slots (``"bulk=1:2"``: both). By default the
         mesh's own and those that its steps name.
         """
         return AsyncWorker(
-            self, partial(self.mesh.worker, concurrency=concurrency, queues=queues, owner_id=owner_id, grace=grace)
+            self,
+            partial(
+                self.mesh.worker,
+                concurrency=concurrency,
+                queues=queues,
+                owner_id=owner_id,
+                grace=grace,
+                sidecar=sidecar,
+            ),
         )
 
     async def list_runs(

@@ -19,19 +19,30 @@ Payload = BaseModel | Mapping[str, Any] | None
 
 
 class LeaseFlag:
-    """Set once, by the heartbeat thread, when the lease of a running step is lost. Nobody waits for it: steps look.
-    ``closed``: the attempt is over; no worker will take it up again.
+    """Set when the lease of a running step is lost, or given back: by the heartbeat thread, or by the pump. Steps look;
+    who can not look is called. ``closed``: the attempt is over; no worker will take it up again.
     """
 
-    __slots__ = ("_lost", "closed")
+    __slots__ = ("_listener", "_lost", "closed")
 
     def __init__(self) -> None:
         self._lost = False
+        self._listener: Callable[[], object] | None = None
         self.closed = False
 
     def set(self, *, closed: bool = False) -> None:
         self.closed = self.closed or closed
         self._lost = True
+        if self._listener is not None:
+            self._listener()
+
+    def tell(self, listener: Callable[[], object]) -> None:
+        """``listener`` is called when this is set, and at once if it is: once or more, in whatever thread. It is quick,
+        and raises nothing.
+        """
+        self._listener = listener
+        if self._lost:
+            listener()
 
     def __bool__(self) -> bool:
         return self._lost

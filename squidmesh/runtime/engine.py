@@ -36,7 +36,8 @@ from squidmesh.runtime.reconcile import Reconciler, Reconciling
 from squidmesh.runtime.recorder import Recorder
 from squidmesh.runtime.register import Register
 from squidmesh.runtime.shares import QueueShare
-from squidmesh.runtime.slots import AsyncLoop, Slots
+from squidmesh.runtime.sidecar import Sidecar
+from squidmesh.runtime.slots import Slots
 from squidmesh.runtime.solitude import Solitude
 from squidmesh.runtime.timers import BUSY_LOOK, Timers
 from squidmesh.workflow.registry import Registry
@@ -89,6 +90,7 @@ class Engine:
         observer: Observer,
         codec: PayloadCodec | None = None,
         heartbeat_thread: bool = True,
+        own_clock: bool = False,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.registry = registry
@@ -113,6 +115,7 @@ class Engine:
             instruments=self.instruments,
         )
         self._heartbeat_thread = heartbeat_thread
+        self._own_clock = own_clock
         self.nonce = new_nonce()
         self.register = Register(self.store, self.observer, nonce=self.nonce, thread=heartbeat_thread)
         self.reconciler = Reconciler(
@@ -133,8 +136,7 @@ class Engine:
         )
         self.solitude = Solitude(self.poke)
         self.endings = Endings()
-        self.loop = AsyncLoop()
-        self.carry = Carrier(self, self.loop.run)
+        self.carry = Carrier(self)
         self.workers: set[Stoppable] = set()
         """Those that run now; each adds and removes itself."""
         self.stores = Stores(journal=journal, leases=leases, codec=codec)
@@ -206,10 +208,18 @@ class Engine:
             continues=continues,
         )
 
-    def start_heartbeats(self) -> None:
-        """Begins the heartbeat thread, once."""
-        if self._heartbeat_thread:
-            self.heartbeats.start()
+    def start_heartbeats(self, *, sidecar: bool = False) -> None:
+        """Begins the heartbeat thread, once. ``sidecar``: and a process beside this one, which relieves it; where the
+        leases are in this process's memory, or follow a clock of its own, there can be none.
+        """
+        if not self._heartbeat_thread:
+            return
+        url = (self.stores.leases or self.stores.journal).url
+        with self._lock:
+            if sidecar and not (self.heartbeats.is_relieved or self._own_clock or url.startswith("memory:")):
+                config = self.config
+                self.heartbeats.relieve(Sidecar(url, every=config.beat, lease=config.lease, observer=self.observer))
+        self.heartbeats.start()
 
     def start_reconciling(self, queues: Sequence[QueueShare]) -> None:
         """Begins the reconciler's thread, once, where leases have a memory of their own. It knows by itself the queues
@@ -272,7 +282,7 @@ class Engine:
         self._reconciling.stop(_LAST_WAIT)
         self.register.close()
         self.heartbeats.stop()
-        self.loop.close()
+        self.carry.close()
         with self._lock:
             wakeups, self._wakeups = self._wakeups, []
         for wakeup in wakeups:

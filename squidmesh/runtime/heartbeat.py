@@ -4,6 +4,10 @@ A lease is measured on the monotonic clock from before its claim (or its last he
 over before it is over for the backend, never after. Two kinds of claim are let go on purpose, because their worker is
 not well: one whose outcome has waited longer than a lease, and all claims of a pump that has not turned for one.
 
+Where a process stands beside this one (:class:`Relief`), it extends what is held here whenever this thread is silent:
+a step that holds the interpreter's lock stops every thread. What was extended meanwhile is learnt when this one is
+back, and nobody is called unwell for a time in which nobody could move.
+
 A backend that lost its memory does not know the lease any more. It is adopted again, but only after the journal was
 read and still calls the claim the current one (3.5.6): meanwhile another may have been granted the same attempt.
 """
@@ -13,11 +17,12 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import assert_never
+from typing import Protocol, assert_never
 
-from squidmesh.errors import BackendError
+from squidmesh.errors import BackendError, BackendUnavailable
 from squidmesh.ports.instrument import Instrument
 from squidmesh.ports.lease_backend import Beat, Claim, LeaseBackend
 from squidmesh.ports.observer import Observer
@@ -42,6 +47,24 @@ class Pulse:
         self.seen_at = time.monotonic()
 
 
+class Relief(Protocol):
+    """A process that extends leases in place of this one: see :class:`squidmesh.runtime.sidecar.Sidecar`."""
+
+    def post(self, claim: Claim) -> int | None: ...
+
+    def take_down(self, place: int) -> None: ...
+
+    def extended_at(self, place: int) -> float | None: ...
+
+    def sign(self, now: float) -> None: ...
+
+    def close(self) -> None: ...
+
+
+_STARVED_BEATS = 1.5
+"""A thread that comes to its next beat so late was kept from it, and so was everyone else in this process."""
+
+
 @dataclass(slots=True, kw_only=True)
 class _Held:
     claim: Claim
@@ -50,6 +73,7 @@ class _Held:
     ends_at: float
     waiting_since: float | None = None
     closed: bool = False
+    place: int | None = None
 
 
 class Heartbeats:
@@ -76,6 +100,9 @@ class Heartbeats:
         self._monotonic = monotonic
         self._lock = threading.Lock()
         self._held: dict[str, _Held] = {}
+        self._relief: Relief | None = None
+        self._rested_at = monotonic()
+        self._woke_at = 0.0
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -83,9 +110,11 @@ class Heartbeats:
         """``asked_at``: the monotonic time from before the claim was sent. ``pulse``: None for a claim whose caller
         runs the step in its own thread, and so cannot turn meanwhile.
         """
-        ends_at = asked_at + claim.lease.total_seconds()
+        held = _Held(claim=claim, lost=lost, pulse=pulse, ends_at=asked_at + claim.lease.total_seconds())
         with self._lock:
-            self._held[claim.claim_id] = _Held(claim=claim, lost=lost, pulse=pulse, ends_at=ends_at)
+            self._forget(self._held.pop(claim.claim_id, None))
+            self._post(held)
+            self._held[claim.claim_id] = held
 
     def outcome_waits(self, claim: Claim) -> None:
         """The step has ended; its outcome waits to be recorded from now on."""
@@ -98,6 +127,7 @@ class Heartbeats:
         """``recorded``: its outcome stands in the journal."""
         with self._lock:
             held = self._held.pop(claim.claim_id, None)
+            self._forget(held)
         if recorded and held is not None:
             self._instruments.lease_left(held.ends_at - self._monotonic(), at="outcome")
 
@@ -106,19 +136,95 @@ class Heartbeats:
         """How many leases this process holds."""
         return len(self._held)
 
+    def relieve(self, relief: Relief) -> None:
+        """From now on ``relief`` stands beside this; it is closed with it."""
+        with self._lock:
+            self._relief = relief
+            for held in self._held.values():
+                self._post(held)
+        relief.sign(self._monotonic())
+
+    @property
+    def is_relieved(self) -> bool:
+        """Whether somebody stands beside this."""
+        return self._relief is not None
+
     def beat(self) -> None:
         """Extends what should be extended; tells the steps whose lease is lost."""
         asked_at = self._monotonic()
+        self._come_back(asked_at)
         with self._lock:
-            well = [held for held in self._held.values() if self._is_well(held, asked_at)]
+            well = []
+            for held in self._held.values():
+                if self._is_well(held, asked_at):
+                    well.append(held)
+                    if held.place is None:
+                        self._post(held)  # it was not well before
+                else:
+                    self._forget(held)  # nobody is to hold what this thread does not hold
         try:
-            forgotten = self._ask(self._leases.heartbeat, well)
+            forgotten = self._ask_all(well)
             if forgotten:
                 self._adopt(forgotten)
         except Exception as error:  # no answer: each lease ends when it would have ended. And this thread goes on
             told = error.code if isinstance(error, BackendError) else f"{type(error).__name__}: {error}"
             self._observer.notice("heartbeat_failed", error=told)
         self._tell_lost()
+        self._rested_at = self._monotonic()
+        self._sign(self._rested_at)
+
+    def _sign(self, now: float) -> None:
+        if self._relief is not None:
+            self._relief.sign(now)
+
+    def _come_back(self, now: float) -> None:
+        """Learns what has happened since the last beat."""
+        self._sign(now)
+        late = now - self._rested_at
+        if late <= _STARVED_BEATS * self._every:
+            return
+        self._woke_at = now
+        relieved = 0
+        with self._lock:
+            for held in self._held.values():
+                at = self._relief.extended_at(held.place) if self._relief and held.place is not None else None
+                if at is not None:
+                    held.ends_at = max(held.ends_at, at + held.claim.lease.total_seconds())
+                    relieved += at >= self._rested_at
+        if relieved:
+            self._observer.notice("heartbeats_starved", seconds=round(late, 3), extended_meanwhile=relieved)
+
+    def _post(self, held: _Held) -> None:
+        """Under the lock, as the next."""
+        if self._relief is not None:
+            held.place = self._relief.post(held.claim)
+
+    def _forget(self, held: _Held | None) -> None:
+        if held is not None and held.place is not None and self._relief is not None:
+            self._relief.take_down(held.place)
+            held.place = None
+
+    def _ask_all(self, asked: Sequence[_Held]) -> list[_Held]:
+        """Where a part of the backend is away, each queue is asked by itself, as far as there is time until the next
+        beat: the leases of the others go on.
+        """
+        ends_at = self._monotonic() + self._every
+        try:
+            return self._ask(self._leases.heartbeat, asked)
+        except BackendUnavailable as error:
+            by_queue: dict[str, list[_Held]] = {}
+            for held in asked:
+                by_queue.setdefault(held.claim.queue, []).append(held)
+            if len(by_queue) == 1:
+                raise
+            self._observer.notice("heartbeat_failed", error=error.code)
+        forgotten = []
+        for own in by_queue.values():
+            if self._monotonic() >= ends_at:
+                break
+            with suppress(BackendUnavailable):  # which has been said
+                forgotten += self._ask(self._leases.heartbeat, own)
+        return forgotten
 
     def _ask(self, ask: Callable[[Sequence[Claim]], list[Beat]], asked: Sequence[_Held]) -> list[_Held]:
         """Asks for all at once and notes until when each lease lasts now; returns those that were forgotten."""
@@ -159,6 +265,10 @@ class Heartbeats:
         self._stopped.set()
         if self._thread is not None:
             self._thread.join()
+        with self._lock:
+            relief, self._relief = self._relief, None
+        if relief is not None:
+            relief.close()
 
     def _run(self) -> None:
         while not self._stopped.wait(self._every):
@@ -166,8 +276,8 @@ class Heartbeats:
 
     def _is_well(self, held: _Held, now: float) -> bool:
         lease = held.claim.lease.total_seconds()
-        waits = held.waiting_since is not None and now - held.waiting_since > lease
-        stuck = held.pulse is not None and now - held.pulse.turned_at > lease
+        waits = held.waiting_since is not None and now - max(held.waiting_since, self._woke_at) > lease
+        stuck = held.pulse is not None and now - max(held.pulse.turned_at, self._woke_at) > lease
         return not (held.lost or waits or stuck)
 
     def _tell_lost(self) -> None:

@@ -22,7 +22,7 @@ from squidmesh.errors import (
     ThreadsLocked,
 )
 from squidmesh.ids import AttemptKey, RunId, parse_attempt_key, undone_by
-from squidmesh.journal.state import RunState
+from squidmesh.journal.state import RunnableState
 from squidmesh.planning.commands import AnyCommand, RecordClaim
 from squidmesh.planning.sight import context_of, context_of_undo
 from squidmesh.ports.instrument import Instrument
@@ -38,11 +38,11 @@ from squidmesh.runtime.instruments import NOBODY
 from squidmesh.runtime.invoke import Assignment, Failed, failed
 from squidmesh.runtime.pauses import AGE, Pauses
 from squidmesh.runtime.plane import Membership
-from squidmesh.runtime.quarantine import home_of
 from squidmesh.runtime.recorder import Intent, Verdict
 from squidmesh.runtime.shares import QueueShare
 from squidmesh.runtime.sharing import Sharing
 from squidmesh.workflow.definition import FunctionStep, LogStep
+from squidmesh.workflow.isolation import home_of
 from squidmesh.workflow.mapping import BoundStep
 from squidmesh.workflow.registry import Registry
 
@@ -228,7 +228,7 @@ class Intake:
         for grant in grants:
             run = loaded.get(grant.run_id)
             delay = self._not_here(run, grant)
-            suspect = isinstance(run, HeldRun) and would_be_suspect(run.state, grant)
+            suspect = isinstance(run, HeldRun) and self._would_be_suspect(run, grant)
             suspects += suspect and delay is None
             if delay is None and not (suspect and suspects > 1):
                 kept.append(replace(grant, takes_over=True) if suspect and _takes_over(run, grant) else grant)
@@ -302,7 +302,7 @@ class Intake:
         step = self._bound(run, spec)
         assert step is not None, "sort_out() gives back what has no function here"
         context = self._context(run, grant.step)
-        suspect = state.runnables[grant.step].lost > 0 or grant.claim.lapsed > 0
+        suspect = is_suspect(state.runnables[grant.step], step, lapsed=grant.claim.lapsed)
         try:
             inputs, missing = step.pick(context), None
         except MissingInput as error:
@@ -326,7 +326,7 @@ class Intake:
             traceparent=state.traceparent,
             continued=grant.continued,
             suspect=suspect,
-            home=self._home(state.workflow, step) if suspect else None,
+            home=self._home(state.workflow, step, suspect=suspect),
             secrets=secrets_known(run.definition, state) | frozenset(step.secrets_of(inputs)),
         )
         return assignment if missing is None else failed(assignment, missing)
@@ -339,14 +339,24 @@ class Intake:
         done = self._bound(run, spec) if isinstance(spec, FunctionStep) else None
         return context_of_undo(run.definition, run.state, undone, done.pick if done else dict)
 
-    def _home(self, workflow: str, step: BoundStep) -> str | None:
-        """Where a child process finds a suspect step's workflow, or its action; None where it is to run in this one."""
-        if step.is_async or step.step.transaction or not self._config.quarantine:
+    def _home(self, workflow: str, step: BoundStep, *, suspect: bool) -> str | None:
+        """Where a child process finds the step's workflow, or its action; None where it is to run in this one."""
+        quarantined = suspect and self._config.quarantine and not (step.is_async or step.step.transaction)
+        if not quarantined and step.isolation is None:
             return None
         if step.step.action is not None:
             return home_of(step.fn)
         registered = self._registry.get(workflow)
         return None if registered is None else home_of(registered.source)
+
+    def _would_be_suspect(self, run: HeldRun, grant: Grant) -> bool:
+        """Whether a claim recorded now would follow a lost delivery, or supersede one."""
+        spec = run.definition.steps_by_name.get(grant.step)
+        step = self._bound(run, spec) if isinstance(spec, FunctionStep) else None
+        runnable = run.state.runnables.get(grant.step)
+        if runnable is None:
+            return grant.claim.lapsed > 0
+        return runnable.status == "claimed" or is_suspect(runnable, step, lapsed=grant.claim.lapsed)
 
     def _grant(self, claim: Claim, asked_at: float, continued: int = 0) -> Grant:
         run_id, step, attempt = parse_attempt_key(claim.item)
@@ -415,13 +425,12 @@ class Intake:
             self._observer.notice("lease_backend_unavailable", error=str(error))
 
 
-def would_be_suspect(state: RunState, grant: Grant) -> bool:
-    """Whether a claim recorded now would follow a lost delivery: one was lost before, or is superseded by this one, or
-    the backend saw one end that nobody recorded.
+def is_suspect(runnable: RunnableState, step: BoundStep | None, *, lapsed: int) -> bool:
+    """Whether a delivery was lost before: recorded, or seen by the backend and by nobody else (``lapsed``). Where a
+    step has a process to itself, and a live worker has told how that ended, nobody else was hurt, and nobody will be.
     """
-    runnable = state.runnables.get(grant.step)
-    lost = runnable is not None and (runnable.lost > 0 or runnable.status == "claimed")
-    return lost or grant.claim.lapsed > 0
+    known = runnable.reported if step is not None and step.isolation is not None else 0
+    return runnable.lost > known or lapsed > 0
 
 
 def _takes_over(run: object, grant: Grant) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import traceback
 from asyncio import CancelledError
-from collections.abc import Callable, Collection, Coroutine
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -32,7 +32,7 @@ _LONG_AGO = Instant(0)
 class Assignment:
     """A recorded claim on its way into a slot. ``inputs`` and ``context`` (the whole context, only where the step asks
     for it) hold JSON values that still belong to the run's state. ``suspect``: a delivery of this attempt was lost
-    before, and ``home`` is where a child process that runs it would find its workflow, if it is to. ``asked_at``: as in
+    before. ``home``: where a child process that runs it would find its workflow, if it is to. ``asked_at``: as in
     ``Heartbeats.hold``. ``continued``: how many steps of the run were claimed at once before this one. ``activation``:
     there where a cron ``trigger`` started the run. ``visible_at``: since when it could be claimed, by the journal's
     clock. ``traceparent``: where the run was started from. ``secrets``: the texts that no error of the step may hold.
@@ -87,7 +87,15 @@ class Snoozed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unstarted:
-    """The claim was lost or given back before the step began: nothing ran."""
+    """The claim was lost or given back before the step began: nothing ran. ``delay``: for how long nobody need try."""
+
+    assignment: Assignment
+    delay: timedelta = timedelta(0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimedOut:
+    """The step was ended because its time was up. Whether it was says the journal, by its own clock."""
 
     assignment: Assignment
 
@@ -109,7 +117,7 @@ class Died:
     cause: str
 
 
-Unrecorded = Completed | Failed | Snoozed | Unstarted | Died
+Unrecorded = Completed | Failed | Snoozed | Unstarted | Died | TimedOut
 Outcome = Unrecorded | Recorded
 Result = Completed | Failed | Snoozed | Unstarted
 """What comes of calling a step, before anything is recorded."""
@@ -119,35 +127,52 @@ _NO_CODE = "step_raised"
 _CODE = re.compile(r"[a-z][a-z0-9_]{0,63}")
 
 
-def invoke(
-    assignment: Assignment,
-    run_coroutine: Callable[[Coroutine[Any, Any, Any]], Any],
-    verbs: StepVerbs,
-    connection: Any = None,
-) -> Result:
-    """Calls the step. Every ``Exception`` becomes an outcome, and so do ``sys.exit`` and a cancelled coroutine: a step
+def invoke(assignment: Assignment, verbs: StepVerbs, connection: Any = None) -> Result:
+    """Calls a step that is a plain function. Every ``Exception`` becomes an outcome, and so does ``sys.exit``: a step
     does not end its host. What is left (an interrupt) is raised; the claim then ends like that of a process that died.
     """
     if assignment.lost:
         return Unstarted(assignment=assignment)
     try:
-        step = assignment.step
-        arguments = step.arguments(assignment.inputs, _context(assignment, verbs, connection))
-        result = step.fn(**arguments)
-        if step.is_async:
-            result = run_coroutine(result)
-        output = output_of(assignment.spec, step.result(result), payload_fields=assignment.payload_fields)
-    except Snooze as snooze:
-        return _timed(assignment, snooze, lambda after: Snoozed(assignment=assignment, after=after))
-    except RetryLater as later:
-        return _retried(assignment, later)
-    except ToolError as error:
-        if error.after is None or not error.retryable:
-            return failed(assignment, error)
-        return _retried(assignment, error)
-    except (Exception, SystemExit, CancelledError) as error:
-        return failed(assignment, error)
+        result = assignment.step.fn(**_arguments(assignment, verbs, connection))
+        return _completed(assignment, result)
+    except _ENDINGS as ending:
+        return _ended(assignment, ending)
+
+
+async def invoke_async(assignment: Assignment, verbs: StepVerbs) -> Result:
+    """The same of a coroutine. A cancelled one has failed."""
+    if assignment.lost:
+        return Unstarted(assignment=assignment)
+    try:
+        result = await assignment.step.fn(**_arguments(assignment, verbs, None))
+        return _completed(assignment, result)
+    except _ENDINGS as ending:
+        return _ended(assignment, ending)
+
+
+def _arguments(assignment: Assignment, verbs: StepVerbs, connection: Any) -> dict[str, Any]:
+    return assignment.step.arguments(assignment.inputs, _context(assignment, verbs, connection))
+
+
+def _completed(assignment: Assignment, result: Any) -> Completed:
+    data = assignment.step.result(result)
+    output = output_of(assignment.spec, data, payload_fields=assignment.payload_fields)
     return Completed(assignment=assignment, output=output)
+
+
+_ENDINGS = (Exception, SystemExit, CancelledError)
+
+
+def _ended(assignment: Assignment, ending: BaseException) -> Result:
+    """What an exception of a step means."""
+    if isinstance(ending, Snooze):
+        return _timed(assignment, ending, lambda after: Snoozed(assignment=assignment, after=after))
+    if isinstance(ending, RetryLater):
+        return _retried(assignment, ending)
+    if isinstance(ending, ToolError) and ending.after is not None and ending.retryable:
+        return _retried(assignment, ending)
+    return failed(assignment, ending)
 
 
 def failed(assignment: Assignment, error: BaseException) -> Failed:

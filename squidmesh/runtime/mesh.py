@@ -116,6 +116,7 @@ class Mesh(Starting, Authoring, Executing, Control, Crons, DeadLetters, Queues, 
                 config=config,
                 observer=watcher,
                 codec=stores.codec,
+                own_clock=clock is not None,
             )
 
         name = journal_url.partition("?")[0].rpartition("@")[2]

@@ -22,6 +22,7 @@ from squidmesh.journal.facts import DeliveryLost
 from squidmesh.planning.commands import (
     AnyCommand,
     NextClaim,
+    PassStepDeadline,
     RecordCompletion,
     RecordFailure,
     RecordLoss,
@@ -40,6 +41,7 @@ from squidmesh.runtime.invoke import (
     Failed,
     Recorded,
     Snoozed,
+    TimedOut,
     Unrecorded,
     Unstarted,
     describe,
@@ -308,7 +310,9 @@ def _outcome_command(outcome: Unrecorded, then: NextClaim | None, max_snoozes: i
         if isinstance(outcome, Completed):
             return RecordCompletion(now=now, output=outcome.output, then=then, **_under(assignment))
         if isinstance(outcome, Unstarted):
-            return RecordRelease(now=now, reason="unstarted", **_under(assignment))
+            return RecordRelease(now=now, reason="unstarted", delay=outcome.delay, **_under(assignment))
+        if isinstance(outcome, TimedOut):
+            return PassStepDeadline(now=now, step=assignment.spec.name, jitter=drawn)
         if isinstance(outcome, Died):
             return RecordLoss(now=now, cause=outcome.cause, delay=_after_loss(assignment), **_under(assignment))
         if isinstance(outcome, Snoozed):

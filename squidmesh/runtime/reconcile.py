@@ -139,14 +139,15 @@ class Reconciler:
             self._passed_at = self._monotonic()
             self._begin()
             queues, rounds = self._next_ones(self._queues())
+            period = self._config.sweep * (1 if rounds == 1 else 0.75)  # its look may come a quarter later
             self.tell_pauses(among=queues)
             turn = _TURNS * rounds * max(every, timedelta(milliseconds=100))
             mine = [q for q in queues if self._leases.sweep_turn(q, owner=self._owner, period=turn)]
             done = self._pass_over(mine)
             for queue in mine:
-                if self._monotonic() >= self._swept_at.setdefault(queue, self._first_sweep()):
+                if self._monotonic() >= self._swept_at.setdefault(queue, self._first_sweep(period)):
                     done.add(self._sweep(queue))
-                    self._swept_at[queue] = self._monotonic() + self._config.sweep.total_seconds()
+                    self._swept_at[queue] = self._monotonic() + period.total_seconds()
             return done
 
     def everything(self, *, trusting: bool = False) -> Reconciled:
@@ -343,9 +344,9 @@ class Reconciler:
     def _is_time(self, every: float) -> bool:
         return self._passed_at is None or self._monotonic() - self._passed_at >= every
 
-    def _first_sweep(self) -> float:
+    def _first_sweep(self, period: timedelta) -> float:
         """Spread over a period, so that queues and nodes do not sweep all at once."""
-        return self._monotonic() + chance.jitter() * self._config.sweep.total_seconds()
+        return self._monotonic() + chance.jitter() * period.total_seconds()
 
 
 class Reconciling:

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-import asyncio
 import queue
 import threading
 from collections import deque
-from collections.abc import Callable, Coroutine
-from concurrent.futures import Future
-from dataclasses import dataclass
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Protocol
 
 from squidmesh.runtime.invoke import Assignment, Outcome, failed
 
-Carry = Callable[[Assignment], Outcome]
+
+class Carrier(Protocol):
+    """Brings an assignment to its outcome."""
+
+    def __call__(self, assignment: Assignment) -> Outcome:
+        """Blocks until it is there."""
+        ...
+
+    def begin(self, assignment: Assignment, ended: Callable[[Outcome], None]) -> bool:
+        """Whether no thread need wait for it: then ``ended`` is called with the outcome, from a thread of its own."""
+        ...
 
 
 class Slots(Protocol):
@@ -32,72 +39,12 @@ class Slots(Protocol):
         ...
 
 
-_LAST_WAIT = 5.0
-
-
-class AsyncLoop:
-    """One background event loop for ``async def`` steps, started when the first one comes."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread: threading.Thread | None = None
-        self._running: set[Future[_Ended]] = set()
-
-    def run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
-        """Runs it on the loop and returns its result, from any other thread. What it raises is raised here."""
-        with self._lock:
-            if self._loop is None:
-                self._loop = asyncio.new_event_loop()
-                self._thread = threading.Thread(target=self._loop.run_forever, name="squidmesh-async", daemon=True)
-                self._thread.start()
-            future = asyncio.run_coroutine_threadsafe(_contained(coroutine), self._loop)
-            self._running.add(future)
-        try:
-            ended = future.result()
-        finally:
-            self._running.discard(future)
-        if ended.error is not None:
-            raise ended.error
-        return ended.result
-
-    def close(self) -> None:
-        """Cancels what runs; whoever waits for it gets a ``CancelledError``. A step that blocks the loop is left behind
-        with it, after some seconds: nothing can end it.
-        """
-        with self._lock:
-            loop, thread, self._loop, self._thread = self._loop, self._thread, None, None
-            running = list(self._running)
-        if loop is None or thread is None:
-            return
-        for future in running:
-            future.cancel()
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join(_LAST_WAIT)
-        if not thread.is_alive():
-            loop.close()
-
-
-@dataclass(frozen=True, slots=True)
-class _Ended:
-    result: Any = None
-    error: BaseException | None = None
-
-
-async def _contained(coroutine: Coroutine[Any, Any, Any]) -> _Ended:
-    """A ``SystemExit`` that leaves a task would end the loop, and with it every other step on it."""
-    try:
-        return _Ended(result=await coroutine)
-    except BaseException as error:
-        return _Ended(error=error)
-
-
 class InlineSlots:
     """One slot in the caller's own thread: ``submit`` returns when the step has ended."""
 
     capacity = 1
 
-    def __init__(self, carry: Carry) -> None:
+    def __init__(self, carry: Callable[[Assignment], Outcome]) -> None:
         self._carry = carry
         self._outbox: list[Outcome] = []
 
@@ -112,32 +59,44 @@ class InlineSlots:
         pass
 
 
-class ThreadSlots:
-    """``capacity`` threads. ``carry`` brings an assignment to its outcome, in one of them; ``wake`` is called after
-    each. The threads are daemons: a step that never returns does not keep a process alive that was told to leave.
+class WorkerSlots:
+    """``capacity`` steps at a time: async ones on the event loop, the others in threads, which are made when there is
+    something to run in them and none is free. ``wake`` is called after each. The threads are daemons: a step that never
+    returns does not keep a process alive that was told to leave.
     """
 
-    def __init__(self, capacity: int, *, carry: Carry, wake: Callable[[], None]) -> None:
+    def __init__(self, capacity: int, *, carry: Carrier, wake: Callable[[], None]) -> None:
         self.capacity = capacity
         self._carry = carry
         self._wake = wake
         self._inbox: queue.SimpleQueue[Assignment | None] = queue.SimpleQueue()
-        self._outbox: deque[Outcome] = deque()
-        self._threads = [
-            threading.Thread(target=self._serve, name=f"squidmesh-slot-{n}", daemon=True) for n in range(capacity)
-        ]
-        for thread in self._threads:
-            thread.start()
+        self._outbox: deque[tuple[Outcome, bool]] = deque()
+        self._threads: list[threading.Thread] = []
+        self._in_threads = 0
+        """Assignments given to threads whose outcomes were not drained yet: at least as many as there are in truth."""
 
     def submit(self, assignment: Assignment) -> None:
+        if self._carry.begin(assignment, self._ended_elsewhere):
+            return
+        self._in_threads += 1
+        if self._in_threads > len(self._threads):
+            self._add_thread()
         self._inbox.put(assignment)
 
     def drain(self) -> list[Outcome]:
-        return [self._outbox.popleft() for _ in range(len(self._outbox))]
+        ended = [self._outbox.popleft() for _ in range(len(self._outbox))]
+        self._in_threads -= sum(in_thread for _, in_thread in ended)
+        return [outcome for outcome, _ in ended]
 
     def close(self) -> None:
         for _ in self._threads:
             self._inbox.put(None)
+
+    def _add_thread(self) -> None:
+        name = f"squidmesh-slot-{len(self._threads)}"
+        thread = threading.Thread(target=self._serve, name=name, daemon=True)
+        self._threads.append(thread)
+        thread.start()
 
     def _serve(self) -> None:
         while (assignment := self._inbox.get()) is not None:
@@ -145,5 +104,11 @@ class ThreadSlots:
                 outcome = self._carry(assignment)
             except BaseException as error:  # nobody waits for this thread: whatever it was, it is the step's failure
                 outcome = failed(assignment, error)
-            self._outbox.append(outcome)
-            self._wake()
+            self._ended(outcome, in_thread=True)
+
+    def _ended_elsewhere(self, outcome: Outcome) -> None:
+        self._ended(outcome, in_thread=False)
+
+    def _ended(self, outcome: Outcome, *, in_thread: bool) -> None:
+        self._outbox.append((outcome, in_thread))
+        self._wake()

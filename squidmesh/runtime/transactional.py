@@ -8,9 +8,8 @@ it, under the step's claim. Then it is committed; or nothing of it ever was. Wha
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from squidmesh.clock import Instant
 from squidmesh.errors import (
@@ -60,7 +59,7 @@ def carry_out_in_transaction(engine: Engine, assignment: Assignment) -> Outcome:
     verbs = _Buffer(engine, assignment)
     try:
         with engine.store.transaction(limit) as transaction:
-            outcome = invoke(assignment, _no_coroutine, verbs, transaction.connection)
+            outcome = invoke(assignment, verbs, transaction.connection)
             if not isinstance(outcome, Completed):
                 return outcome
             transaction.require_whole()
@@ -145,8 +144,3 @@ def _give_back(engine: Engine, assignment: Assignment) -> Outcome:
     (verdict,) = writer.recorder.record([Intent(run_id=assignment.run_id, command=command, claim=claim)])
     engine.observer.notice("commit_settled", item=assignment.key, happened=verdict.error is not None)
     return Recorded(assignment=assignment)
-
-
-def _no_coroutine(coroutine: Coroutine[Any, Any, Any]) -> Any:
-    coroutine.close()
-    raise AssertionError("a transactional step is no coroutine: validation refuses it")

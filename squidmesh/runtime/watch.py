@@ -6,13 +6,13 @@ import logging
 
 _logger = logging.getLogger("squidmesh")
 _DAILY = frozenset({"claim_refused", "attempt_closed", "claim_released", "timer_fired"})
-_ON_TIME = frozenset({"cron_fired", "cron_trigger_registered", "runs_pruned"})
+_ON_TIME = frozenset({"cron_fired", "cron_trigger_registered", "runs_pruned", "sidecar_watches"})
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
 
 class LogObserver:
-    """What belongs to a fleet's daily life is logged at DEBUG, what a clock brings or takes away at INFO, what a
-    workflow says by a log step at the level that it names, everything else at WARNING.
+    """What belongs to a fleet's daily life is logged at DEBUG, what a clock or a helper brings or takes away at INFO,
+    what a workflow says by a log step at the level that it names, everything else at WARNING.
     """
 
     def notice(self, event: str, /, **fields: object) -> None:

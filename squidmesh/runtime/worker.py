@@ -16,7 +16,7 @@ from squidmesh.runtime.engine import Engine
 from squidmesh.runtime.heartbeat import Pulse
 from squidmesh.runtime.pump import Pump, Turn
 from squidmesh.runtime.shares import QueueShare
-from squidmesh.runtime.slots import ThreadSlots
+from squidmesh.runtime.slots import WorkerSlots
 
 DEFAULT_GRACE = timedelta(seconds=20)
 LONGEST_GRACE = timedelta(days=1)
@@ -28,18 +28,26 @@ def check_grace(value: object) -> timedelta:
 
 
 class Worker:
-    """``concurrency`` slots in threads. Made by ``Mesh.worker``. A context manager: leaving it drains, and raises what
+    """``concurrency`` steps at a time. Made by ``Mesh.worker``. A context manager: leaving it drains, and raises what
     ended the pump, if anything did.
     """
 
     def __init__(
-        self, engine: Engine, *, concurrency: int, queues: Sequence[QueueShare], owner_id: str, grace: timedelta
+        self,
+        engine: Engine,
+        *,
+        concurrency: int,
+        queues: Sequence[QueueShare],
+        owner_id: str,
+        grace: timedelta,
+        sidecar: bool,
     ) -> None:
         self._engine = engine
         self._concurrency = concurrency
         self._queues = tuple(queues)
         self._owner_id = owner_id
         self._grace = grace
+        self._sidecar = sidecar
         self._draining = threading.Event()
         self._release = threading.Event()
         self._aborted = threading.Event()
@@ -53,7 +61,7 @@ class Worker:
     def start(self) -> Worker:
         if self._thread is not None:
             raise UsageError("a worker is started once", code="already_started")
-        self._engine.start_heartbeats()
+        self._engine.start_heartbeats(sidecar=self._sidecar)
         self._engine.start_reconciling(self._queues)
         self._wakeup = self._engine.wakeup_for(self._queues)
         self._engine.workers.add(self)
@@ -149,7 +157,7 @@ class Worker:
             self._engine.forget_wakeup(self._wakeup)
 
     def _pump(self, wakeup: Wakeup) -> None:
-        slots = ThreadSlots(self._concurrency, carry=self._engine.carry, wake=wakeup.poke)
+        slots = WorkerSlots(self._concurrency, carry=self._engine.carry, wake=wakeup.poke)
         pump = self._engine.pump(
             slots,
             owner_id=self._owner_id,

@@ -15,6 +15,7 @@ from pydantic import TypeAdapter
 
 from squidmesh.errors import InvalidInput, NotFound
 from squidmesh.ids import is_identifier
+from squidmesh.workflow.isolation import Isolation, isolation_problems
 from squidmesh.workflow.settings import description_of
 from squidmesh.workflow.shape import Shape
 from squidmesh.workflow.signature import Signature, read_signature
@@ -24,13 +25,14 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Action:
-    """One entry. ``signature`` is that of ``fn``, and has no problems."""
+    """One entry. ``signature`` is that of ``fn``, and has no problems. ``isolation`` as in ``step(…)``."""
 
     name: str
     fn: Callable[..., Any]
     signature: Signature
     description: str
     enabled: bool
+    isolation: Isolation | None = None
 
     def to_json(self) -> dict[str, Any]:
         """What an editor needs to offer it: its parameters and its result, each with a JSON schema ({} is anything)."""
@@ -61,27 +63,46 @@ class Actions:
         self._change: object = object()
 
     @overload
-    def add(self, name: str, fn: F, *, description: str | None = None, enabled: bool = True) -> F: ...
+    def add(
+        self,
+        name: str,
+        fn: F,
+        *,
+        description: str | None = None,
+        enabled: bool = True,
+        isolation: Isolation | None = None,
+    ) -> F: ...
 
     @overload
-    def add(self, name: str, *, description: str | None = None, enabled: bool = True) -> Callable[[F], F]: ...
+    def add(
+        self, name: str, *, description: str | None = None, enabled: bool = True, isolation: Isolation | None = None
+    ) -> Callable[[F], F]: ...
 
     def add(
-        self, name: str, fn: F | None = None, *, description: str | None = None, enabled: bool = True
+        self,
+        name: str,
+        fn: F | None = None,
+        *,
+        description: str | None = None,
+        enabled: bool = True,
+        isolation: Isolation | None = None,
     ) -> F | Callable[[F], F]:
         """``actions.add("charge_card", charge)``, or ``@actions.add("charge_card")`` above the function. ``fn`` is what
         a step could call; ``description`` is its docstring unless said otherwise. A name stays with its function: a
-        second one of the same name is ``InvalidInput``, as is a function that no step could call.
+        second one of the same name is ``InvalidInput``, as is a function that no step could call. ``isolation`` as in
+        ``step(…)``, for every workflow that names the action.
         """
         if fn is None:
-            return lambda given: self.add(name, given, description=description, enabled=enabled)
+            return lambda given: self.add(name, given, description=description, enabled=enabled, isolation=isolation)
         if not is_identifier(name):
             raise InvalidInput(f"{name!r} is refused; allowed are 1 to 128 of A-Z a-z 0-9 . _ -", field="name")
         signature = read_signature(fn)
         if signature.problems:
             raise InvalidInput("; ".join(map(str, signature.problems)), field=f"action {name!r}")
+        if found := isolation_problems("isolation", isolation, source=fn, signature=signature):
+            raise InvalidInput("; ".join(one.message for one in found), field=f"action {name!r}, isolation")
         said = description_of(fn) if description is None else description
-        entry = Action(name=name, fn=fn, signature=signature, description=said, enabled=enabled)
+        entry = Action(name=name, fn=fn, signature=signature, description=said, enabled=enabled, isolation=isolation)
         if self._entries.setdefault(name, entry) is not entry:
             raise InvalidInput(f"{name!r} is added already; allowed is one function a name", field="name")
         self._change = object()

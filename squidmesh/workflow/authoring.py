@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Final, Generic, TypeAlias, TypeVar, final
 from pydantic import BaseModel, JsonValue
 
 from squidmesh.workflow.definition import COMPLETE, Condition, Idempotency, Level, Missed, Operator, Outcome, Recovery
+from squidmesh.workflow.isolation import Isolation
 from squidmesh.workflow.retry import RetryPolicy
 
 P = TypeVar("P", bound=BaseModel)
@@ -138,6 +139,7 @@ class FunctionDeclaration(StepDeclaration):
     compensate_input: Mapping[str, str] | Sequence[str] | None = None
     compensate_retry: RetryPolicy | None = None
     transaction: bool = False
+    isolation: Isolation | None = None
     concurrency_key: str | None = None
     concurrency_limit: int = 1
     irreversible: bool = False
@@ -235,6 +237,7 @@ def step(
     compensate_input: Mapping[str, str] | Sequence[str] | None = None,
     compensate_retry: RetryPolicy | None = None,
     transaction: bool = False,
+    isolation: Isolation | None = None,
     concurrency_key: str | None = None,
     concurrency_limit: int = 1,
     irreversible: bool = False,
@@ -258,8 +261,10 @@ def step(
     ``compensate_retry`` are its own.
 
     ``transaction``: the step is given a connection of the journal's own store (``context.connection``); what it writes
-    there and its completion are one transaction. ``irreversible`` and ``compensatable=False`` block the replay of a run
-    that has passed this step, unless the operator allows it.
+    there and its completion are one transaction. ``isolation="process"``: ``fn`` is called in another process, where it
+    may crash, leak or be killed at its ``timeout`` and hurts nobody; a plain function, and a workflow that can be
+    imported. It is no part of the definition: runs that are under way follow what is said here today. ``irreversible``
+    and ``compensatable=False`` block the replay of a run that has passed this step, unless the operator allows it.
     """
     return FunctionDeclaration(
         fn=_function(fn),
@@ -274,6 +279,7 @@ def step(
         compensate_input=compensate_input,
         compensate_retry=compensate_retry,
         transaction=transaction,
+        isolation=isolation,
         concurrency_key=concurrency_key,
         concurrency_limit=concurrency_limit,
         irreversible=irreversible,

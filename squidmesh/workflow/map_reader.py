@@ -260,6 +260,7 @@ class MapReader:
             settings.pop("input", None)
         else:
             self._descriptions.setdefault(name, action.description)
+            settings["isolation"] = action.isolation
         settings["retry"] = self._retry(f"{path}.retry", settings.get("retry"))
         if (undo := settings.pop("compensate", None)) is not None:
             settings |= self._compensation(f"{path}.compensate", name, undo)

@@ -15,6 +15,7 @@ from squidmesh.config import MAX_OUTPUT_BYTES
 from squidmesh.errors import InvalidOutput, InvalidStepInput, MissingInput
 from squidmesh.redaction import Redaction
 from squidmesh.workflow.definition import FunctionStep
+from squidmesh.workflow.isolation import Isolation
 from squidmesh.workflow.payload import describe, dump_json, printable, require_json, validate_value
 from squidmesh.workflow.signature import Signature
 
@@ -66,14 +67,17 @@ class BoundStep:
 
     __slots__ = (
         "_adapters", "_bindings", "_contexts", "_result", "_secret_parameters", "_secrets",
-        "fn", "is_async", "signature", "step", "wants_context",
+        "fn", "is_async", "isolation", "signature", "step", "wants_context",
     )  # fmt: skip
 
-    def __init__(self, step: FunctionStep, fn: Callable[..., Any], signature: Signature) -> None:
-        """``signature`` is that of ``fn``, and has no problems."""
+    def __init__(
+        self, step: FunctionStep, fn: Callable[..., Any], signature: Signature, *, isolation: Isolation | None = None
+    ) -> None:
+        """``signature`` is that of ``fn``, and has no problems. ``isolation``: where ``fn`` is to be called."""
         self.step: Final = step
         self.fn: Final = fn
         self.is_async: Final = signature.is_async
+        self.isolation: Final = isolation
         self.signature: Final = signature
         self._contexts: Final = tuple(p.name for p in signature.parameters if p.is_context)
         self.wants_context: Final = bool(self._contexts)
@@ -90,10 +94,12 @@ class BoundStep:
 
     def pinned_to(self, step: FunctionStep) -> BoundStep:
         """The same function, bound as the definition that a run started with says (protocol 3.10)."""
-        return self if step == self.step else BoundStep(step, self.fn, self.signature)
+        return self if step == self.step else BoundStep(step, self.fn, self.signature, isolation=self.isolation)
 
     def calling(self, fn: Callable[..., Any]) -> BoundStep:
-        """The same step, with another function in its place that is given and gives back what this one would."""
+        """The same step, with another function in its place that is given and gives back what this one would. No other
+        process would find it: it is called here.
+        """
         return BoundStep(self.step, fn, self.signature)
 
     def pick(self, context: Mapping[str, Any]) -> dict[str, Any]:

@@ -111,7 +111,7 @@ class Registry:
         """
         if step.action is not None:
             action = self.actions.get(step.action)
-            return None if action is None else BoundStep(step, action.fn, action.signature)
+            return None if action is None else BoundStep(step, action.fn, action.signature, isolation=action.isolation)
         registered = self.get(workflow)
         today = registered.steps.get(step.name) if registered is not None else None
         return None if today is None else today.pinned_to(step)
@@ -152,7 +152,9 @@ def _registered(source: type[Workflow], examined: Examination) -> RegisteredWork
         marks=MappingProxyType({name: marks_of(TypeAdapter(model)) for name, model in examined.payloads.items()}),
         steps=MappingProxyType(
             {
-                name: BoundStep(step, *examined.functions[name])
+                name: BoundStep(
+                    step, *examined.functions[name], isolation="process" if name in examined.isolated else None
+                )
                 for name, step in definition.steps_by_name.items()
                 if step.kind == "function"
             }

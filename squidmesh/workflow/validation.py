@@ -46,6 +46,7 @@ from squidmesh.workflow.definition import (
     ManualTrigger,
     PauseStep,
 )
+from squidmesh.workflow.isolation import isolation_problems
 from squidmesh.workflow.settings import (
     Problems,
     read_approval,
@@ -78,6 +79,8 @@ class Examination:
     sketch: Definition | None = None
     payloads: Mapping[str, type[BaseModel]] = field(default_factory=dict)
     functions: Mapping[str, tuple[Callable[..., Any], Signature]] = field(default_factory=dict)
+    isolated: frozenset[str] = frozenset()
+    """The steps that run in a process of their own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,6 +151,7 @@ def examine_body(body: Body) -> Examination:
         sketch=sketch,
         payloads={name: trigger.payload for name, trigger in parts.triggers.items()},
         functions={name: (parts.fn(name), signature) for name, signature in parts.signatures.items()},
+        isolated=frozenset(parts.isolated),
     )
 
 
@@ -198,6 +202,7 @@ class _Parts:
         self.trigger_specs: list[ManualTrigger | CronTrigger] = []
         self.step_specs: list[AnyStepSpec] = []
         self.signatures: dict[str, Signature] = {}
+        self.isolated: set[str] = set()
         self.payload = Written({}, open=False)
         self.written: dict[str, Written] = {}
         for name, it in body.declared:
@@ -222,6 +227,20 @@ class _Parts:
         assert step.compensate is not None  # as above
         return step.compensate
 
+    def _check_isolation(self, path: str, step: FunctionDeclaration, spec: FunctionStep, signature: Signature) -> None:
+        """Of an action, what can be imported was judged when the host added it."""
+        self.problems.extend(
+            isolation_problems(
+                f"{path}.isolation",
+                step.isolation,
+                source=self.owner,
+                signature=signature,
+                transaction=spec.transaction,
+            )
+        )
+        if step.isolation == "process":
+            self.isolated.add(spec.name)
+
     def _read_trigger(self, name: str, trigger: Trigger[Any]) -> None:
         path = f"triggers.{name}"
         self.triggers[name] = trigger
@@ -245,6 +264,7 @@ class _Parts:
             case FunctionDeclaration():
                 spec, signature, written = read_function(path, name, step, self.problems)
                 self.signatures[name], self.written[name] = signature, written
+                self._check_isolation(path, step, spec, signature)
                 if (undo := read_compensation(path, step, self.problems)) is not None:
                     compensation, self.signatures[undo_of(name)] = undo
                     spec = spec.model_copy(update={"compensate": compensation})

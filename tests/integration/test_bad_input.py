@@ -264,6 +264,7 @@ TABLE = [
     Bad("execute_next", "queues", [*NOT_A_LIST, [], {"a"}, iter(["a"])]),
     Bad("execute_next", "queues", [[bad] for bad in [None, *NOT_A_NAME]]),
     Bad("worker", "concurrency", [None, *NOT_AN_INTEGER, 1.5, 0, 1025]),
+    Bad("worker", "sidecar", [None, 0, 1, "yes"]),
     Bad("worker", "grace", [None, *NOT_A_DURATION, timedelta(days=2)]),
     Bad("worker", "owner_id", NOT_A_NAME),
     Bad("worker", "queues", [*NOT_A_LIST, []]),

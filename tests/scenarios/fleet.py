@@ -124,6 +124,9 @@ class Fleet:
         until(lambda: self.calls().total() >= goal, f"{goal} calls")
 
     def start(self, runs: int, *, held: bool = False) -> list[str]:
+        """``held``: their first step goes on until :meth:`let_go`."""
+        if held:
+            self._hold.touch()
         first = len(self.runs)
         orders = [{"number": number, "held": held} for number in range(first, first + runs)]
         started = [run.run_id for run in self.mesh.start_runs(self.workflow, orders)]
@@ -134,7 +137,6 @@ class Fleet:
         """Starts so many runs, and waits until each is in the middle of its first step, where it stays until
         :meth:`let_go`. Heartbeats keep its lease.
         """
-        self._hold.touch()
         held = self.start(runs, held=True)
         wanted = [idempotency_key(run_id, "picked") for run_id in held]
         until(lambda: all(map(self.calls().__getitem__, wanted)), "the held runs", within=90)  # workers are starting
@@ -146,7 +148,7 @@ class Fleet:
     def claims_of(self, run_id: str, step: str) -> int:
         """Claims that the journal has recorded of it."""
         with self.journal() as journal:
-            told = _facts_of(journal, run_id)
+            told = facts_of(journal, run_id)
         return sum(isinstance(fact, facts.AttemptClaimed) and fact.step == step for fact in told)
 
     def calls(self) -> Counter[str]:
@@ -208,7 +210,7 @@ class Fleet:
         audit(journal, run_id, every_prefix=False)
         run: Run = self.mesh.inspect_run(run_id)
         assert run.status == "completed", run
-        told = _facts_of(journal, run_id)
+        told = facts_of(journal, run_id)
         for name in self.steps:
             claims = sum(isinstance(f, facts.AttemptClaimed) and f.step == name for f in told)
             results = sum(isinstance(f, _RESULTS) and f.step == name for f in told)
@@ -228,7 +230,7 @@ class Verdict:
         self.lost = lost
 
 
-def _facts_of(journal: JournalStore, run_id: str) -> list[facts.Fact]:
+def facts_of(journal: JournalStore, run_id: str) -> list[facts.Fact]:
     (history,) = journal.read([ThreadRead(thread=ThreadId(run_id))], whole=True)
     return [f for e in history.tail for f in decode_facts(e.body, thread=run_id, revision=e.revision)]
 

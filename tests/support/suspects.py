@@ -79,6 +79,9 @@ def do(deed: str, file: str, context: Context) -> dict[str, Any]:
             Path(file).write_text(str(os.getpid()))
             while True:
                 time.sleep(0.01)
+        case "hold the lock":
+            Path(file).write_text(str(os.getpid()))
+            ctypes.PyDLL(None).sleep(60)
         case _:
             raise AssertionError(deed)
     return {}

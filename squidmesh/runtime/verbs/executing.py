@@ -8,6 +8,7 @@ from datetime import timedelta
 from functools import partial
 
 from squidmesh.config import check_integer
+from squidmesh.errors import InvalidInput
 from squidmesh.reading.inspect import Run, inspect
 from squidmesh.runtime.arguments import check_name
 from squidmesh.runtime.awaiting import Awaited
@@ -40,19 +41,27 @@ class Executing(Reading):
         queues: Sequence[str | QueueShare] | None = None,
         owner_id: str | None = None,
         grace: timedelta | float = DEFAULT_GRACE,
+        sidecar: bool = False,
     ) -> Worker:
-        """A worker in 1 to 1024 threads of this process: ``with mesh.worker(concurrency=4): …`` runs until the block is
-        left, then drains for ``grace`` (up to a day). Spawns no process; that is what ``squidmesh worker`` is for.
+        """A worker in this process, for 1 to 1024 steps at a time: ``with mesh.worker(concurrency=4): …`` runs until
+        the block is left, then drains for ``grace`` (up to a day). Async steps run on one event loop, others in
+        threads.
+
+        Spawns no process but for steps that ask for one (``isolation="process"``) or have cost a worker its life; more
+        workers is what ``squidmesh worker`` is for. ``sidecar``: a small process beside this one, which extends leases
+        while a step holds the interpreter's lock and no thread of this process can; ``squidmesh worker`` has one.
 
         ``queues``: texts or :class:`QueueShare` values. ``"tenant-*"`` stands for all queues that begin so;
         ``"default=3"`` gives a weight, and ``"bulk:2"`` at most two of the slots (``"bulk=1:2"``: both). By default the
         mesh's own and those that its steps name.
         """
+        if not isinstance(sidecar, bool):
+            raise InvalidInput(f"is a {type(sidecar).__name__}; allowed is True or False", field="sidecar")
         slots = check_integer(concurrency, field="concurrency", allowed=_CONCURRENCY)
         wanted = check_shares(self._queues(None) if queues is None else queues, field="queues")
         owner = _owner(owner_id)
         allowed = check_grace(grace)
-        return Worker(self._engine(), concurrency=slots, queues=wanted, owner_id=owner, grace=allowed)
+        return Worker(self._engine(), concurrency=slots, queues=wanted, owner_id=owner, grace=allowed, sidecar=sidecar)
 
     def wait_for(self, run_id: str, timeout: timedelta | float | None = None) -> Run:
         """The ended run, with its output, in which secrets are hidden. ``TimeoutError`` if it has not ended by then;

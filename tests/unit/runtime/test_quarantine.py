@@ -19,8 +19,9 @@ from squidmesh.redaction import HIDDEN
 from squidmesh.runtime import quarantine
 from squidmesh.runtime.context import LeaseFlag
 from squidmesh.runtime.invoke import Assignment, Completed, Died, Failed, Snoozed, Unstarted
-from squidmesh.runtime.quarantine import home_of
+from squidmesh.runtime.step_process import StepProcess
 from squidmesh.testing.clock import VirtualClock
+from squidmesh.workflow.isolation import home_of
 from squidmesh.workflow.registry import Registry
 from tests.support.suspects import Suspect
 from tests.unit.runtime.rig import LEASE
@@ -63,21 +64,17 @@ def assignment(deed: str, file: str = "", *, home: str = HOME) -> Assignment:
     )
 
 
-def never(coroutine: Any) -> Any:
-    raise AssertionError("no coroutine here")
-
-
 class NoVerbs:
     def start_child_run(self, *args: Any, **given: Any) -> str:
         raise AssertionError("this step starts no child runs")
 
 
-def carry_out(work: Assignment, run_here: Any) -> Any:
-    return quarantine.run(work, work.home or "", run_here, NoVerbs())
+def carry_out(work: Assignment) -> Any:
+    return quarantine.run(work, work.home or "", NoVerbs())
 
 
 def run(deed: str, file: str = "", **given: Any) -> Any:
-    return carry_out(assignment(deed, file, **given), never)
+    return carry_out(assignment(deed, file, **given))
 
 
 def test_the_step_runs_elsewhere_and_sees_what_it_would_see_here() -> None:
@@ -123,8 +120,8 @@ def test_failures_are_what_they_are_in_a_thread(deed: str, code: str, type_: str
 
 def test_a_child_tells_no_secret_in_its_error_nor_when_it_dies(capfd: pytest.CaptureFixture[str]) -> None:
     secrets = frozenset({"mellon-42"})
-    outcome = carry_out(dataclasses.replace(assignment("tell all", "mellon-42"), secrets=secrets), never)
-    died = carry_out(dataclasses.replace(assignment("tell all and die", "mellon-42"), secrets=secrets), never)
+    outcome = carry_out(dataclasses.replace(assignment("tell all", "mellon-42"), secrets=secrets))
+    died = carry_out(dataclasses.replace(assignment("tell all and die", "mellon-42"), secrets=secrets))
 
     assert isinstance(outcome, Failed)
     assert outcome.error.message == str({"deed": "tell all", "file": HIDDEN}) + " was refused"
@@ -146,7 +143,7 @@ class Postman:
 
 def test_a_child_run_is_started_with_the_true_value_of_its_secrets() -> None:
     postman = Postman()
-    outcome = quarantine.run(assignment("start a child"), HOME, never, postman)
+    outcome = quarantine.run(assignment("start a child"), HOME, postman)
     assert isinstance(outcome, Completed)
     assert postman.payloads == [{"token": "mellon-42"}]
 
@@ -173,7 +170,7 @@ def test_what_it_leaves_running_holds_nothing_up() -> None:
 
 def in_the_background(work: Assignment) -> tuple[threading.Thread, list[Any]]:
     outcomes: list[Any] = []
-    thread = threading.Thread(target=lambda: outcomes.append(carry_out(work, never)))
+    thread = threading.Thread(target=lambda: outcomes.append(carry_out(work)))
     thread.start()
     return thread, outcomes
 
@@ -219,7 +216,7 @@ def test_it_is_ended_when_it_does_not_listen(tmp_path: Path) -> None:
 def test_nothing_is_started_under_a_lease_that_is_lost() -> None:
     work = assignment("tell")
     work.lost.set()
-    assert isinstance(carry_out(work, never), Unstarted)
+    assert isinstance(carry_out(work), Unstarted)
 
 
 def test_a_workflow_that_the_child_does_not_find_runs_here(caplog: pytest.LogCaptureFixture) -> None:
@@ -231,16 +228,14 @@ def test_a_workflow_that_the_child_does_not_find_runs_here(caplog: pytest.LogCap
 
 def test_a_claim_id_never_leaves_its_worker(monkeypatch: pytest.MonkeyPatch) -> None:
     """3.5.8."""
-    from squidmesh.runtime import quarantine
-
     asked: list[bytes] = []
-    inner = quarantine._question
+    inner = StepProcess._question
 
-    def noted(work: Assignment, home: str) -> bytes:
-        asked.append(inner(work, home))
+    def noted(process: StepProcess, work: Assignment, home: str) -> bytes:
+        asked.append(inner(process, work, home))
         return asked[-1]
 
-    monkeypatch.setattr(quarantine, "_question", noted)
+    monkeypatch.setattr(StepProcess, "_question", noted)
     run("tell")
     assert b"a secret" not in asked[0]
 

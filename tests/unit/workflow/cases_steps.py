@@ -423,3 +423,43 @@ class ARejectedApprovalHasWrittenItsDecision(Workflow):
     a = approval(output="decision")
     b = step(text, output="decision")
     flow = a.on_reject(b)
+
+
+async def eat_later() -> None: ...
+
+
+@cases(("steps.pack.isolation", "invalid_isolation"))
+class AnIsolationThatThereIsNot(Workflow):
+    version = "1"
+    start = manual(Payload)
+    pack = step(pack, output="provisions", isolation="container")  # type: ignore[arg-type]
+
+
+@cases(("steps.eat.isolation", "async_isolation"), ("steps.pay.isolation", "transactional_isolation"))
+class WhatCanNotBeIsolated(Workflow):
+    version = "1"
+    start = manual(Payload)
+    eat = step(eat_later, isolation="process")
+    pay = step(nothing, transaction=True, isolation="process")
+    flow = eat >> pay
+
+
+@cases()
+class AnIsolatedStep(Workflow):
+    version = "1"
+    start = manual(Payload)
+    eat = step(nothing, isolation="process", timeout=5, compensate=nothing)
+
+
+def made_in_a_function() -> type[Workflow]:
+    class Local(Workflow):
+        version = "1"
+        start = manual(Payload)
+        eat = step(nothing, isolation="process")
+        rest = step(nothing)
+        flow = eat >> rest
+
+    return Local
+
+
+cases(("steps.eat.isolation", "isolation_not_importable"))(made_in_a_function())
