@@ -15,6 +15,8 @@ from tests.scenarios.redis_fleet import ReplicatedFleet
 from tests.support.redis_topologies import direct
 from tests.support.redises import started
 
+pytestmark = [pytest.mark.all, pytest.mark.timeout(300)]
+
 RUNS = 20
 
 
@@ -45,7 +47,6 @@ def test_it_has_become_a_replica(tmp_path: Path) -> None:
         server.ask("REPLICAOF", "NO", "ONE")
 
 
-@pytest.mark.all
 def test_it_is_busy_with_a_script_of_somebody_else(tmp_path: Path) -> None:
     with started("valkey", tmp_path / "server") as server, at_work(server, tmp_path) as fleet:
         server.ask("CONFIG", "SET", "lua-time-limit", "50")
@@ -61,7 +62,6 @@ def _runs_until_killed(server: Server) -> None:
         redis.eval("while true do end", 0)
 
 
-@pytest.mark.all
 def test_it_is_still_loading_its_file(tmp_path: Path) -> None:
     slow = (("key-load-delay", "200"), ("loading-process-events-interval-bytes", "1024"))
     with Server("valkey", tmp_path / "server", settings=slow) as server, at_work(server, tmp_path) as fleet:

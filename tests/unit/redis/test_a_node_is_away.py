@@ -24,7 +24,8 @@ def servers(tmp_path_factory):
 
 
 @pytest.fixture
-def plane(servers):
+def plane(servers, monkeypatch):
+    monkeypatch.setattr("squidmesh_redis.cluster._LOOKED_AT", 0.1)
     for node in servers.primaries:
         node.ask("FLUSHALL")
     backend = RedisBackend(servers.url, answer_timeout=0.5)
