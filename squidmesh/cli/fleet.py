@@ -197,13 +197,13 @@ class Fleet:
             self._notifier.say(said.word)
 
     def _tell_life(self) -> None:
-        """That each child lives that is ready. One that is not says nothing of that: it starts, or waits."""
+        """That each child lives that is ready. One that is not says nothing of that: it starts anew, or waits."""
         watchdog, now = self._notifier.watchdog, time.monotonic()
         if watchdog is None or now < self._tell_at:
             return
         self._tell_at = now + self._notifier.every
         here = [child for child in self._children if child.process is not None and child.ready]
-        if all(now - child.seen_at < watchdog for child in here):
+        if self._told_ready and all(now - child.seen_at < watchdog for child in here):
             self._notifier.say("WATCHDOG=1")
 
     # -------------------------------------------------------------------------------------------------- leaving

@@ -16,7 +16,7 @@ from datetime import timedelta
 from typing import Protocol
 
 from squidmesh.clock import Instant, micros
-from squidmesh.errors import SquidMeshError, UsageError
+from squidmesh.errors import BackendUnavailable, SquidMeshError, UsageError
 from squidmesh.ids import is_identifier
 from squidmesh.journal.workers import WorkerRow
 from squidmesh.ports.journal_store import JournalStore
@@ -143,6 +143,8 @@ class Register:
     def _try_to_write(self) -> None:
         try:
             self.write()
+        except BackendUnavailable as error:  # as any other call finds it, and whoever works tells when it is back
+            self._observer.notice("journal_unavailable", error=str(error))
         except SquidMeshError as error:
             if not isinstance(error, UsageError):  # the store was closed meanwhile
                 self._observer.notice("worker_not_registered", error=str(error))

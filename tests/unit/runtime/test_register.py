@@ -251,7 +251,7 @@ def test_a_store_that_is_away_is_told_and_asked_again(
     store.away = True
     enter(live, Some())
     until(lambda: store.asked >= 3, "it goes on asking")
-    assert set(heard.told) == {"worker_not_registered"}
+    assert set(heard.told) == {"journal_unavailable"}
     assert store.workers() == []
     store.away = False
     until(store.workers, "it is there")
