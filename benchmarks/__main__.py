@@ -11,7 +11,19 @@ from pathlib import Path
 
 import click
 
-from benchmarks import counts, disk, growth, latency, machine, postgres, redis_plane, redis_queues, slots, throughput
+from benchmarks import (
+    counts,
+    disk,
+    failover,
+    growth,
+    latency,
+    machine,
+    postgres,
+    redis_plane,
+    redis_queues,
+    slots,
+    throughput,
+)
 from benchmarks.report import Printer, Table
 from benchmarks.scale import FULL, QUICK, Scale
 
@@ -24,6 +36,7 @@ MEASURES: dict[str, Callable[[Scale, Path, Printer], list[Table]]] = {
     "growth": growth.measure,
     "redis": redis_plane.measure,
     "queues": redis_queues.measure,
+    "failover": failover.measure,
     "postgres": postgres.measure,
 }
 

@@ -5,6 +5,7 @@ workers provide capacity. This module holds the public names, nothing else.
 """
 
 from squidmesh.errors import (
+    AccessRefused,
     BackendError,
     BackendUnavailable,
     CodecRefused,
@@ -48,6 +49,7 @@ from squidmesh.reading.listing import RunList, RunSummary
 from squidmesh.reading.queues import Depth, Pause, Queue, QueueList
 from squidmesh.reading.retention import Archived, Pruned
 from squidmesh.reading.schedule import Schedule
+from squidmesh.reading.workers import WorkerList, WorkerSeen
 from squidmesh.reading.workflows import WorkflowSummary
 from squidmesh.runtime.async_mesh import AsyncMesh
 from squidmesh.runtime.commands import Command
@@ -85,6 +87,7 @@ from squidmesh.workflow.validation import define, problems_of
 __version__ = "0.1.0"
 
 __all__ = [
+    "AccessRefused",
     "Action",
     "Actions",
     "Archived",
@@ -155,6 +158,8 @@ __all__ = [
     "UsageError",
     "Vitals",
     "Worker",
+    "WorkerList",
+    "WorkerSeen",
     "Workflow",
     "WorkflowError",
     "WorkflowSummary",

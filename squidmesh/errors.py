@@ -29,6 +29,7 @@
     │   └── PlaneMoved               granted by a backend that delivers no more: the mesh has been moved
     └── BackendError             the store
         ├── BackendUnavailable       not reachable, busy or read-only: the same call may work later
+        │   ├── AccessRefused             it is there, and lets this user or this address not in
         │   ├── TransactionLost           it went away in the middle of a step's transaction: nothing of that is left
     │   └── ThreadsLocked             somebody holds these threads locked; the other threads of the call can be written
         ├── CommitUnknown            the answer to a commit was lost: repeat the same append
@@ -318,6 +319,12 @@ class BackendError(SquidMeshError):
 
 class BackendUnavailable(BackendError):
     code = "backend_unavailable"
+
+
+class AccessRefused(BackendUnavailable):
+    """Somebody may put that right, and whoever works already waits for it; who begins is better told at once."""
+
+    code = "access_refused"
 
 
 class TransactionLost(BackendUnavailable):

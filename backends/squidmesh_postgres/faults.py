@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -9,6 +10,7 @@ import psycopg
 from psycopg import errors
 
 from squidmesh.errors import (
+    AccessRefused,
     BackendError,
     BackendUnavailable,
     CommitUnknown,
@@ -24,6 +26,13 @@ _DAMAGE = ("XX001", "XX002")
 _NOT_THERE = ("3F000", "42P01", "42703", "42883")
 """No such schema, table, column or function: it was never migrated, or is older than this version."""
 _FORBIDDEN = "42501"
+_NO_ENTRY = ("28", "3D")
+_SAID_AT_THE_DOOR = re.compile(
+    r"FATAL: .*(authentication failed|no pg_hba\.conf entry|(role|database) \".*\" does not exist"
+    r"|is not permitted to log in|permission denied for database)|no password supplied"
+)
+"""libpq tells no SQLSTATE of a session that did not come about, only what the server said. In another language this is
+not understood, and such a server is one that is away."""
 
 
 def translate(error: Exception, name: str) -> BackendError | UsageError:
@@ -44,7 +53,9 @@ def translate(error: Exception, name: str) -> BackendError | UsageError:
         return UsageError(
             f"{name}: {said}; allowed is a role with the rights that docs/postgres.md lists", code="not_permitted"
         )
-    return BackendUnavailable(f"{name} can not be used now: {said}" + (f" [{state}]" if state else ""))
+    refused = state.startswith(_NO_ENTRY) or (not state and _SAID_AT_THE_DOOR.search(said))
+    kind = AccessRefused if refused else BackendUnavailable
+    return kind(f"{name} can not be used now: {said}" + (f" [{state}]" if state else ""))
 
 
 def translate_commit(error: Exception, connection: psycopg.Connection, name: str) -> BackendError | UsageError:

@@ -16,6 +16,7 @@ from psycopg import Connection, Cursor, errors
 from squidmesh.clock import Instant
 from squidmesh.ids import AttemptKey, EntryId, Fingerprint, ThreadId
 from squidmesh.journal.rows import AttemptRow, DeadLetterRow, PausedQueueRow, RunRow, ThreadRows, TimerRow, Tombstone
+from squidmesh.journal.workers import WorkerRow
 from squidmesh.ports.journal_store import (
     AgendaPage,
     Answer,
@@ -37,7 +38,7 @@ from squidmesh.ports.journal_store import (
     ThreadRead,
 )
 from squidmesh.ports.pages import check_dead_letters, check_query, check_text
-from squidmesh_postgres import agenda, lists, reindex, retention, timers
+from squidmesh_postgres import agenda, lists, reindex, retention, timers, workers
 from squidmesh_postgres.faults import translate_commit, translated
 from squidmesh_postgres.joined import JoinedJournal
 from squidmesh_postgres.locks import Locks
@@ -352,6 +353,20 @@ class PostgresJournal:
             return None
         mesh, kind, name, epoch, incarnation, moving = row
         return Plane(mesh=mesh, kind=kind, name=name, epoch=epoch, incarnation=incarnation, moving=moving)
+
+    # ------------------------------------------------------------------------------------------------- workers
+
+    def put_workers(self, rows: Sequence[WorkerRow], *, stale: Instant) -> None:
+        with self._reading() as connection, connection.transaction():
+            workers.put(connection, self._schema, rows, stale)
+
+    def workers(self, *, limit: int = 1000, after: str = "") -> list[WorkerRow]:
+        with self._reading() as connection:
+            return workers.all_(connection, self._schema, limit, after)
+
+    def forget_workers(self, names: Sequence[str]) -> None:
+        with self._reading() as connection:
+            workers.forget(connection, self._schema, names)
 
     # ----------------------------------------------------------------------------------- transactional steps
 

@@ -40,6 +40,9 @@ GRANT INSERT, UPDATE, DELETE ON
 GRANT INSERT, UPDATE, DELETE ON squidmesh.leases, squidmesh.tokens TO squidmesh_worker, squidmesh_operator;
 GRANT INSERT, UPDATE ON squidmesh.plane, squidmesh.changes TO squidmesh_worker, squidmesh_operator;
 
+-- Who works now.
+GRANT INSERT, UPDATE, DELETE ON squidmesh.registered_workers TO squidmesh_worker, squidmesh_operator;
+
 -- Whole threads that are over.
 GRANT INSERT, UPDATE ON squidmesh.tombstones TO squidmesh_operator;
 GRANT DELETE ON squidmesh.threads, squidmesh.entries, squidmesh.checkpoints, squidmesh.runs TO squidmesh_operator;

@@ -3,6 +3,8 @@
 Across queues there is no script. So each queue is first asked how much it could grant, all in one journey; the shares
 are settled here, as if the queues were served in turns, and the lanes of each; and each is claimed from, all in a
 second journey. What is said of a lane here holds for a queue that has no lanes.
+
+In a Cluster the queues of a node that is away give nothing, and the others what they have.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ MOST = 1000
 """Claims that one script grants."""
 _ROUNDS = 8
 _SOON = timedelta(seconds=1)
-"""After which a queue is looked at again that has something, but nothing that this worker has functions for."""
+"""After which a queue is looked at again that did not answer, or has nothing that this worker has functions for."""
 
 
 Passed = dict[str, int]
@@ -64,6 +66,9 @@ class Claiming:
         """Lanes that may have more than they were asked about."""
         self._passing_over: set[str] = set()
         self._dues: dict[str, timedelta | None] = {}
+        """By lane that answered, how long until it may have something."""
+        self._is_whole = True
+        """Every lane answered."""
 
     def at_once(self, limit: int) -> Grants:
         """From one lane, not peeked at before."""
@@ -79,7 +84,9 @@ class Claiming:
         return self._granted(available, limit)
 
     def nothing_left(self) -> dict[str, timedelta | None]:
-        """The queues that have nothing more now, and how long until they may have, as far as it is known."""
+        """The queues that have nothing more now, and how long until they may have, as far as it is known. Of a queue
+        that did not answer as a whole nothing is known.
+        """
         found: dict[str, timedelta | None] = {}
         for queue, lanes in self._lanes.items():
             if not any(self._more.get(lane, True) for lane in lanes):
@@ -102,13 +109,24 @@ class Claiming:
             for lane, share in shares.items():
                 calls.append(self._claim(lane, position, share, goes_on=bool(granted)))
                 position += share
-            for (lane, share), answer in zip(shares.items(), self._client.run_all(calls), strict=True):
+            ask = self._client.try_all if granted else self._client.run_most
+            for (lane, share), answer in zip(shares.items(), ask(calls), strict=True):
+                if isinstance(answer, Exception):
+                    self._leave_out(lane, available)
+                    continue
                 claims, due = self._read(lane, answer)
                 granted += claims
                 available[lane] = available[lane] - share if len(claims) == share else 0
                 self._keep_in_mind(lane, due, len(claims), short=len(claims) < share, left=available[lane])
         own = [duration(self._lease)] if granted else []
+        own += [] if self._is_whole else [_SOON]
         return wire.grants(granted, [*self._dues.values(), *own], limit=limit)
+
+    def _leave_out(self, lane: str, available: dict[str, int]) -> None:
+        """It gave no answer, so nothing is known of it. What it may have granted all the same ends with its lease."""
+        available[lane] = 0
+        self._more[lane] = True
+        self._is_whole = False
 
     def _keep_in_mind(self, lane: str, due: timedelta | None, granted: int, *, short: bool, left: int) -> None:
         """What is left of a lane after a claim from it, which was ``short`` of what was asked for."""
@@ -130,10 +148,14 @@ class Claiming:
         """By lane how much it may grant; and what this request was granted before."""
         most = 1 if self._item != wire.NONE else limit
         arguments: wire.Arguments = [self._owner, self._request_hash, most]
-        answers = self._client.run_all([Call("peek", self._with_record(lane), arguments) for lane in self._queue])
+        answers = self._client.run_most([Call("peek", self._with_record(lane), arguments) for lane in self._queue])
         available: dict[str, int] = {}
         before: list[Claim] = []
-        for lane, (ready, incarnation, due, *told) in zip(self._queue, answers, strict=True):
+        for lane, answer in zip(self._queue, answers, strict=True):
+            if isinstance(answer, Exception):
+                self._leave_out(lane, available)
+                continue
+            ready, incarnation, due, *told = answer
             available[lane], self._dues[lane] = int(ready), wire.due(due)
             self._more[lane] = int(ready) > 0
             if int(ready) == most:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from redis.exceptions import NoScriptError
 
-from squidmesh.errors import UsageError
+from squidmesh.errors import BackendUnavailable, UsageError
 from squidmesh_redis.faults import translate, translated
 from squidmesh_redis.scripts import load
 from squidmesh_redis.topology import Command, Topology
@@ -61,6 +61,17 @@ class Client:
         again = self._send([self._command(calls[place], by_hash=False) for place in unknown])
         for place, answer in zip(unknown, again, strict=True):
             answers[place] = answer
+        return answers
+
+    def run_most(self, calls: Sequence[Call]) -> list[Any]:
+        """As :meth:`run_all`, with the error in the place of the answer where a server can not be used now. Raises the
+        first error where none could, and any other one.
+        """
+        answers = self.try_all(calls)
+        errors = [(answer, translate(answer, self.where)) for answer in answers if isinstance(answer, Exception)]
+        for error, told in errors:
+            if len(errors) == len(answers) or not isinstance(told, BackendUnavailable):
+                raise told from error
         return answers
 
     def ask(self, key: str, *words: str | int) -> Any:

@@ -3,11 +3,15 @@
 MOVED and ASK are followed at once: whoever answers so has carried nothing out. Any other trouble is the caller's to
 hear of, and the map of slots is read anew before the next command. While a slot is on its way from one node to another,
 its queues answer TRYAGAIN, and wait.
+
+A node that stands still costs a call its whole patience. So from then on it is looked at first, now and then and with
+less patience, and its commands get no answer at once: the queues of the others do not wait for it.
 """
 
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -21,6 +25,7 @@ from redis.exceptions import (
     ResponseError,
     TryAgainError,
 )
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from squidmesh_redis.address import Address, Node
 from squidmesh_redis.faults import Unreached, is_elsewhere, is_unreached
@@ -28,6 +33,10 @@ from squidmesh_redis.nodes import Connect, Nodes
 from squidmesh_redis.slots import SLOTS, SlotMap, slot_of
 from squidmesh_redis.topology import Command, Survey, send_to, tell
 
+_LOOKED_AT = 2.0
+"""Seconds from one look at a node that stands still to the next."""
+_GLANCE = 0.5
+"""Seconds that such a look waits for an answer."""
 _HOPS = 5
 """How often one command is sent on."""
 _Way = tuple[Node, bool]
@@ -38,6 +47,9 @@ class Cluster:
     def __init__(self, address: Address, connect: Connect, *, answer_timeout: float | None = None) -> None:
         self._seeds = address.nodes
         self._nodes = Nodes(address, connect, answer_timeout=answer_timeout)
+        self._glances = Nodes(address, connect, answer_timeout=min(_GLANCE, answer_timeout or _GLANCE))
+        self._still: dict[Node, float] = {}
+        """Nodes that stood still when they were last asked, and when to look at them again."""
         self._lock = threading.Lock()
         self._map = SlotMap()
         self._is_stale = True
@@ -91,6 +103,7 @@ class Cluster:
 
     def close(self) -> None:
         self._nodes.close()
+        self._glances.close()
 
     def _follow(
         self, commands: Sequence[Command], answers: list[Any], ways: dict[int, _Way]
@@ -111,12 +124,33 @@ class Cluster:
 
     def _tell(self, node: Node, commands: Sequence[Command], *, asking: bool) -> list[Any]:
         try:
+            if self._stands_still(node):
+                return [Unreached(f"{node} stands still")] * len(commands)
             told = send_to(self._nodes.client(node), commands, asking=asking)
         except RedisError as error:  # closed meanwhile
             return [error] * len(commands)
         if is_unreached(told[0]):
             self._silent.add(node)
+        if isinstance(told[0], RedisTimeoutError):
+            self._still[node] = time.monotonic() + _LOOKED_AT
         return told
+
+    def _stands_still(self, node: Node) -> bool:
+        """One caller looks, the others go by its last word."""
+        look_at = self._still.get(node)
+        if look_at is None:
+            return False
+        if time.monotonic() < look_at:
+            return True
+        self._still[node] = time.monotonic() + _LOOKED_AT
+        try:
+            tell(self._glances.client(node), "PING")
+        except RedisTimeoutError:
+            return True
+        except (RedisError, OSError):
+            pass  # it answers, or is gone: either is told quickly
+        self._still.pop(node, None)
+        return False
 
     # ---------------------------------------------------------------------------------------------- the map of slots
 
@@ -133,6 +167,7 @@ class Cluster:
                     self.generation += 1
                 self._map = found
                 self._nodes.keep({*found.nodes, *self._seeds})
+                self._glances.keep({*found.nodes, *self._seeds})
             return self._map
 
     def _read(self) -> SlotMap:

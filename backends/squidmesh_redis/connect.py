@@ -14,6 +14,7 @@ from squidmesh_redis.address import Address, read
 from squidmesh_redis.client import Client
 from squidmesh_redis.cluster import Cluster
 from squidmesh_redis.fitness import Fitness
+from squidmesh_redis.index import IN_CLUSTER
 from squidmesh_redis.keys import Keys
 from squidmesh_redis.lanes import Lanes
 from squidmesh_redis.leases import RedisLeases
@@ -98,7 +99,8 @@ class RedisBackend:
         topology = reach(self.address, self._connect, answer_timeout=self._answer_timeout)
         client = Client(topology, self.address.where, now=self._now)
         fitness = Fitness(client, shape=self.address.shape, evicts=self.address.evicts, checked=self._checked)
-        leases = RedisLeases(client, self._keys, fitness, self._lanes, self._handed_out.discard)
+        parts = IN_CLUSTER if self.address.shape == "cluster" else 1
+        leases = RedisLeases(client, self._keys, fitness, self._lanes, self._handed_out.discard, parts=parts)
         self._handed_out.add(leases)
         return leases
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from redis import Redis
+from redis.exceptions import RedisError
 
 from squidmesh.errors import BackendError
 from squidmesh_redis.address import Node
 from squidmesh_redis.client import Client
-from squidmesh_redis.faults import translated
+from squidmesh_redis.faults import is_unreached, translated
 
 OLDEST = (6, 2)
+ASKED_AGAIN = 30.0
+"""Seconds after which servers are asked again that gave no answer."""
 POLICY = "noeviction"
 """What a server does when it is out of memory: it takes nothing new, and keeps what it has."""
 _MODES = {
@@ -44,19 +48,39 @@ class Fitness:
         self._checked = checked
         self._passed: int | None = None
         """The generation of servers that is fit."""
+        self._missed_until = 0.0
+        """Until when nobody asks again those of it that gave no answer."""
 
     def require(self) -> None:
-        """Asks servers once; those that are fit are not asked again until there are others."""
-        if self._checked and self._passed != self._client.topology.generation:
-            self.check()
+        """Asks servers once; those that are fit are not asked again until there are others. Nodes of a Cluster that
+        give no answer do not keep the others from being used, and are asked again now and then. Raises as
+        :meth:`check`.
+        """
+        if not self._checked:
+            return
+        known = self._passed == self._client.topology.generation
+        if not known or (self._missed_until and time.monotonic() >= self._missed_until):
+            self._ask(all_of_them=False)
 
     def check(self) -> None:
         """Raises ``BackendError`` with what is wrong and what to do about it, or ``BackendUnavailable``."""
+        self._ask(all_of_them=True)
+
+    def _ask(self, *, all_of_them: bool) -> None:
         with translated(self._client.where):
             servers = self._client.topology.primaries()
             generation = self._client.topology.generation
+            missed: list[Exception] = []
             for node, redis in servers:
-                self._check(node, redis, of_several=self._shape != "standalone")
+                try:
+                    self._check(node, redis, of_several=self._shape != "standalone")
+                except (RedisError, OSError) as error:
+                    if all_of_them or not is_unreached(error):
+                        raise
+                    missed.append(error)
+            if len(missed) == len(servers):
+                raise missed[0]
+        self._missed_until = time.monotonic() + ASKED_AGAIN if missed else 0.0
         self._passed = generation
 
     def _check(self, node: Node, redis: Redis, *, of_several: bool) -> None:

@@ -29,6 +29,8 @@ from squidmesh_redis.keys import Keys
 IN_CLUSTER = 8
 """Parts of the index of a cluster."""
 _MOST_TOKENS = 20_000
+_SOON = timedelta(seconds=1)
+"""After which a part is asked again that did not answer."""
 
 
 class Index:
@@ -87,7 +89,12 @@ class Index:
             asked = list(starts)[:missing]
             share = -(-missing // len(asked))
             calls = [wanted.take(part, token, share, starts[part]) for part in asked]
-            for part, (known, start, due, *queues) in zip(asked, self._client.run_all(calls), strict=True):
+            for part, answer in zip(asked, self._client.run_most(calls), strict=True):
+                if isinstance(answer, Exception):  # its node is away: the queues that are marked there wait
+                    del starts[part]
+                    later.append(_SOON)
+                    continue
+                known, start, due, *queues = answer
                 if known == "0":
                     self._client.run(wanted.want(part))
                     continue
@@ -105,7 +112,9 @@ class Index:
         return queue in self._tokens
 
     def looked(self, nothing_in: Mapping[str, timedelta | None]) -> None:
-        """In these queues, taken here, nothing was found; there may be something after so long, if it is known."""
+        """In these queues, taken here, nothing was found; there may be something after so long, if it is known. Where
+        a node is away it does not hear that, and its queues stay due.
+        """
         own = {queue: self._tokens.pop(queue, None) for queue in nothing_in}
         calls = []
         for part, queues in self._by_part([queue for queue, token in own.items() if token]).items():
@@ -114,7 +123,7 @@ class Index:
                 due = nothing_in[queue]
                 arguments += [queue, own[queue] or "", wire.NONE if due is None else micros(due)]
             calls.append(Call("looked", self._keys.of_index(part), arguments))
-        self._client.run_all(calls)
+        self._client.run_most(calls)
 
     def _remember(self, queues: Sequence[str], token: str) -> None:
         if len(self._tokens) > _MOST_TOKENS:

@@ -15,6 +15,7 @@ from typing import Any
 from uuid import uuid4
 
 from squidmesh.clock import micros
+from squidmesh.errors import BackendUnavailable
 from squidmesh.ids import AttemptKey
 from squidmesh.ports.lease_backend import (
     ADOPTED_PRIORITY,
@@ -54,6 +55,8 @@ class RedisLeases:
         fitness: Fitness,
         lanes: Lanes,
         on_close: Callable[[RedisLeases], object] = lambda _: None,
+        *,
+        parts: int = 1,
     ) -> None:
         self._client = client
         self._keys = keys
@@ -62,7 +65,7 @@ class RedisLeases:
         self._on_close = on_close
         self._first_queue = count()
         self._passed: Passed = {}
-        self._index = Index(client, keys)
+        self._index = Index(client, keys, parts=parts)
         self._lives = Lives(client, keys, lanes)
 
     @property
@@ -168,33 +171,40 @@ class RedisLeases:
     # --------------------------------------------------------------------------------------- work that is over
 
     def settle(self, settlements: Sequence[Settlement]) -> None:
-        """Settles what it can, also where the server takes no new items any more; then raises what went wrong."""
-        ended: dict[str, list[wire.Arguments]] = {}
-        along: dict[str, list[wire.Arguments]] = {}
+        """Settles what it can, also where a server takes no new items any more, or is away; then raises what went
+        wrong. What brings something to a queue whose server did not answer is left as it is: asked again, or not, it
+        ends with its lease.
+        """
         elsewhere: dict[str, list[wire.Arguments]] = {}
         for settlement in settlements:
-            own = self._lane(settlement.claim)
-            ended.setdefault(own, []).append(wire.settled(settlement.claim))
-            for item, arguments in _brought(settlement):
-                lane = self._lanes.lane(item.queue, item.key, item.concurrency_key)
-                (along if lane == own else elsewhere).setdefault(lane, []).append(arguments)
-        delays = _delays([item for settlement in settlements for item in settlement.offers])
-        for settlement in settlements:
-            if settlement.handover is not None and settlement.handover.item.queue != settlement.claim.queue:
-                delays.setdefault(settlement.handover.item.queue, micros(settlement.claim.lease))
+            for lane, arguments in self._elsewhere(settlement):
+                elsewhere.setdefault(lane, []).append(arguments)
+        delays = _delays_of(settlements)
         refused = self._try(self._offers(elsewhere), {})
-        refused += self._try(list(self._endings(ended, along)), delays)
+        if any(not isinstance(error, OutOfMemory) for error in refused):
+            settlements = [one for one in settlements if not any(self._elsewhere(one))]
+        refused += self._try(list(self._endings(settlements)), delays)
         if refused:
-            raise translate(refused[0], self._client.where) from refused[0]
+            raise refused[0]
 
-    def _try(self, calls: Sequence[Call], delays: Mapping[str, int]) -> list[Exception]:
-        """What the server refused for want of memory. Any other error is raised."""
+    def _elsewhere(self, settlement: Settlement) -> Iterator[tuple[str, wire.Arguments]]:
+        """What it brings to other lanes than its own."""
+        own = self._lane(settlement.claim)
+        for item, arguments in _brought(settlement):
+            if (lane := self._lanes.lane(item.queue, item.key, item.concurrency_key)) != own:
+                yield lane, arguments
+
+    def _try(self, calls: Sequence[Call], delays: Mapping[str, int]) -> list[BackendUnavailable]:
+        """What servers refused for want of memory, or did not answer to. Any other error is raised."""
         answers = self._index.carry_out(calls, delays)
-        failed = [answer for answer in answers if isinstance(answer, Exception)]
-        for error in failed:
-            translation = translate(error, self._client.where)
-            if not isinstance(translation, OutOfMemory):
-                raise translation from error
+        failed = []
+        for answer in answers:
+            if isinstance(answer, Exception):
+                told = translate(answer, self._client.where)
+                if not isinstance(told, BackendUnavailable):
+                    raise told from answer
+                told.__cause__ = answer
+                failed.append(told)
         self._mark_those_that_try(calls, answers)
         return failed
 
@@ -204,10 +214,16 @@ class RedisLeases:
         lanes = {call.keys for call, answer in ends if call.script in _ENDS and isinstance(answer, int) and answer > 0}
         self._index.mark({self._keys.queue(keys) for keys in lanes})
 
-    def _endings(
-        self, ended: dict[str, list[wire.Arguments]], along: dict[str, list[wire.Arguments]]
-    ) -> Iterator[Call]:
+    def _endings(self, settlements: Sequence[Settlement]) -> Iterator[Call]:
         """What comes along rides in the first scripts that have room for it, at most a batch in each."""
+        ended: dict[str, list[wire.Arguments]] = {}
+        along: dict[str, list[wire.Arguments]] = {}
+        for settlement in settlements:
+            own = self._lane(settlement.claim)
+            ended.setdefault(own, []).append(wire.settled(settlement.claim))
+            for item, arguments in _brought(settlement):
+                if self._lanes.lane(item.queue, item.key, item.concurrency_key) == own:
+                    along.setdefault(own, []).append(arguments)
         for lane, claims in ended.items():
             items = list(wire.chunks(along.get(lane, [])))
             batches = list(wire.chunks(claims))
@@ -346,6 +362,15 @@ def _delays(items: Sequence[Item]) -> dict[str, int]:
         due = micros(item.delay if item.recorded is None else item.recorded.lease)
         due = due if item.concurrency_key is None else 0
         found[item.queue] = min(due, found.get(item.queue, due))
+    return found
+
+
+def _delays_of(settlements: Sequence[Settlement]) -> dict[str, int]:
+    """As :func:`_delays`, of what they bring to queues."""
+    found = _delays([item for settlement in settlements for item in settlement.offers])
+    for settlement in settlements:
+        if settlement.handover is not None and settlement.handover.item.queue != settlement.claim.queue:
+            found.setdefault(settlement.handover.item.queue, micros(settlement.claim.lease))
     return found
 
 

@@ -3,11 +3,13 @@
 A request may name only lists of one slot. On one server that is all of them, and one thread hears everything. In a
 Cluster each queue has a slot of its own: so there are as many threads as queues, but never more than :data:`THREADS`;
 where there are more queues, a thread listens to its queues in turns, and a hint waits for its turn (at most
-:data:`BLOCK`, in all).
+:data:`BLOCK`, in all). Of more than :data:`MOST_HEARD` a sleeper listens to some, by chance, so that a fleet listens to
+most of them; to what comes to the others it wakes by its idle poll.
 """
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, Protocol
@@ -20,6 +22,8 @@ from squidmesh_redis.topology import Command, Topology
 BLOCK = 2.0
 """Seconds that one request for a hint may wait. Well below the time after which the driver gives an answer up."""
 THREADS = 8
+MOST_HEARD = 320
+"""Queues, or lanes of them, that one sleeper listens to: so each has its turn within :data:`BLOCK`."""
 _SHORTEST_TURN = 0.05
 HINT_LASTS = timedelta(minutes=1)
 """As for those that scripts leave (lua/_common.lua)."""
@@ -38,6 +42,11 @@ class Sleeper(Protocol):
     def wanted(self) -> bool: ...
     def hand_over(self) -> bool: ...
     def rest(self, pause: float) -> None: ...
+
+
+def heard(hints: Sequence[str]) -> Sequence[str]:
+    """The lists that one sleeper listens to."""
+    return hints if len(hints) <= MOST_HEARD else random.sample(hints, MOST_HEARD)
 
 
 def shared(turns: Sequence[Turn]) -> list[list[Turn]]:

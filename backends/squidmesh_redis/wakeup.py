@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 
-from squidmesh_redis.listening import BLOCK, Listener, shared
+from squidmesh_redis.listening import BLOCK, Listener, heard, shared
 from squidmesh_redis.topology import Topology
 
 
@@ -43,7 +43,7 @@ class RedisWakeup:
         on_close: Callable[[RedisWakeup], object] = lambda _: None,
     ) -> None:
         self._topology = topology
-        self._listeners = [Listener(topology, turns, self) for turns in shared(topology.groups(hints))]
+        self._listeners = [Listener(topology, turns, self) for turns in shared(topology.groups(heard(hints)))]
         self._bell = bell
         self._on_close = on_close
         self._heard = bell.rings

@@ -15,6 +15,7 @@ from squidmesh.clock import Clock, Instant
 from squidmesh.errors import DataRefused, UsageError
 from squidmesh.ids import AttemptKey, EntryId, Fingerprint, ThreadId
 from squidmesh.journal.rows import AttemptRow, DeadLetterRow, PausedQueueRow, RunRow, ThreadRows, TimerRow, Tombstone
+from squidmesh.journal.workers import WorkerRow
 from squidmesh.ports.journal_store import (
     AgendaPage,
     Answer,
@@ -41,7 +42,7 @@ from squidmesh.ports.journal_store import (
 from squidmesh.ports.lease_backend import LeaseChange
 from squidmesh.ports.pages import check_dead_letters, check_query, check_text
 from squidmesh.ports.pruning import check_pruned_once
-from squidmesh_sqlite import agenda, leases, lists, reindex, retention, timers
+from squidmesh_sqlite import agenda, leases, lists, reindex, retention, timers, workers
 from squidmesh_sqlite.faults import translated
 from squidmesh_sqlite.pool import Pool
 from squidmesh_sqlite.statements import load
@@ -271,6 +272,20 @@ class SqliteJournal:
             connection.execute(_SQL["put_plane"], msgspec.structs.astuple(new))
             connection.execute(_SQL["nothing_aside"])
         return True
+
+    # ------------------------------------------------------------------------------------------------- workers
+
+    def put_workers(self, rows: Sequence[WorkerRow], *, stale: Instant) -> None:
+        with self._pool.write() as connection:
+            workers.put(connection, rows, self._clock.now(), stale)
+
+    def workers(self, *, limit: int = 1000, after: str = "") -> list[WorkerRow]:
+        with self._pool.read() as connection:
+            return workers.all_(connection, limit, after)
+
+    def forget_workers(self, names: Sequence[str]) -> None:
+        with self._pool.write() as connection:
+            workers.forget(connection, names)
 
     # ----------------------------------------------------------------------------------- transactional steps
 

@@ -9,12 +9,13 @@ from typing import Any, TypeVar
 
 import click
 
-from squidmesh import CronLoop, Mesh, UsageError, Vitals, Worker
+from squidmesh import CronLoop, Mesh, UsageError, Vitals
 from squidmesh.observe.counts import Counts
 from squidmesh.observe.health import Health
 from squidmesh.observe.meter import Meter
 from squidmesh.observe.remembered import Remembered
 from squidmesh.observe.server import Answer, Listener, Route, verdict
+from squidmesh.observe.standing import Standing
 
 F = TypeVar("F", bound=Callable[..., Any])
 LOOPBACK = "127.0.0.1"
@@ -68,9 +69,10 @@ def check_room(address: Address, processes: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Listening:
-    """``health`` is the worker's; ``url`` is where it is told, None where nobody listens."""
+    """``health`` and ``counts`` are the worker's; ``url`` is where it is told, None where nobody listens."""
 
     health: Health
+    counts: Counts
     url: str | None
     listener: Listener | None
 
@@ -79,18 +81,19 @@ class Listening:
             self.listener.close()
 
 
-def listen(mesh: Mesh, who: Worker | CronLoop, address: Address | None) -> Listening:
+def listen(mesh: Mesh, who: CronLoop | Standing, address: Address | None) -> Listening:
     """Before it is started: what it does is counted from the beginning. Raises ``UsageError`` where the address
     is taken, or is none of this host.
     """
+    counts = Counts()
     look = Remembered(mesh.vitals)
     health = Health(who.signs, look)
     if address is None:
-        return Listening(health, None, None)
+        return Listening(health, counts, None, None)
     routes: dict[str, Route] = {
         "/livez": lambda accept: verdict(health.not_live()),
-        "/readyz": lambda accept: verdict(health.not_ready()),
-        "/metrics": _metrics(mesh, who, look, health),
+        "/readyz": lambda accept: verdict(health.not_ready(), health.troubles()),
+        "/metrics": _metrics(mesh, who, look, health, counts),
     }
     try:
         listener = Listener(address.host, address.port, routes)
@@ -98,7 +101,7 @@ def listen(mesh: Mesh, who: Worker | CronLoop, address: Address | None) -> Liste
         why = f"{address.host}:{address.port}: {error.strerror or error}"
         raise UsageError(why, field="--listen", code="can_not_listen") from error
     listener.start()
-    return Listening(health, listener.url, listener)
+    return Listening(health, counts, listener.url, listener)
 
 
 def watch(mesh: Mesh, log_format: str) -> None:
@@ -113,13 +116,18 @@ def watch(mesh: Mesh, log_format: str) -> None:
         mesh.observe(Tracing())
 
 
-def _metrics(mesh: Mesh, who: Worker | CronLoop, look: Remembered[Vitals], health: Health) -> Route:
+def _metrics(
+    mesh: Mesh,
+    who: CronLoop | Standing,
+    look: Remembered[Vitals],
+    health: Health,
+    counts: Counts,
+) -> Route:
     if find_spec("prometheus_client") is None:
         missing = Answer(501, b'no metrics here: pip install "squidmesh[metrics]"\n')
         return lambda accept: missing
     from squidmesh.observe.prometheus import Page
 
-    counts = Counts(who.queues if isinstance(who, Worker) else ())
     mesh.observe(Meter(counts))
     page = Page(counts, look=look, signs=who.signs, health=health)
 

@@ -31,10 +31,11 @@ def format_option(command: F) -> F:
 
 class _Line(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        fields: dict[str, object] = getattr(record, "squidmesh", {})
+        fields: dict[str, object] = dict(getattr(record, "squidmesh", {}))
+        said = fields.pop("event", None) or record.getMessage()  # the runtime's own message has its fields in it
         told = "".join(f" {name}={_value(value)}" for name, value in fields.items())
         moment = datetime.fromtimestamp(record.created, UTC)
-        return f"{moment:%Y-%m-%dT%H:%M:%S}Z {record.levelname:<7} {record.getMessage()}{told}"
+        return f"{moment:%Y-%m-%dT%H:%M:%S}Z {record.levelname:<7} {said}{told}"
 
 
 class _Stderr(logging.Handler):

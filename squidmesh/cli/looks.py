@@ -30,6 +30,10 @@ _SIGNS = {
     "timed_out": ("✗", "bold red"),
     "closed": ("⊗", "dim"),
     "waived": ("·", "yellow"),
+    "working": ("●", "bold cyan"),
+    "idle": ("○", ""),
+    "draining": ("▽", "yellow"),
+    "lost": ("☠", "bold red"),
 }
 
 

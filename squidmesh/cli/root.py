@@ -19,7 +19,9 @@ from squidmesh.cli.reindex import reindex
 from squidmesh.cli.retention import archive, prune
 from squidmesh.cli.runs import runs
 from squidmesh.cli.start import start
+from squidmesh.cli.top import top
 from squidmesh.cli.worker import worker
+from squidmesh.cli.workers import workers
 from squidmesh.cli.workflows import workflows
 
 
@@ -39,8 +41,8 @@ def squidmesh(context: click.Context) -> None:
 
 
 _COMMANDS = (
-    *(demo, init, migrate, doctor, start, worker, cron, reconcile, reindex, prune, archive),
-    *(runs, dead_letters, queues, workflows),
+    *(demo, init, migrate, doctor, top, start, worker, cron, reconcile, reindex, prune, archive),
+    *(runs, dead_letters, queues, workers, workflows),
 )
 for command in _COMMANDS:
     squidmesh.add_command(command)

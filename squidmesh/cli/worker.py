@@ -1,7 +1,7 @@
 """``squidmesh worker``: capacity. One process, or a parent that keeps several going (:mod:`squidmesh.cli.fleet`).
 
 The first SIGTERM or SIGINT drains: nothing more is claimed, running steps may end within the grace, the rest is given
-back unspent. The second one leaves at once.
+back unspent. The second one leaves at once. One that begins while a store is away waits for it.
 """
 
 from __future__ import annotations
@@ -9,19 +9,24 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NoReturn
 
 import click
 
-from squidmesh import Mesh, UsageError, Worker
-from squidmesh.cli import listening, logs, target
+from squidmesh import CronLoop, Mesh, UsageError, Worker
+from squidmesh.cli import listening, logs, roles, systemd, target
+from squidmesh.cli.arriving import Arrived, Refused, arrive, may_pass
 from squidmesh.cli.fleet import Fleet
 from squidmesh.cli.listening import Address, Listening, check_room
 from squidmesh.cli.output import json_option, show_json
 from squidmesh.cli.reload import Reloading, folder_of
 from squidmesh.cli.signals import Events, Orphaned, Signalled, in_background, watch_lifeline
+from squidmesh.cli.systemd import Notifier
 from squidmesh.cli.values import read_seconds
+from squidmesh.observe.standing import Standing
 
 FAILED = 1
 _CLOSING = 5.0
@@ -53,10 +58,13 @@ _CLOSING = 5.0
     show_default=True,
     help="A small process beside each, which extends its leases while a step holds the interpreter's lock.",
 )
+@roles.options
 @listening.option
 @logs.format_option
 @click.option("--reload", is_flag=True, help="For development: begin anew when a .py file of the app has changed.")
 @click.option("--lifeline", type=int, hidden=True)
+@click.option("--tells", type=int, hidden=True)
+@click.option("--watchdog", type=float, hidden=True)
 @target.options
 @json_option
 @click.pass_context
@@ -67,10 +75,14 @@ def worker(
     processes: int,
     grace: float,
     sidecar: bool,
+    with_roles: tuple[str, ...],
+    without_roles: tuple[str, ...],
     listen: Address | None,
     log_format: str,
     reload: bool,
     lifeline: int | None,
+    tells: int | None,
+    watchdog: float | None,
     as_json: bool,
 ) -> int:
     """Run steps until told to leave.
@@ -83,13 +95,30 @@ def worker(
         if as_json:
             show_json({"drained": code == 0})
         return code
+    notifier = systemd.take_over() if tells is None else systemd.to_parent(tells, watchdog)
+    carried = roles.chosen(with_roles, without_roles)
     mesh = target.connect_app(context)
-    made = mesh.worker(concurrency=concurrency, queues=queues or None, grace=grace, sidecar=sidecar)
+
+    def make() -> Worker:
+        """Refuses what is wrong with what was said before it asks the stores."""
+        made = mesh.worker(
+            concurrency=concurrency,
+            queues=queues or None,
+            grace=grace,
+            sidecar=sidecar,
+            reconcile="reconcile" in carried,
+        )
+        made.look()
+        return made
+
     if processes == 1:
         listening.watch(mesh, log_format)
-        code = _Process(mesh, made, listening.listen(mesh, made, listen)).run(lifeline)
-    else:  # the worker was made to find out, once and here, whether it can be
-        mesh.close()
+        standing = Standing()
+        heard = listening.listen(mesh, standing, listen)
+        code = _Process(mesh, make, standing, heard, notifier, carried).run(lifeline)
+    else:
+        if listen is not None:
+            check_room(listen, processes)
         app, _ = target.chosen(context)
         said = [
             f"--concurrency={concurrency}",
@@ -97,11 +126,12 @@ def worker(
             f"--log-format={log_format}",
             "--sidecar" if sidecar else "--no-sidecar",
             *(f"--queue={queue}" for queue in queues),
+            *roles.said(carried),
         ]
-        if listen is not None:
-            check_room(listen, processes)
         each = (lambda number: []) if listen is None else (lambda number: [f"--listen={listen.of_child(number)}"])
-        code = Fleet(["--app", app or "", "worker", *said], processes, each=each).run()
+        code = 0
+        if _find_out(make, mesh):
+            code = Fleet(["--app", app or "", "worker", *said], processes, each=each, notifier=notifier).run()
     if as_json:
         show_json({"drained": code == 0})
     return code
@@ -117,6 +147,25 @@ def _reload(context: click.Context, processes: int) -> int:
     return Reloading(said, folder_of(app)).run()
 
 
+def _find_out(make: Callable[[], Worker], mesh: Mesh) -> bool:
+    """Whether the children shall be started: not where a signal came first. What no waiting mends is raised once, and
+    here; a store that is away is theirs to wait for.
+    """
+    events: Events[Arrived[Worker] | Refused] = Events()
+    with events:
+        arrive(make, events.put, once=True)
+        event = events.get()
+    if isinstance(event, Refused) and not may_pass(event.error):
+        raise event.error
+    in_background(mesh.close).join(_CLOSING)
+    return not isinstance(event, Signalled)
+
+
+@dataclass(frozen=True, slots=True)
+class _Turns:
+    """The pump has turned for the first time."""
+
+
 @dataclass(frozen=True, slots=True)
 class _PumpEnded:
     pass
@@ -127,48 +176,103 @@ class _Drained:
     clean: bool
 
 
-class _Process:
-    """One worker in this process."""
+_Event = Arrived[Worker] | Refused | Orphaned | _Turns | _PumpEnded | _Drained
 
-    def __init__(self, mesh: Mesh, worker: Worker, listening: Listening | None = None) -> None:
+
+class _Process:
+    """One worker in this process, and the roles that it carries."""
+
+    def __init__(
+        self,
+        mesh: Mesh,
+        make: Callable[[], Worker],
+        standing: Standing,
+        listening: Listening,
+        notifier: Notifier,
+        carried: frozenset[str],
+    ) -> None:
         self._mesh = mesh
+        self._make = make
+        self._standing = standing
         self._listening = listening
-        self._worker = worker
-        self._events: Events[Orphaned | _PumpEnded | _Drained] = Events()
+        self._notifier = notifier
+        self._carried = carried
+        self._cron: CronLoop | None = None
+        self._waits = True
+        self._ended = threading.Event()
+        self._events: Events[_Event] = Events()
 
     def run(self, lifeline: int | None) -> int:
-        """The exit code: 0 after a clean drain."""
+        """The exit code: 0 after a clean drain, or where it was told to leave before its stores were there."""
         with self._events:
             if lifeline is not None:
                 watch_lifeline(lifeline, lambda: self._events.put(Orphaned()))
-            self._worker.start()
-            in_background(self._watch_pump)
-            logs.info("worker_started", pid=os.getpid())
-            if self._listening is not None and self._listening.url is not None:
+            if self._listening.url is not None:
                 logs.info("worker_listens", pid=os.getpid(), url=self._listening.url)
+            if self._notifier.listens:
+                in_background(self._keep_telling)
+            arrive(self._make, self._events.put, waits=self._tell_waiting)
             event = self._events.get()
-            code = FAILED if isinstance(event, _PumpEnded) else self._drain(event)
+            if isinstance(event, Refused):
+                raise event.error
+            code = self._work(event.made) if isinstance(event, Arrived) else self._leave_early()
+            self._ended.set()
             in_background(self._mesh.close).join(_CLOSING)
         logs.info("worker_ended", pid=os.getpid(), code=code)
         return code
 
-    def _drain(self, event: object) -> int:
+    def _work(self, worker: Worker) -> int:
+        self._listening.counts.know(tuple(queue for queue in worker.queues if not queue.endswith("*")))
+        worker.start()
+        self._standing.take_place(worker.signs)
+        if "cron" in self._carried:
+            self._cron = self._mesh.cron().start()
+            self._standing.take_place(self._cron.signs)
+        in_background(lambda: self._watch_pump(worker))
+        logs.info("worker_started", pid=os.getpid())
+        while isinstance(event := self._events.get(), _Turns):
+            self._waits = False
+            self._notifier.say("READY=1", "STATUS=works")
+        return FAILED if isinstance(event, _PumpEnded) else self._drain(worker, event)
+
+    def _leave_early(self) -> int:
+        self._listening.health.leave()
+        self._notifier.say("STOPPING=1", "STATUS=leaves before its stores were there")
+        return 0
+
+    def _drain(self, worker: Worker, event: object) -> int:
         because = event.number.name if isinstance(event, Signalled) else "the parent is gone"
-        if self._listening is not None:
-            self._listening.health.leave()
+        self._listening.health.leave()
+        self._notifier.say("STOPPING=1", "STATUS=drains")
         logs.info("worker_drains", pid=os.getpid(), because=because)
-        in_background(lambda: self._events.put(_Drained(self._worker.drain())))
+        if self._cron is not None:
+            self._cron.abort()  # it ends after the window that it is at
+        in_background(lambda: self._events.put(_Drained(worker.drain())))
         while not isinstance(event := self._events.get(), _Drained):
             if isinstance(event, Signalled):
-                self._leave_at_once(event)
+                self._leave_at_once(worker, event)
         return 0 if event.clean else FAILED
 
-    def _leave_at_once(self, event: Signalled) -> NoReturn:
-        self._worker.abort()
+    def _leave_at_once(self, worker: Worker, event: Signalled) -> NoReturn:
+        worker.abort()
         logs.warning("worker_aborted", pid=os.getpid(), because=event.number.name)
         logging.shutdown()
         os._exit(event.exit_code)  # not sys.exit: that would run what a host's libraries want to wait for
 
-    def _watch_pump(self) -> None:
-        self._worker.join()
+    def _watch_pump(self, worker: Worker) -> None:
+        if worker.wait_turned():
+            self._events.put(_Turns())
+        worker.join()
         self._events.put(_PumpEnded())
+
+    def _tell_waiting(self, error: BaseException) -> None:
+        logs.warning("worker_waits", pid=os.getpid(), error=error)
+        self._notifier.say(f"STATUS=waits: {error}", self._notifier.more_time())
+
+    def _keep_telling(self) -> None:
+        """That it lives, by the rule of ``/livez``; and before, that it waits."""
+        while not self._ended.wait(self._notifier.every):
+            if self._waits:
+                self._notifier.say(self._notifier.more_time())
+            elif self._notifier.watchdog is not None and self._listening.health.not_live() is None:
+                self._notifier.say("WATCHDOG=1")

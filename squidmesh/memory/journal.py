@@ -8,6 +8,8 @@ from contextlib import AbstractContextManager
 from datetime import timedelta
 from typing import TypeVar
 
+from msgspec import structs
+
 from squidmesh.clock import Clock, Instant
 from squidmesh.errors import DataRefused, InvalidInput, UsageError
 from squidmesh.ids import AttemptKey, Fingerprint, RunId, ThreadId
@@ -23,6 +25,7 @@ from squidmesh.journal.rows import (
     Tombstone,
     thread_of,
 )
+from squidmesh.journal.workers import MOST_FORGOTTEN, WorkerRow
 from squidmesh.memory.door import Door
 from squidmesh.ports.journal_store import (
     TOKENS_KEPT,
@@ -71,6 +74,7 @@ class MemoryJournal:
         self._paused: dict[str, PausedQueueRow] = {}
         self._tombstones: dict[str, Tombstone] = {}
         self._plane: Plane | None = None
+        self._workers: dict[str, WorkerRow] = {}
         self._position = 0
         self._writer: dict[str, int] = {}
         """By item, the position of its last writer, for what was written since changes are tracked."""
@@ -377,6 +381,27 @@ class MemoryJournal:
                 return False
             self._plane = new
             return True
+
+    # ------------------------------------------------------------------------------------------------- workers
+
+    def put_workers(self, rows: Sequence[WorkerRow], *, stale: Instant) -> None:
+        with self._door:
+            for row in rows:
+                self._workers[row.name] = structs.replace(row, seen_at=self.now())
+            old = sorted((row.seen_at, row.name) for row in self._workers.values() if row.seen_at < stale)
+            for _, name in old[:MOST_FORGOTTEN]:
+                del self._workers[name]
+
+    def workers(self, *, limit: int = 1000, after: str = "") -> list[WorkerRow]:
+        with self._door:
+            return [self._workers[name] for name in sorted(self._workers) if name > after][:limit]
+
+    def forget_workers(self, names: Sequence[str]) -> None:
+        with self._door:
+            for name in names:
+                self._workers.pop(name, None)
+
+    # --------------------------------------------------------------------------------------------------- hosts
 
     def transaction(self, limit: timedelta) -> AbstractContextManager[StepTransaction]:
         raise UsageError(

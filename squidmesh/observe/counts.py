@@ -53,6 +53,12 @@ class Counts:
             elif metric.kind == "histogram":
                 self._spreads[metric.name] = {} if metric.labels else {(): self._spread(metric)}
 
+    def know(self, queues: tuple[str, ...]) -> None:
+        """These keep their place among the label's values from now on."""
+        with self._lock:
+            room = MOST_VALUES["queue"] - len(self._values["queue"])
+            self._values["queue"].update(queues[: max(0, room)])
+
     def add(self, metric: Metric, *labels: str, by: float = 1) -> None:
         with self._lock:
             counter = self._counters[metric.name]

@@ -40,6 +40,10 @@ class Health:
             return f"the pump has not turned for {signs.quiet.total_seconds():.1f} s; allowed is {patience}"
         return None
 
+    def troubles(self) -> list[str]:
+        """What its roles have to tell: they keep it neither from its life nor from its work."""
+        return [f"{role}: {why}" for role, why in self._signs().roles.items() if why is not None]
+
     def not_ready(self) -> str | None:
         """Why nobody should count on it; None where it works."""
         signs = self._signs()

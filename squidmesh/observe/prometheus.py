@@ -86,6 +86,7 @@ class _Everything(Collector):
             metrics.SLOTS_CAPACITY.name: [((), signs.capacity)],
             metrics.LEASES_HELD.name: [((), signs.held)],
             metrics.LIVE.name: [((), self._health.not_live() is None)],
+            metrics.ROLE_UP.name: [((role,), why is None) for role, why in signs.roles.items()],
             metrics.BUILD_INFO.name: [((version("squidmesh"), platform.python_version()), 1)],
         }
         began = time.monotonic()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -31,9 +31,10 @@ Route = Callable[[str], Answer]
 """From the ``Accept`` header to the answer. Must come back in bounded time."""
 
 
-def verdict(why: str | None) -> Answer:
-    """200 where nothing is wrong, else 503 with the reason."""
-    return Answer(200, b"ok\n") if why is None else Answer(503, f"{why}\n".encode("utf-8", "replace"))
+def verdict(why: str | None, notes: Sequence[str] = ()) -> Answer:
+    """200 where nothing is wrong, else 503 with the reason. ``notes``: a line each, which alter nothing."""
+    lines = "".join(f"{line}\n" for line in ("ok" if why is None else why, *notes))
+    return Answer(200 if why is None else 503, lines.encode("utf-8", "replace"))
 
 
 class Listener:

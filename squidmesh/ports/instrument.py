@@ -43,6 +43,11 @@ class Instrument:
     def notice(self, event: str, /, **fields: object) -> None:
         """As :meth:`squidmesh.ports.observer.Observer.notice`: rare things, by a stable word."""
 
+    def answered(self, event: str) -> None:
+        """A call has succeeded whose failure would have been the notice ``event``: of those that tell that a store is
+        away.
+        """
+
     def started(self, state: RunState) -> None:
         """This process has started the run: for a caller or a cron trigger. Children are among the facts of parents."""
 

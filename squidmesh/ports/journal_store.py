@@ -25,6 +25,7 @@ from squidmesh.journal.rows import (
     TimerRow,
     Tombstone,
 )
+from squidmesh.journal.workers import WorkerRow
 from squidmesh.ports.lease_backend import LeaseChange
 
 
@@ -391,6 +392,22 @@ class JournalStore(Protocol):
 
     def set_plane(self, expected: Plane | None, new: Plane) -> bool:
         """Compare-and-set, durable: False, and nothing is changed, where the row is not the expected one."""
+        ...
+
+    # -- who works (no facts, and no thread's) ---------------------------------------------------------------------
+
+    def put_workers(self, rows: Sequence[WorkerRow], *, stale: Instant) -> None:
+        """Each takes the place of the row of its name, with the store's now as its ``seen_at``. Of those that were seen
+        last before ``stale``, at most ``MOST_FORGOTTEN`` go, the oldest first.
+        """
+        ...
+
+    def workers(self, *, limit: int = 1000, after: str = "") -> list[WorkerRow]:
+        """In order of name, above ``after``."""
+        ...
+
+    def forget_workers(self, names: Sequence[str]) -> None:
+        """Those of them that are there go."""
         ...
 
     # -- transactional steps (protocol 5) ----------------------------------------------------------------------------

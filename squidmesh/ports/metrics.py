@@ -125,6 +125,7 @@ STORES_UP = _gauge("stores_up", "1 where this scrape could read the journal, and
 LOOK_DURATION = _gauge("stores_look_seconds", "How long the last look at the stores took.", unit="seconds", stores=True)
 LIVE = _gauge("live", "1 while /livez says so.")
 READY = _gauge("ready", "1 while /readyz says so.")
+ROLE_UP = _gauge("role_up", "1 while a role of this process, cron or reconcile, does its work.", "role")
 BUILD_INFO = _gauge("build_info", "Always 1: which version runs here.", "version", "python")
 
 METRICS: tuple[Metric, ...] = tuple(value for value in list(globals().values()) if isinstance(value, Metric))

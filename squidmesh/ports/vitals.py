@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 from squidmesh.ports.lease_backend import QueueStats
@@ -26,7 +27,8 @@ class Vitals:
 class WorkerSigns:
     """Of one worker. ``quiet``: how long ago its pump turned last, or found that it has to wait for a store; None
     before it was started. ``patience``: for how long a pump that is well may be quiet. ``held``: leases of its
-    process. ``failed``: what ended it.
+    process. ``failed``: what ended it. ``roles``: what it carries beside its steps, by name, and what keeps each from
+    its work; None where that goes well.
     """
 
     quiet: timedelta | None
@@ -37,3 +39,4 @@ class WorkerSigns:
     capacity: int
     held: int
     failed: str | None = None
+    roles: Mapping[str, str | None] = field(default_factory=dict)

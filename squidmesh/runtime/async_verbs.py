@@ -25,6 +25,7 @@ from squidmesh.reading.inspect import Run
 from squidmesh.reading.listing import RunList
 from squidmesh.reading.queues import Queue, QueueList
 from squidmesh.reading.retention import Archived, Pruned
+from squidmesh.reading.workers import WorkerList
 from squidmesh.reading.workflows import WorkflowSummary
 from squidmesh.runtime import activating, starting
 from squidmesh.runtime.async_calls import AsyncCalls, AsyncWorker
@@ -257,6 +258,7 @@ class AsyncVerbs(AsyncCalls):
         owner_id: str | None = None,
         grace: timedelta | float = DEFAULT_GRACE,
         sidecar: bool = False,
+        reconcile: bool = True,
     ) -> AsyncWorker:
         """A worker in this process, for 1 to 1024 steps at a time: ``with mesh.worker(concurrency=4): …`` runs until
         the block is left, then drains for ``grace`` (up to a day). Async steps run on one event loop, others in
@@ -269,6 +271,8 @@ class AsyncVerbs(AsyncCalls):
         ``queues``: texts or :class:`QueueShare` values. ``"tenant-*"`` stands for all queues that begin so;
         ``"default=3"`` gives a weight, and ``"bulk:2"`` at most two of the slots (``"bulk=1:2"``: both). By default the
         mesh's own and those that its steps name.
+
+        ``reconcile=False``: it leaves it to others to tell a lease backend beside the journal what that has missed.
         """
         return AsyncWorker(
             self,
@@ -279,6 +283,7 @@ class AsyncVerbs(AsyncCalls):
                 owner_id=owner_id,
                 grace=grace,
                 sidecar=sidecar,
+                reconcile=reconcile,
             ),
         )
 
@@ -719,3 +724,10 @@ class AsyncVerbs(AsyncCalls):
         they raise. Where only the lease backend does not answer, ``trouble`` says so.
         """
         return await self._call(self.mesh.vitals)
+
+    async def workers(self) -> WorkerList:
+        """Who works for this mesh, in whatever process, and who is lost: see :class:`WorkerSeen`. Each worker tells of
+        itself every ten seconds, when it begins to drain, and when it leaves. Hosts that call ``execute_next`` are not
+        among them, nor are those of a bridge.
+        """
+        return await self._call(self.mesh.workers)

@@ -29,7 +29,8 @@ T = TypeVar("T")
 
 class Patience:
     """Repeats what fails for the store's reasons: once more at once, then with jittered pauses, for ``limit`` (None:
-    for ever) and until ``give_up``. The last error is raised as it is; ``notice`` hears of each one before.
+    for ever) and until ``give_up``. The last error is raised as it is; ``notice`` hears of each one before, and
+    ``answered`` of each success.
 
     ``ThreadsLocked`` is not repeated by who would wait for ever: he has other runs to go on with.
     """
@@ -40,7 +41,9 @@ class Patience:
         *,
         give_up: Callable[[], bool] = lambda: False,
         notice: Callable[[BaseException], None] = lambda error: None,
+        answered: Callable[[], None] = lambda: None,
     ) -> None:
+        self._answered = answered
         self.is_endless = limit is None
         self._give_up = give_up
         self._notice = notice
@@ -65,12 +68,14 @@ class Patience:
     def call(self, action: Callable[[], T]) -> T:
         """``action``'s result; it may be called several times."""
         try:
-            return action()  # the common case costs nothing
+            done = action()  # the common case costs nothing
         except (BackendUnavailable, CommitUnknown) as error:
             if self._give_up() or not self._may_pass(error):
                 raise
             self._notice(error)
-        return self._retrying.copy()(action)
+            done = self._retrying.copy()(action)
+        self._answered()
+        return done
 
     def _may_pass(self, error: BaseException) -> bool:
         if isinstance(error, ThreadsLocked):

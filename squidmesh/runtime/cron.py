@@ -226,6 +226,7 @@ class CronLoop:
             busy=0,
             capacity=0,
             held=self._engine.heartbeats.holds,
+            roles={"cron": self._trouble if self.running or self._stopped.is_set() else "its loop has ended"},
         )
 
     def join(self, timeout: timedelta | float | None = None) -> None:

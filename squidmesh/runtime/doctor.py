@@ -23,6 +23,7 @@ from squidmesh.runtime.commit import Patience
 from squidmesh.runtime.engine import Stores
 from squidmesh.runtime.held import Definitions, HeldRun, Runs
 from squidmesh.runtime.plane import recognise
+from squidmesh.runtime.served import Waiting, look_at_workers
 from squidmesh.workflow.definition import FunctionStep
 from squidmesh.workflow.registry import Registry
 
@@ -99,6 +100,7 @@ def _look_inside(stores: Stores, registry: Registry, journal: JournalStore, leas
     looks: list[tuple[str, Callable[[], Iterable[Finding]]]] = [
         ("plane", lambda: [_plane(journal, leases, own=stores.leases is None)]),
         ("attempts", lambda: _attempts(journal, coded(journal, stores.codec), registry)),
+        ("workers.queues", lambda: look_at_workers(journal, _waiting(journal))),
         ("dead_letters", lambda: [_dead_letters(journal)]),
         ("paused_queues", lambda: [_paused(journal)]),
     ]
@@ -152,6 +154,17 @@ def _attempts(journal: JournalStore, readable: JournalStore, registry: Registry)
         yield _finding("queues", "warning", f"{len(queues)} with open attempts", f"{MOST_QUEUES} were looked at")
     yield _oldest(min(oldest, key=lambda row: row.visible_at, default=None), now)
     yield from _functions(seen, readable, registry)
+
+
+def _waiting(journal: JournalStore) -> Iterator[Waiting]:
+    """By queue that is handed out: since when the first attempt is due that nobody holds."""
+    now = journal.now()
+    paused = {row.queue for row in journal.paused_queues()}
+    for queue in journal.agenda_queues()[:MOST_QUEUES]:
+        rows = journal.agenda(queue, until=now, limit=MOST_ATTEMPTS).rows
+        due = [row.visible_at for row in rows if row.owner is None]
+        if due and queue not in paused:
+            yield Waiting(queue, Instant(min(due)))
 
 
 def _queue(queue: str, count: int, first: AttemptRow | None, now: int, *, is_paused: bool) -> Finding:

@@ -11,13 +11,14 @@ from functools import partial
 from typing import Protocol
 
 from squidmesh.config import MeshConfig
-from squidmesh.errors import BackendUnavailable, CommitUnknown, CorruptHistory, InvalidUrl
+from squidmesh.errors import BackendUnavailable, CommitUnknown, CorruptHistory, InvalidUrl, ThreadsLocked
 from squidmesh.ids import AttemptKey
 from squidmesh.ports.backend import Backend
 from squidmesh.ports.journal_store import Wakeup
 from squidmesh.ports.lease_backend import LeaseBackend
 from squidmesh.ports.observer import Observer
 from squidmesh.ports.payload_codec import PayloadCodec
+from squidmesh.runtime.away import Away
 from squidmesh.runtime.carrying import Carrier
 from squidmesh.runtime.catalogue import Catalogue
 from squidmesh.runtime.chance import new_nonce
@@ -34,6 +35,7 @@ from squidmesh.runtime.plane import Membership
 from squidmesh.runtime.pump import Pump
 from squidmesh.runtime.reconcile import Reconciler, Reconciling
 from squidmesh.runtime.recorder import Recorder
+from squidmesh.runtime.register import Register
 from squidmesh.runtime.shares import QueueShare
 from squidmesh.runtime.sidecar import Sidecar
 from squidmesh.runtime.slots import Slots
@@ -100,6 +102,10 @@ class Engine:
         self.leases: LeaseBackend = (leases or journal).leases()
         if leases is not None and self.leases.in_journal:
             raise InvalidUrl("keeps its leases in a journal; allowed is a lease backend of its own", field="leases")
+        self.instruments.away = Away(
+            self.instruments.notice,
+            leases=None if self.leases.in_journal else self.leases.name.partition("?")[0],
+        )
         if registry.is_transactional:
             self.store.transaction(config.lease)  # refuses where it can not; nothing begins before it is entered
         self.membership = Membership(self.store, self.leases, self.observer)
@@ -116,6 +122,7 @@ class Engine:
         self._heartbeat_thread = heartbeat_thread
         self._own_clock = own_clock
         self.nonce = new_nonce()
+        self.register = Register(self.store, self.observer, nonce=self.nonce, thread=heartbeat_thread)
         self.reconciler = Reconciler(
             self.store,
             self.leases,
@@ -156,7 +163,7 @@ class Engine:
                 pulse.wait()
             self._store_trouble(error)
 
-        patient = Patience(patience, give_up=give_up, notice=trouble)
+        patient = Patience(patience, give_up=give_up, notice=trouble, answered=self._store_answers)
         runs = Runs(self.store, self.definitions, patient)
         committer = Committer(self.store, patient, self.instruments)
         recorder = Recorder(self.store, self.leases, runs, committer, self.observer, self.endings, self.instruments)
@@ -164,7 +171,7 @@ class Engine:
 
     def caller_patience(self) -> Patience:
         """That of a call of the public API."""
-        return Patience(CALLER_PATIENCE, notice=self._store_trouble)
+        return Patience(CALLER_PATIENCE, notice=self._store_trouble, answered=self._store_answers)
 
     def pump(
         self,
@@ -227,6 +234,11 @@ class Engine:
         if self._heartbeat_thread and not self.leases.in_journal:
             self._reconciling.start()
 
+    @property
+    def reconciler_trouble(self) -> str | None:
+        """What keeps its thread from its work."""
+        return self._reconciling.trouble
+
     def reconcile_now_and_then(self, queues: Sequence[str]) -> None:
         """For a host that has no worker: a pass in the caller's thread, where the last one is some time ago."""
         self.reconciler.listen(queues)
@@ -278,6 +290,7 @@ class Engine:
             worker.abort()
             worker.join(_LAST_WAIT)
         self._reconciling.stop(_LAST_WAIT)
+        self.register.close()
         self.heartbeats.stop()
         self.carry.close()
         with self._lock:
@@ -290,4 +303,8 @@ class Engine:
             backend.close()
 
     def _store_trouble(self, error: BaseException) -> None:
-        self.observer.notice("journal_unavailable", error=str(error))
+        event = "threads_locked" if isinstance(error, ThreadsLocked) else "journal_unavailable"
+        self.observer.notice(event, error=str(error))
+
+    def _store_answers(self) -> None:
+        self.instruments.answered("journal_unavailable")

@@ -17,11 +17,12 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol, assert_never
 
-from squidmesh.errors import BackendError
+from squidmesh.errors import BackendError, BackendUnavailable
 from squidmesh.ports.instrument import Instrument
 from squidmesh.ports.lease_backend import Beat, Claim, LeaseBackend
 from squidmesh.ports.observer import Observer
@@ -162,9 +163,10 @@ class Heartbeats:
                 else:
                     self._forget(held)  # nobody is to hold what this thread does not hold
         try:
-            forgotten = self._ask(self._leases.heartbeat, well)
+            forgotten = self._ask_all(well)
             if forgotten:
                 self._adopt(forgotten)
+            self._instruments.answered("heartbeat_failed")
         except Exception as error:  # no answer: each lease ends when it would have ended. And this thread goes on
             told = error.code if isinstance(error, BackendError) else f"{type(error).__name__}: {error}"
             self._observer.notice("heartbeat_failed", error=told)
@@ -202,6 +204,28 @@ class Heartbeats:
         if held is not None and held.place is not None and self._relief is not None:
             self._relief.take_down(held.place)
             held.place = None
+
+    def _ask_all(self, asked: Sequence[_Held]) -> list[_Held]:
+        """Where a part of the backend is away, each queue is asked by itself, as far as there is time until the next
+        beat: the leases of the others go on.
+        """
+        ends_at = self._monotonic() + self._every
+        try:
+            return self._ask(self._leases.heartbeat, asked)
+        except BackendUnavailable as error:
+            by_queue: dict[str, list[_Held]] = {}
+            for held in asked:
+                by_queue.setdefault(held.claim.queue, []).append(held)
+            if len(by_queue) == 1:
+                raise
+            self._observer.notice("heartbeat_failed", error=error.code)
+        forgotten = []
+        for own in by_queue.values():
+            if self._monotonic() >= ends_at:
+                break
+            with suppress(BackendUnavailable):  # which has been said
+                forgotten += self._ask(self._leases.heartbeat, own)
+        return forgotten
 
     def _ask(self, ask: Callable[[Sequence[Claim]], list[Beat]], asked: Sequence[_Held]) -> list[_Held]:
         """Asks for all at once and notes until when each lease lasts now; returns those that were forgotten."""

@@ -4,22 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from squidmesh.journal.facts import AnyFact, StepError
 from squidmesh.journal.state import RunState
 from squidmesh.ports.instrument import Instrument, LeaseMoment, StepOutcome, StepSeen
 from squidmesh.ports.observer import Observer
 
+if TYPE_CHECKING:
+    from squidmesh.runtime.away import Away
+
 
 class Instruments(Instrument):
     """Thread-safe. ``observer`` hears the notices first. Without an instrument a call costs its own frame, no more."""
 
-    __slots__ = ("_all", "_observer")
+    __slots__ = ("_all", "_observer", "away")
 
     def __init__(self, observer: Observer | None = None) -> None:
         self._observer = observer
         self._all: tuple[Instrument, ...] = ()
+        self.away: Away | None = None
+        """Who keeps an eye on the stores; it hears of calls that failed, and tells what that means."""
 
     @property
     def any(self) -> bool:
@@ -34,6 +39,12 @@ class Instruments(Instrument):
             self._observer.notice(event, **fields)
         for one in self._all:
             one.notice(event, **fields)
+        if self.away is not None:
+            self.away.heard(event, fields.get("error"))
+
+    def answered(self, event: str) -> None:
+        if self.away is not None:
+            self.away.answered(event)
 
     def started(self, state: RunState) -> None:
         for one in self._all:

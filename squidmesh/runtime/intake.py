@@ -32,6 +32,7 @@ from squidmesh.reading.hiding import secrets_known
 from squidmesh.runtime import chance
 from squidmesh.runtime.absent import FIRST_DELAY, LONGEST_DELAY, AbsentSteps
 from squidmesh.runtime.asking import Asking
+from squidmesh.runtime.away import event_of
 from squidmesh.runtime.context import LeaseFlag
 from squidmesh.runtime.held import HeldRun, Runs
 from squidmesh.runtime.instruments import NOBODY
@@ -126,6 +127,10 @@ class Intake:
         try:
             self.epoch = self._membership.epoch()
             paused = self._paused()
+        except (BackendUnavailable, CommitUnknown) as error:
+            self._observer.notice(event_of(error, self._leases), error=str(error))
+            return [], self.longest_rest
+        try:
             asked = self._asking.asked(request_id, paused, limit)
             grants = Grants(claims=())
             if asked.queues:
@@ -142,6 +147,8 @@ class Intake:
             self._observer.notice("lease_backend_unavailable", error=str(error))
             return [], self.longest_rest
         self._request = None
+        for event in ("journal_unavailable", "lease_backend_unavailable"):
+            self._instruments.answered(event)
         if asked.rest == _NONE and not grants.claims:
             asked = replace(asked, rest=_BREATH)  # those that are due have nothing for this worker
         idle = min([self.longest_rest, *(due for due in (grants.next_due, asked.rest) if due is not None)])

@@ -10,7 +10,7 @@ from squidmesh.clock import to_datetime
 from squidmesh.errors import BackendError, CorruptHistory, JournalConflict, WrongPlane
 from squidmesh.journal.queues import QUEUE_CODEC, QueueState, fold_queue, queue_thread
 from squidmesh.planning.queues import QueueCommand, decide_queue, queue_changes
-from squidmesh.ports.journal_store import Append, Committed, Group, ThreadRead
+from squidmesh.ports.journal_store import Append, Committed, Group, Plane, ThreadRead
 from squidmesh.ports.lease_backend import QueueStats
 from squidmesh.reading.queues import Depth, Queue, QueueList, pause_of
 from squidmesh.runtime import chance
@@ -98,7 +98,8 @@ def look_at(engine: Engine, names: Sequence[str]) -> QueueList:
     """These queues, with what the lease backend holds of them, where it can be asked."""
     rows = {row.queue: row for row in engine.store.paused_queues()}
     plane = engine.store.plane()
-    depths, trouble = _depths(engine, names, plane.kind if plane else engine.leases.kind)
+    stats, trouble = stats_of(engine, names, plane)
+    depths = {one.queue: _depth(one) for one in stats}
     queues = (Queue(name=name, paused=pause_of(rows.get(name)), depth=depths.get(name)) for name in names)
     return QueueList(
         queues=tuple(queues),
@@ -114,14 +115,17 @@ def known(engine: Engine, registered: Iterable[str]) -> list[str]:
     return sorted({*registered, *engine.store.agenda_queues(), *paused})
 
 
-def _depths(engine: Engine, names: Sequence[str], kind: str) -> tuple[dict[str, Depth], str | None]:
-    """By queue; and why they could not be had. Only the plane's own backend counts what is leased."""
-    if kind != engine.leases.kind:
-        return {}, f"delivered by {kind}; this mesh was opened with {engine.leases.name}: allowed is leases="
+def stats_of(engine: Engine, names: Sequence[str], plane: Plane | None) -> tuple[tuple[QueueStats, ...], str | None]:
+    """What the lease backend holds of these; or nothing, and why. Only the plane's own backend counts what is
+    leased.
+    """
+    if plane is not None and plane.kind != engine.leases.kind:
+        why = f"delivered by {plane.kind}; this mesh was opened with {engine.leases.name}: allowed is leases="
+        return (), why
     try:
-        return {one.queue: _depth(one) for one in engine.leases.stats(names)}, None
+        return tuple(engine.leases.stats(names)), None
     except BackendError as error:
-        return {}, str(error)
+        return (), str(error)
 
 
 def _depth(stats: QueueStats) -> Depth:

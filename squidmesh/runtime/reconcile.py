@@ -19,7 +19,7 @@ from datetime import timedelta
 
 from squidmesh.clock import Instant, micros
 from squidmesh.config import MeshConfig
-from squidmesh.errors import BackendUnavailable, CommitUnknown, WrongPlane
+from squidmesh.errors import BackendUnavailable, CommitUnknown
 from squidmesh.journal.rows import AttemptRow
 from squidmesh.ports.instrument import Instrument
 from squidmesh.ports.journal_store import AgendaPage, JournalStore, Wakeup
@@ -139,14 +139,15 @@ class Reconciler:
             self._passed_at = self._monotonic()
             self._begin()
             queues, rounds = self._next_ones(self._queues())
+            period = self._config.sweep * (1 if rounds == 1 else 0.75)  # its look may come a quarter later
             self.tell_pauses(among=queues)
             turn = _TURNS * rounds * max(every, timedelta(milliseconds=100))
             mine = [q for q in queues if self._leases.sweep_turn(q, owner=self._owner, period=turn)]
             done = self._pass_over(mine)
             for queue in mine:
-                if self._monotonic() >= self._swept_at.setdefault(queue, self._first_sweep()):
+                if self._monotonic() >= self._swept_at.setdefault(queue, self._first_sweep(period)):
                     done.add(self._sweep(queue))
-                    self._swept_at[queue] = self._monotonic() + self._config.sweep.total_seconds()
+                    self._swept_at[queue] = self._monotonic() + period.total_seconds()
             return done
 
     def everything(self, *, trusting: bool = False) -> Reconciled:
@@ -343,9 +344,9 @@ class Reconciler:
     def _is_time(self, every: float) -> bool:
         return self._passed_at is None or self._monotonic() - self._passed_at >= every
 
-    def _first_sweep(self) -> float:
+    def _first_sweep(self, period: timedelta) -> float:
         """Spread over a period, so that queues and nodes do not sweep all at once."""
-        return self._monotonic() + chance.jitter() * self._config.sweep.total_seconds()
+        return self._monotonic() + chance.jitter() * period.total_seconds()
 
 
 class Reconciling:
@@ -375,7 +376,9 @@ class Reconciling:
         self._stopped = threading.Event()
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
-        self._trouble: str | None = None
+        self.trouble: str | None = None
+        """What keeps it from its work; None while it goes well."""
+        self._waits: str | None = None
 
     def start(self) -> None:
         """Once; more calls do nothing."""
@@ -419,19 +422,21 @@ class Reconciling:
             self._has_turn = done.queues > 0
             took = time.monotonic() - began
             self._instruments.reconciled(offered=done.offered, gone=done.gone, dropped=done.dropped, seconds=took)
-        except (BackendUnavailable, CommitUnknown, WrongPlane) as error:
-            if self._trouble is None:
+        except (BackendUnavailable, CommitUnknown) as error:
+            if self.trouble is None:
                 self._observer.notice("reconciler_waits", error=str(error))
-            self._trouble = str(error)
+            self.trouble = self._waits = str(error)
             return False
         except Exception as error:
             if self._stopped.is_set():
                 return True
-            if self._trouble != str(error):
-                self._observer.notice("reconciler_failed", error=f"{type(error).__name__}: {error}")
-            self._trouble = str(error)
+            said = f"{type(error).__name__}: {error}"
+            if self.trouble != said:
+                self._observer.notice("reconciler_failed", error=said)
+            self.trouble, self._waits = said, None
             return False
-        if self._trouble is not None:
+        self._instruments.answered("reconciler_waits")
+        if self.trouble is not None and self._waits is None:  # else it is told that the store is back
             self._observer.notice("reconciler_goes_on")
-        self._trouble = None
+        self.trouble = self._waits = None
         return True

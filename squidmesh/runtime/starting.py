@@ -328,6 +328,8 @@ def offer(engine: Engine, effects: Effects) -> None:
         effects.carry_out(engine.leases)
     except (BackendUnavailable, CommitUnknown) as error:  # the runs are durable; what was lost is a hint (protocol 3.4)
         engine.observer.notice("lease_backend_unavailable", error=str(error))
+    else:
+        engine.instruments.answered("lease_backend_unavailable")
     engine.poke()
 
 

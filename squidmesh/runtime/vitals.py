@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from squidmesh.errors import BackendError
 from squidmesh.ports.vitals import Vitals
 from squidmesh.runtime.engine import Engine
-from squidmesh.runtime.queues import known
+from squidmesh.runtime.queues import known, stats_of
 
 MOST_QUEUES = 1000
 """Queues that are asked for, first those that this process claims from: a look stays short, however many there are."""
@@ -20,10 +19,7 @@ def look_at_all(engine: Engine, claimed_from: Iterable[str]) -> Vitals:
     runs = engine.store.count_runs()
     dead_letters = engine.store.count_dead_letters()
     paused = frozenset(row.queue for row in engine.store.paused_queues())
-    try:
-        queues, trouble = tuple(engine.leases.stats(names)), None
-    except BackendError as error:
-        queues, trouble = (), str(error)
+    queues, trouble = stats_of(engine, names, engine.store.plane())
     return Vitals(
         runs=runs,
         dead_letters=dead_letters,

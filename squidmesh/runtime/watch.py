@@ -6,7 +6,11 @@ import logging
 
 _logger = logging.getLogger("squidmesh")
 _DAILY = frozenset({"claim_refused", "attempt_closed", "claim_released", "timer_fired"})
-_ON_TIME = frozenset({"cron_fired", "cron_trigger_registered", "runs_pruned", "sidecar_watches"})
+_EACH_CALL = frozenset({"journal_unavailable", "lease_backend_unavailable", "heartbeat_failed", "reconciler_waits"})
+"""Of a store that is away, each call that finds it so. That it is away, and that it is back, is said once."""
+_ON_TIME = frozenset(
+    {"cron_fired", "cron_trigger_registered", "runs_pruned", "sidecar_watches", "store_back", "reconciler_goes_on"}
+)
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
 
@@ -27,4 +31,4 @@ def _level(event: str, fields: dict[str, object]) -> int:
         return _LEVELS.get(str(fields.get("level")), logging.INFO)
     if event in _ON_TIME:
         return logging.INFO
-    return logging.DEBUG if event in _DAILY else logging.WARNING
+    return logging.DEBUG if event in _DAILY or event in _EACH_CALL else logging.WARNING

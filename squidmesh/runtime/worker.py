@@ -21,6 +21,8 @@ from squidmesh.runtime.slots import WorkerSlots
 DEFAULT_GRACE = timedelta(seconds=20)
 LONGEST_GRACE = timedelta(days=1)
 _LONGEST_JOIN = timedelta(days=366)
+_LOOK = 0.25
+"""Seconds between two looks at whether a pump that has not turned yet still runs."""
 
 
 def check_grace(value: object) -> timedelta:
@@ -41,7 +43,9 @@ class Worker:
         owner_id: str,
         grace: timedelta,
         sidecar: bool,
+        reconcile: bool = True,
     ) -> None:
+        self._reconcile = reconcile
         self._engine = engine
         self._concurrency = concurrency
         self._queues = tuple(queues)
@@ -51,6 +55,7 @@ class Worker:
         self._draining = threading.Event()
         self._release = threading.Event()
         self._aborted = threading.Event()
+        self._turned = threading.Event()
         self._thread: threading.Thread | None = None
         self._wakeup: Wakeup | None = None
         self._pulse: Pulse | None = None
@@ -58,16 +63,22 @@ class Worker:
         self.failed: BaseException | None = None
         """What ended the pump, if it did not end as it should."""
 
+    def look(self) -> None:
+        """Asks both stores whether it may claim. Raises what they raise, and ``WrongPlane``."""
+        self._engine.membership.join()
+
     def start(self) -> Worker:
         if self._thread is not None:
             raise UsageError("a worker is started once", code="already_started")
         self._engine.start_heartbeats(sidecar=self._sidecar)
-        self._engine.start_reconciling(self._queues)
+        if self._reconcile:
+            self._engine.start_reconciling(self._queues)
         self._wakeup = self._engine.wakeup_for(self._queues)
         self._engine.workers.add(self)
         self._pulse = Pulse()
         self._thread = threading.Thread(target=self._run, name="squidmesh-pump", daemon=True)
         self._thread.start()
+        self._engine.register.enter(self, owner_id=self._owner_id, leases=self._leases)
         return self
 
     def drain(self, grace: timedelta | float | None = None) -> bool:
@@ -76,6 +87,7 @@ class Worker:
         """
         allowed = self._grace if grace is None else check_grace(grace)
         self._draining.set()
+        self._engine.register.tell()
         self._poke()
         self.join(allowed)
         self._release.set()
@@ -112,6 +124,7 @@ class Worker:
             capacity=self._concurrency,
             held=self._engine.heartbeats.holds,
             failed=None if self.failed is None else f"{type(self.failed).__name__}: {self.failed}",
+            roles={"reconcile": self._engine.reconciler_trouble} if self._reconcile else {},
         )
 
     def join(self, timeout: timedelta | float | None = None) -> None:
@@ -120,6 +133,13 @@ class Worker:
             timeout = check_duration(timeout, field="timeout", least=timedelta(0), most=_LONGEST_JOIN).total_seconds()
         if self._thread is not None:
             self._thread.join(timeout)
+
+    def wait_turned(self) -> bool:
+        """Waits until the pump has turned once, and tells whether it did before it ended."""
+        while not self._turned.wait(_LOOK):
+            if not self.running:
+                return self._turned.is_set()
+        return True
 
     def __enter__(self) -> Worker:
         return self.start()
@@ -131,20 +151,27 @@ class Worker:
         if error is None and self.failed is not None:
             raise self.failed
 
+    def _leases(self) -> int:
+        """Claims of its own that have no recorded outcome yet."""
+        return 0 if self._turning is None else self._turning.holds
+
     def _poke(self) -> None:
         if self._wakeup is not None:
             self._wakeup.poke()
 
     def _run(self) -> None:
         assert self._wakeup is not None
+        ended = False
         try:
             self._pump(self._wakeup)
+            ended = True
         except BaseException as error:
             if not self._aborted.is_set():  # an abort is no failure, whatever it interrupted
                 self.failed = error
                 self._engine.observer.notice("pump_failed", error=f"{type(error).__name__}: {error}")
         finally:
             self._engine.workers.discard(self)
+            self._engine.register.leave(self, clean=ended and not self._aborted.is_set())
             self._engine.forget_wakeup(self._wakeup)
 
     def _pump(self, wakeup: Wakeup) -> None:
@@ -175,7 +202,9 @@ class Worker:
         """Until the drain. A worker whose mesh was moved to another backend leaves: what it does is still recorded."""
         try:
             while not self._draining.is_set():
-                self._rest(pump.turn(), wakeup)
+                turn = pump.turn()
+                self._turned.set()
+                self._rest(turn, wakeup)
         except WrongPlane as error:
             self.failed = error
             self._engine.observer.notice("wrong_plane", error=str(error))

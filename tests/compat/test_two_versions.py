@@ -17,7 +17,7 @@ from squidmesh_postgres.statements import migrations
 from squidmesh.journal.codec import encode_facts
 from squidmesh.testing.servers import Server
 from tests.compat.fleet import MixedFleet, Version
-from tests.compat.recorded import COMMIT, built
+from tests.compat.recorded import COMMIT, ON_FILE, built
 from tests.scenarios.fleet import until
 from tests.support.redises import started
 from tests.unit.journal.golden import VERSION_1
@@ -31,6 +31,11 @@ def old(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return built(tmp_path_factory.mktemp("recorded"))
 
 
+@pytest.fixture(scope="session")
+def old_on_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return built(tmp_path_factory.mktemp("recorded"), ON_FILE)
+
+
 @pytest.fixture
 def redis(tmp_path: Path) -> Iterator[Server]:
     with started("valkey", tmp_path / "server", aof=True) as server:
@@ -38,7 +43,8 @@ def redis(tmp_path: Path) -> Iterator[Server]:
 
 
 @pytest.fixture
-def fleet(request: pytest.FixtureRequest, old: Path, tmp_path: Path) -> Iterator[MixedFleet]:
+def fleet(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[MixedFleet]:
+    old: Path = request.getfixturevalue("old_on_file" if request.param == "sqlite" else "old")
     if request.param == "sqlite":
         with MixedFleet(tmp_path, old, url=f"sqlite:///{tmp_path / 'journal.db'}", seats=2) as fleet:
             yield fleet
@@ -119,11 +125,11 @@ class Hosts(MixedFleet):
 
 
 @pytest.mark.all
-def test_the_old_version_reads_what_the_new_one_writes(old: Path, tmp_path: Path) -> None:
+def test_the_old_version_reads_what_the_new_one_writes(old_on_file: Path, tmp_path: Path) -> None:
     """Facts of kinds that both know. What only the new one knows is refused by the old one, and named (3.2)."""
     file = tmp_path / "facts"
     file.write_bytes(b"\n".join(encode_facts([fact]) for fact in VERSION_1))
-    with closing(Hosts(tmp_path, old)) as fleet:
+    with closing(Hosts(tmp_path, old_on_file)) as fleet:
         assert fleet.ask("old", "decode", file) == [[type(fact).__name__] for fact in VERSION_1]
 
 

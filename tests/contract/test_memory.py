@@ -12,6 +12,7 @@ from squidmesh.testing.offer_suite import OfferSuite
 from squidmesh.testing.planes import OfferPlane
 from squidmesh.testing.reindex_suite import ReindexSuite
 from squidmesh.testing.retention_suite import RetentionSuite
+from squidmesh.testing.workers_suite import WorkersSuite
 
 
 class TestJournal(JournalStoreSuite):
@@ -27,6 +28,12 @@ class TestAgenda(AgendaSuite):
 
 
 class TestRetention(RetentionSuite):
+    @pytest.fixture
+    def store(self, clock):
+        return backend("memory://", clock=clock).journal()
+
+
+class TestWorkers(WorkersSuite):
     @pytest.fixture
     def store(self, clock):
         return backend("memory://", clock=clock).journal()

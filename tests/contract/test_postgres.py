@@ -29,6 +29,7 @@ from squidmesh.testing.reindex_suite import ReindexSuite
 from squidmesh.testing.retention_suite import RetentionSuite
 from squidmesh.testing.transaction_suite import TransactionSuite
 from squidmesh.testing.wakeup_suite import WakeupSuite
+from squidmesh.testing.workers_suite import WorkersSuite
 from tests.support.postgres_world import Emptied, ServerClock, all_of, backend_of
 from tests.support.postgreses import all_versions
 
@@ -101,6 +102,10 @@ class TestRetention(OnServer, RetentionSuite):
     def opened(self, database, clock):
         with closing(backend_of(database.operator_url, clock)) as backend:
             yield backend
+
+
+class TestWorkers(OnServer, WorkersSuite):
+    pass
 
 
 class TestReindex(OnServer, ReindexSuite):

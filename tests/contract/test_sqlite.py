@@ -15,6 +15,7 @@ from squidmesh.testing.planes import JournalPlane
 from squidmesh.testing.reindex_suite import ReindexSuite
 from squidmesh.testing.retention_suite import RetentionSuite
 from squidmesh.testing.transaction_suite import TransactionSuite
+from squidmesh.testing.workers_suite import WorkersSuite
 
 
 @pytest.fixture
@@ -43,6 +44,12 @@ class TestAgenda(AgendaSuite):
 
 
 class TestRetention(RetentionSuite):
+    @pytest.fixture
+    def store(self, opened):
+        return opened.journal()
+
+
+class TestWorkers(WorkersSuite):
     @pytest.fixture
     def store(self, opened):
         return opened.journal()

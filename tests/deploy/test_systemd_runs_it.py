@@ -46,7 +46,6 @@ def prepared(tmp_path, fleet, ports):
     for unit in (*WORKERS, CRON):
         (units / "squidmesh.target.wants" / unit).symlink_to(f"../{unit.replace('@1', '@').replace('@2', '@')}")
     shutil.copy(SYSTEMD / "squidmesh.sysusers.conf", folder / "usr/lib/sysusers.d/squidmesh.conf")
-    do_not_wait_for_a_word(units)
 
     write(told / "owner.env", SQUIDMESH_URL=fleet.secret("owner-url"))
     urls = {"SQUIDMESH_URL": fleet.secret("worker-url"), "SQUIDMESH_LEASES": fleet.secret("leases-url")}
@@ -54,13 +53,6 @@ def prepared(tmp_path, fleet, ports):
     for name, unit in {"worker-1": WORKERS[0], "worker-2": WORKERS[1], "cron": CRON}.items():
         write(told / f"{name}.env", SQUIDMESH_LISTEN=f"127.0.0.1:{ports[unit]}")
     return folder
-
-
-def do_not_wait_for_a_word(units):
-    """The unit waits for READY=1 and WATCHDOG=1, which `squidmesh worker` is still to learn: then this goes."""
-    folder = units / "squidmesh-worker@.service.d"
-    folder.mkdir()
-    (folder / "no-word.conf").write_text("[Service]\nType=exec\nWatchdogSec=0\n")
 
 
 def install(venv):

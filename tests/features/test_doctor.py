@@ -38,7 +38,7 @@ def test_a_mesh_that_is_well(world: World) -> None:
     mesh = world.process(Toll)
     mesh.start_run(Toll.go)
     report = mesh.doctor()
-    names = ("plane", "queue.default", "oldest_attempt", "functions", "dead_letters", "paused_queues")
+    names = ("plane", "queue.default", "oldest_attempt", "functions", "workers", "dead_letters", "paused_queues")
     assert levels(report) | {"memory": "ok"} == dict.fromkeys(("memory", *names), "ok")
     # A test's servers do not wait for the disk, and the clock of Redis is not the journal's virtual one.
     odd = {"memory", "redis.clock", "postgresql.fsync"}

@@ -61,6 +61,8 @@ OF_HOSTS = {"journal.joined"}
 """No store that is tried here lets a host start runs in its own transaction."""
 FOR_RETENTION = {"journal.prunable", "journal.prune", "journal.tombstone"}
 """Nothing is old enough here. tests/features/test_retention.py dies at each of them."""
+FOR_THE_REGISTER = {"journal.put_workers", "journal.workers", "journal.forget_workers"}
+"""A thread of its own writes what nothing rests on; tests/unit/runtime/test_register.py and test_workers.py."""
 ONLY_IN_TROUBLE = {"journal.entry", "leases.release", "leases.adopt", "leases.drop"}
 """Asked when an answer was lost, when a claim is refused, and when a backend has forgotten;
 tests/integration/test_trouble.py and tests/unit/runtime get there.
@@ -273,6 +275,7 @@ def places(make_world: type[World], work: Work, tmp_path: Path) -> list[str]:
 def test_the_main_job_reaches_every_port_method(make_world: type[World], work: Work, places: list[str]) -> None:
     missed = port_methods() - {place.split()[0] for place in places}
     expected = READ_ONLY | BY_OTHERS | ONLY_IN_TROUBLE | OF_OTHER_WORKFLOWS | OF_MANY_QUEUES | OF_HOSTS | FOR_RETENTION
+    expected |= FOR_THE_REGISTER
     expected |= ONLY_APART if make_world in IN_JOURNAL else set()
     if make_world in IN_JOURNAL and work is one_by_one:
         expected |= {"journal.paused_queues"}  # asked by who goes on with a run, as in_batches does

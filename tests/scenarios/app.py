@@ -12,7 +12,7 @@ mesh = Mesh.connect(
     lease=LEASE,
     heartbeat=0.2,
     idle_poll=0.5,
-    reconcile_every=0.1,
+    reconcile_every=float(os.environ.get("SCENARIO_RECONCILE", "0.1")),
     sweep=3,
     max_deliveries=20,
 )

@@ -36,6 +36,8 @@ class Fleet:
     workflow: type[Workflow] = Sale
     steps: tuple[str, ...] = ("picked", "charged", "shipped")
     """Those that leave a line in the ledger."""
+    options: tuple[str, ...] = ()
+    """What each worker is told besides."""
 
     def __init__(self, folder: Path, *, url: str, leases: str | None = None, workers: int = WORKERS) -> None:
         self.folder = folder
@@ -78,8 +80,17 @@ class Fleet:
 
     def hire(self) -> None:
         """One more worker process."""
+        self.workers.append(self._begin(len(self.workers)))
+
+    def successor_of(self, worker: subprocess.Popen[bytes]) -> subprocess.Popen[bytes]:
+        """Another one in the place of one that has ended."""
+        number = self.workers.index(worker)
+        self.workers[number] = self._begin(number)
+        return self.workers[number]
+
+    def _begin(self, number: int) -> subprocess.Popen[bytes]:
         command = [
-            *self.placed(len(self.workers)),
+            *self.placed(number),
             sys.executable,
             "-m",
             "squidmesh",
@@ -87,10 +98,10 @@ class Fleet:
             self.app,
             "worker",
             "--concurrency=2",
+            *self.options,
         ]
-        with (self.folder / f"worker-{len(self.workers)}.log").open("wb") as log:
-            started = subprocess.Popen(command, env=os.environ | self.told(), stdout=log, stderr=log, cwd=self.folder)
-        self.workers.append(started)
+        with (self.folder / f"worker-{number}.log").open("wb") as log:
+            return subprocess.Popen(command, env=os.environ | self.told(), stdout=log, stderr=log, cwd=self.folder)
 
     def placed(self, worker: int) -> Sequence[str]:
         """What stands before the command of that worker: where it runs."""
@@ -124,6 +135,9 @@ class Fleet:
         until(lambda: self.calls().total() >= goal, f"{goal} calls")
 
     def start(self, runs: int, *, held: bool = False) -> list[str]:
+        """``held``: their first step goes on until :meth:`let_go`."""
+        if held:
+            self._hold.touch()
         first = len(self.runs)
         orders = [{"number": number, "held": held} for number in range(first, first + runs)]
         started = [run.run_id for run in self.mesh.start_runs(self.workflow, orders)]
@@ -134,7 +148,6 @@ class Fleet:
         """Starts so many runs, and waits until each is in the middle of its first step, where it stays until
         :meth:`let_go`. Heartbeats keep its lease.
         """
-        self._hold.touch()
         held = self.start(runs, held=True)
         wanted = [idempotency_key(run_id, "picked") for run_id in held]
         until(lambda: all(map(self.calls().__getitem__, wanted)), "the held runs", within=90)  # workers are starting
@@ -146,7 +159,7 @@ class Fleet:
     def claims_of(self, run_id: str, step: str) -> int:
         """Claims that the journal has recorded of it."""
         with self.journal() as journal:
-            told = _facts_of(journal, run_id)
+            told = facts_of(journal, run_id)
         return sum(isinstance(fact, facts.AttemptClaimed) and fact.step == step for fact in told)
 
     def calls(self) -> Counter[str]:
@@ -208,7 +221,7 @@ class Fleet:
         audit(journal, run_id, every_prefix=False)
         run: Run = self.mesh.inspect_run(run_id)
         assert run.status == "completed", run
-        told = _facts_of(journal, run_id)
+        told = facts_of(journal, run_id)
         for name in self.steps:
             claims = sum(isinstance(f, facts.AttemptClaimed) and f.step == name for f in told)
             results = sum(isinstance(f, _RESULTS) and f.step == name for f in told)
@@ -228,7 +241,7 @@ class Verdict:
         self.lost = lost
 
 
-def _facts_of(journal: JournalStore, run_id: str) -> list[facts.Fact]:
+def facts_of(journal: JournalStore, run_id: str) -> list[facts.Fact]:
     (history,) = journal.read([ThreadRead(thread=ThreadId(run_id))], whole=True)
     return [f for e in history.tail for f in decode_facts(e.body, thread=run_id, revision=e.revision)]
 

@@ -17,7 +17,7 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter, SpanExportResult
 from pydantic import BaseModel
 
-from squidmesh import Context, Mesh, RetryPolicy, Workflow, cron, fixed, log, manual, step
+from squidmesh import Context, CronLook, CronLoop, Mesh, RetryPolicy, Workflow, cron, fixed, log, manual, step
 
 LEASE = 2.0
 HERE = Path(os.environ.get("WATCHED_FOLDER", "."))
@@ -96,6 +96,13 @@ mesh = Mesh.connect(
     max_deliveries=2,
     observer=Hanging() if os.environ.get("WATCHED_HANGS") else None,
 )
+
+if "WATCHED_CRON_FAILS" in os.environ:
+
+    def fails(loop: CronLoop) -> CronLook:
+        raise ArithmeticError("the clock has thirteen hours")
+
+    CronLoop.look = fails  # type: ignore[method-assign, assignment]
 
 if "WATCHED_FOLDER" in os.environ:
     provider = TracerProvider()

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import os
-import socket
 from collections.abc import Sequence
 from datetime import timedelta
 from functools import partial
 
 from squidmesh.config import check_integer
 from squidmesh.errors import InvalidInput
-from squidmesh.ids import is_identifier
 from squidmesh.reading.inspect import Run, inspect
 from squidmesh.runtime.arguments import check_name
 from squidmesh.runtime.awaiting import Awaited
+from squidmesh.runtime.register import host_name
 from squidmesh.runtime.shares import QueueShare, check_shares
 from squidmesh.runtime.verbs.reading import Reading
 from squidmesh.runtime.worker import DEFAULT_GRACE, Worker, check_grace
@@ -43,6 +42,7 @@ class Executing(Reading):
         owner_id: str | None = None,
         grace: timedelta | float = DEFAULT_GRACE,
         sidecar: bool = False,
+        reconcile: bool = True,
     ) -> Worker:
         """A worker in this process, for 1 to 1024 steps at a time: ``with mesh.worker(concurrency=4): …`` runs until
         the block is left, then drains for ``grace`` (up to a day). Async steps run on one event loop, others in
@@ -55,14 +55,26 @@ class Executing(Reading):
         ``queues``: texts or :class:`QueueShare` values. ``"tenant-*"`` stands for all queues that begin so;
         ``"default=3"`` gives a weight, and ``"bulk:2"`` at most two of the slots (``"bulk=1:2"``: both). By default the
         mesh's own and those that its steps name.
+
+        ``reconcile=False``: it leaves it to others to tell a lease backend beside the journal what that has missed.
         """
         if not isinstance(sidecar, bool):
             raise InvalidInput(f"is a {type(sidecar).__name__}; allowed is True or False", field="sidecar")
+        if not isinstance(reconcile, bool):
+            raise InvalidInput(f"is a {type(reconcile).__name__}; allowed is True or False", field="reconcile")
         slots = check_integer(concurrency, field="concurrency", allowed=_CONCURRENCY)
         wanted = check_shares(self._queues(None) if queues is None else queues, field="queues")
         owner = _owner(owner_id)
         allowed = check_grace(grace)
-        return Worker(self._engine(), concurrency=slots, queues=wanted, owner_id=owner, grace=allowed, sidecar=sidecar)
+        return Worker(
+            self._engine(),
+            concurrency=slots,
+            queues=wanted,
+            owner_id=owner,
+            grace=allowed,
+            sidecar=sidecar,
+            reconcile=reconcile,
+        )
 
     def wait_for(self, run_id: str, timeout: timedelta | float | None = None) -> Run:
         """The ended run, with its output, in which secrets are hidden. ``TimeoutError`` if it has not ended by then;
@@ -82,5 +94,4 @@ def _owner(given: object) -> str:
     """Who holds a claim. By default host and process, in words that an operator can follow."""
     if given is not None:
         return check_name(given, field="owner_id")
-    host = "".join(char if is_identifier(char) else "-" for char in socket.gethostname())[:80]
-    return f"{host or 'host'}-{os.getpid()}"
+    return f"{host_name()}-{os.getpid()}"

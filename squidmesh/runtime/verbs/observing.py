@@ -7,6 +7,8 @@ import os
 from squidmesh.errors import InvalidInput
 from squidmesh.ports.instrument import Instrument
 from squidmesh.ports.vitals import Vitals
+from squidmesh.reading.workers import WorkerList, workers_seen
+from squidmesh.runtime.register import everyone
 from squidmesh.runtime.verbs.opening import Opening
 from squidmesh.runtime.vitals import look_at_all
 
@@ -29,3 +31,12 @@ class Observing(Opening):
         they raise. Where only the lease backend does not answer, ``trouble`` says so.
         """
         return look_at_all(self._engine(), self._queues(None))
+
+    def workers(self) -> WorkerList:
+        """Who works for this mesh, in whatever process, and who is lost: see :class:`WorkerSeen`. Each worker tells of
+        itself every ten seconds, when it begins to drain, and when it leaves. Hosts that call ``execute_next`` are not
+        among them, nor are those of a bridge.
+        """
+        store = self._engine().store
+        rows = everyone(store)
+        return workers_seen(rows, store.now())

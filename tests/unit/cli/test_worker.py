@@ -7,7 +7,9 @@ import signal
 import threading
 from typing import Any, cast
 
+from squidmesh.cli.systemd import Notifier
 from squidmesh.cli.worker import _Process
+from squidmesh.observe.standing import Standing
 
 
 class Pump:
@@ -15,6 +17,7 @@ class Pump:
 
     def __init__(self, *, clean: bool = True, dies: bool = False) -> None:
         self.calls: list[str] = []
+        self.queues = ("default",)
         self._clean = clean
         self._ended = threading.Event()
         if dies:
@@ -24,6 +27,12 @@ class Pump:
         self.calls.append("start")
         if not self._ended.is_set():
             os.kill(os.getpid(), signal.SIGTERM)
+
+    def signs(self) -> None:
+        raise AssertionError("nobody asks")
+
+    def wait_turned(self) -> bool:
+        return not self._ended.is_set()
 
     def join(self) -> None:
         self._ended.wait(10)
@@ -37,9 +46,28 @@ class Pump:
         self.calls.append("close")
 
 
+class Heard:
+    """Nobody listens."""
+
+    url = None
+
+    @property
+    def health(self) -> Heard:
+        return self
+
+    @property
+    def counts(self) -> Heard:
+        return self
+
+    def leave(self) -> None: ...
+
+    def know(self, queues: tuple[str, ...]) -> None: ...
+
+
 def run(pump: Pump) -> int:
     host = cast(Any, pump)
-    return _Process(host, host).run(None)
+    heard = cast(Any, Heard())
+    return _Process(host, lambda: host, Standing(), heard, Notifier(), frozenset()).run(None)
 
 
 def test_a_clean_drain_is_a_success():

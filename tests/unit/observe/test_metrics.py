@@ -76,7 +76,7 @@ def test_names_are_of_one_kind_and_base_units_and_stand_once():
 
 
 def test_every_label_has_a_limit_or_fixed_words():
-    fixed_words = {"status", "outcome", "moment", "store", "state", "version", "python"}
+    fixed_words = {"status", "outcome", "moment", "store", "state", "version", "python", "role"}
     assert {label for metric in METRICS for label in metric.labels} == fixed_words | set(MOST_VALUES)
 
 

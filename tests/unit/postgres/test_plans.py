@@ -11,13 +11,14 @@ from squidmesh_postgres.writes import _ARRAYS, _ORDER, _composed
 
 from tests.support.plans import generic_plan, leading_columns, nodes, walks
 
-FILES = ("agenda", "journal", "lists", "retention", "timers")
+FILES = ("agenda", "journal", "lists", "retention", "timers", "workers")
 BUSY = ("agenda", "leases", "timers", "dead_letters")
 NO_PLAN = {"lock_plane", "lock_changes", "wait_for_keys"}
 """They are no queries."""
 FEW = {
     "nothing_aside": "once in a move from one plane to another",
     "count_dead_letters": "as many as there are dead letters",
+    "forget_stale": "as many as there are workers",
 }
 """May read a whole table, because it is asked for all of it."""
 

@@ -19,6 +19,7 @@ from squidmesh_postgres.raw import Raw
 
 from squidmesh import Context, Mesh, Workflow, complete, manual, step
 from squidmesh.errors import (
+    AccessRefused,
     BackendUnavailable,
     CommitUnknown,
     DataRefused,
@@ -99,7 +100,9 @@ def count(store, names="frodo sam"):
         ("08006", BackendUnavailable),
         ("25006", BackendUnavailable),
         ("25P03", BackendUnavailable),
-        ("28P01", BackendUnavailable),
+        ("28000", AccessRefused),
+        ("28P01", AccessRefused),
+        ("3D000", AccessRefused),
         ("40001", BackendUnavailable),
         ("40P01", BackendUnavailable),
         ("53100", BackendUnavailable),
@@ -206,11 +209,11 @@ def test_the_password_is_wrong(server, url):
         right, wrong = (url.replace("postgres@", f"gandalf:{said}@") for said in ("mellon", "friend"))
         with opened(right) as store:
             assert store.commit([alone("frodo")]) == [Committed()]
-        with pytest.raises(BackendUnavailable, match="password authentication failed") as caught, opened(wrong):
+        with pytest.raises(AccessRefused, match="password authentication failed") as caught, opened(wrong):
             pass
         assert "friend" not in str(caught.value)
         with (
-            pytest.raises(BackendUnavailable, match="no password supplied"),
+            pytest.raises(AccessRefused, match="no password supplied"),
             opened(url.replace("postgres@", "gandalf@")),
         ):
             pass

@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 from squidmesh_redis import RedisBackend
 from squidmesh_redis.address import Node, read
 from squidmesh_redis.cluster import Cluster
+from squidmesh_redis.faults import is_unreached
 from squidmesh_redis.slots import SlotMap, slot_of
 from squidmesh_redis.topology import Command
 
@@ -197,6 +199,22 @@ def test_what_got_no_answer_is_not_sent_again():
         assert isinstance(answer, RedisConnectionError)
         assert node.heard.count("INCR") == sent
         assert node.heard.count("CLUSTER") == sent, "and the map is read anew before the next command"
+
+
+def test_a_node_that_stands_still_is_only_glanced_at(monkeypatch):
+    node = Fake([[0, 16383, ["127.0.0.1", 7000, "id"]]], RedisTimeoutError("nothing"))
+    cluster = Cluster(ADDRESS, node.connect)
+    for _ in range(3):
+        (answer,) = cluster.send([Command("a", ("INCR", "a"))])
+        assert is_unreached(answer)
+    assert (node.heard.count("INCR"), node.heard.count("PING")) == (1, 0), "its word holds for a while"
+    monkeypatch.setattr("squidmesh_redis.cluster._LOOKED_AT", 0.0)
+    cluster._still.update({Node("127.0.0.1", 7000): 0.0})
+    cluster.send([Command("a", ("INCR", "a"))])
+    assert (node.heard.count("INCR"), node.heard.count("PING")) == (1, 1)
+    node.answer = RedisConnectionError("gone")
+    cluster.send([Command("a", ("INCR", "a"))])
+    assert (node.heard.count("INCR"), node.heard.count("PING")) == (2, 2), "it is told again, and says what is wrong"
 
 
 def test_a_node_elsewhere_is_told_nothing_without_tls():

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 from squidmesh_redis import RedisBackend
+from squidmesh_redis.listening import MOST_HEARD, heard
 
 from squidmesh.ports.lease_backend import Release, Settlement
 from squidmesh.testing.lease_suite import claim, claim_one, item
@@ -151,3 +152,12 @@ def test_a_sleeper_sleeps_on_while_the_server_is_away(server, other, redis, tmp_
     assert sleeper.slept is not None
     assert 0.29 <= sleeper.slept < 5
     gone.close()
+
+
+def test_a_sleeper_of_very_many_queues_listens_to_some_of_them():
+    few, many = [f"q{n}" for n in range(MOST_HEARD)], [f"q{n}" for n in range(10 * MOST_HEARD)]
+    assert list(heard(few)) == few
+    chosen = heard(many)
+    assert len(set(chosen)) == MOST_HEARD
+    assert set(chosen) <= set(many)
+    assert set(heard(many)) != set(chosen), "another one listens to others"

@@ -88,7 +88,9 @@ def test_a_worker_can_be_asked_what_a_worker_can_be_asked():
     asked = {"running", "failed", "start", "drain", "abort"}
     assert asked <= set(dir(AsyncWorker))
     left = {name for name in dir(Worker) if not name.startswith("_")} - asked
-    assert left == {"join", "queues", "signs"}, "a drain waits for the end; the rest is for health checks"
+    assert left == {"join", "look", "queues", "signs", "wait_turned"}, (
+        "a drain waits for the end; the rest is for who watches"
+    )
 
 
 def test_type_checkers_see_true_signatures(tmp_path: Path):

@@ -1,5 +1,6 @@
 """A lease is extended as long as its worker is well, and its holder is told when it is lost (protocol 3.5.4)."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -274,3 +275,26 @@ def test_a_heartbeat_thread_is_started_once_and_ends(holder: Holder) -> None:
     assert not thread.is_alive()
     beats.start()
     assert beats._thread is thread, "what was stopped stays stopped"
+
+
+def test_where_a_part_of_the_backend_is_away_the_leases_of_the_rest_go_on(holder: Holder) -> None:
+    claims = {name: holder.claim(name)[1] for name in ("a", "b")}
+    holder.leases.offer([Item(key=AttemptKey("far/pack#1"), queue="far", priority=5)])
+    (far,) = holder.leases.claim(["far"], owner="sam@1", limit=1, lease=LEASE, request_id="far").claims
+    lost = LeaseFlag()
+    holder.beats.hold(far, asked_at=holder.now, lost=lost, pulse=None)
+    heartbeat = holder.leases.inner.heartbeat
+
+    def half_away(asked: Sequence[Claim]) -> list[Beat]:
+        found: list[Beat] = heartbeat(asked)
+        if any(claim.queue == "far" for claim in asked):
+            raise BackendUnavailable("that node is away")
+        return found
+
+    holder.leases.inner.heartbeat = half_away
+    for _ in range(8):
+        holder.later(0.25)
+        holder.beats.beat()
+    assert not any(map(bool, claims.values()))
+    assert lost
+    assert "heartbeat_failed" in holder.notices.events

@@ -360,4 +360,4 @@ def test_where_the_journal_can_not_be_asked_nothing_is_claimed_and_nothing_goes_
     rig.store.fail("paused_queues", BackendUnavailable("gone"), BackendUnavailable("gone"))
     assert worker.intake.ask(1)[0] == []
     assert worker.intake.held_up() is None
-    assert rig.observer.events == ["lease_backend_unavailable"]
+    assert rig.observer.events == ["journal_unavailable"]

@@ -525,7 +525,7 @@ def test_trouble_is_told_once_and_its_end_too():
     away = BackendUnavailable("away")
     reconciling = Reconciling(Script(away, away, None, None, ValueError("odd"), None), every=EVERY, observer=notices)
     assert [reconciling._look() for _ in range(6)] == [False, False, True, True, False, True]
-    assert notices.events == ["reconciler_waits", "reconciler_goes_on", "reconciler_failed", "reconciler_goes_on"]
+    assert notices.events == ["reconciler_waits", "reconciler_failed", "reconciler_goes_on"]
 
 
 def alive(name):
