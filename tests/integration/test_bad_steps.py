@@ -25,6 +25,7 @@ from tests.support.redises import started as redis_started
 
 Make = Callable[..., BadFleet]
 INNOCENTS = 60
+WAITS = ("wait for the word", 0.0)
 
 
 @pytest.fixture
@@ -198,11 +199,12 @@ def deaths_of(fleet: BadFleet, run_id: str) -> tuple[list[str], int]:
 def test_of_sixty_claims_beside_an_isolated_crash_none_is_lost(fleet: Make) -> None:
     here = fleet(lease=3.0)
     worker = here.hire(concurrency=INNOCENTS + 4)
-    innocents = here.start(Plain, [("wait", 25.0)] * (INNOCENTS - 10)) + here.start(OnTheLoop, [("wait", 25.0)] * 10)
+    innocents = here.start(Plain, [WAITS] * (INNOCENTS - 10)) + here.start(OnTheLoop, [WAITS] * 10)
     here.until_noted("began", innocents)
     (guilty,) = here.start(Isolated, [("crash", 0.0)])
     until(lambda: here.mesh.list_dead_letters().dead_letters, "the dead letter", within=60)
     assert {here.mesh.inspect_run(run_id).ended_at for run_id in innocents} == {None}, "at once, beside them"
+    here.give_the_word()
     assert here.until_ended(innocents) == ["completed"] * INNOCENTS
     assert {here.claims(run_id) for run_id in innocents} == {1}
     assert deaths_of(here, guilty)[0] == ["signal 11 (SIGSEGV)"] * 3
@@ -235,7 +237,7 @@ def test_what_the_kernel_kills_for_its_memory_is_a_dead_letter(tmp_path: Path) -
     with limited_group(200) as group:
         with BadFleet(tmp_path, url=f"sqlite:///{tmp_path / 'journal.db'}", lease=3.0, group=group) as here:
             worker = here.hire()
-            innocents = here.start(Plain, [("wait", 20.0)] * 3) + here.start(Isolated, [("wait", 20.0)])
+            innocents = here.start(Plain, [WAITS] * 3) + here.start(Isolated, [WAITS])
             here.until_noted("began", innocents)
             (guilty,) = here.start(Isolated, [("eat memory", 0.0)])
             done = threading.Event()
@@ -244,6 +246,7 @@ def test_what_the_kernel_kills_for_its_memory_is_a_dead_letter(tmp_path: Path) -
                 watcher.start()
             until(lambda: here.mesh.list_dead_letters().dead_letters, "the dead letter", within=60)
             done.set()
+            here.give_the_word()
             causes, _ = deaths_of(here, guilty)
             assert causes == ["signal 9 (SIGKILL)"] * 3
             assert here.until_ended(innocents) == ["completed"] * 4

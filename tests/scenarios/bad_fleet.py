@@ -91,6 +91,10 @@ class BadFleet:
         told = [Deed(kind=kind, seconds=seconds) for kind, seconds in deeds]
         return [run.run_id for run in self.mesh.start_runs(workflow, told)]
 
+    def give_the_word(self) -> None:
+        """What waits for it ends."""
+        self.ledger.with_suffix(".word").touch()
+
     def notes(self) -> list[Note]:
         lines = self.ledger.read_text().splitlines() if self.ledger.exists() else []
         split = [line.split() for line in lines]

@@ -28,6 +28,10 @@ def note(context: Context, word: str) -> None:
     os.close(ledger)
 
 
+def word_is_given() -> bool:
+    return Path(os.environ["BAD_STEPS_LEDGER"]).with_suffix(".word").exists()
+
+
 def do(kind: str, seconds: float, context: Context) -> None:
     note(context, "began")
     match kind:
@@ -36,6 +40,9 @@ def do(kind: str, seconds: float, context: Context) -> None:
             ctypes.PyDLL(None).usleep(int(seconds * 1_000_000))
         case "wait":
             time.sleep(seconds)
+        case "wait for the word":
+            while not word_is_given():
+                time.sleep(0.05)
         case "crash":
             time.sleep(seconds)
             ctypes.string_at(0)
@@ -61,6 +68,9 @@ async def do_async(kind: str, seconds: float, context: Context) -> None:
         if kind == "block the loop":
             await asyncio.sleep(0.5)
             time.sleep(seconds)  # noqa: ASYNC251 (what this is about)
+        elif kind == "wait for the word":
+            while not word_is_given():  # noqa: ASYNC110 (it comes from another process)
+                await asyncio.sleep(0.05)
         else:
             await asyncio.sleep(seconds)
     except asyncio.CancelledError:
