@@ -1,6 +1,7 @@
 """What happens at a moment of a script: what clients say, what an operator does, and what nature does to a fleet.
 
-Of clients (``who``: the name of a run): ``start`` (``what``: its workflow), ``start again``, ``approve``, ``reject``,
+Of clients (``who``: the name of a run): ``start`` (``what``: its workflow), ``start within`` (a transaction of the
+host's, which offers nothing, and is committed ``seconds`` after it has begun), ``start again``, ``approve``, ``reject``,
 ``resume``, ``cancel``, ``event``, ``replay`` (all dead letters), ``pause queue``, ``resume queue``. Of nature: ``kill``,
 ``stall`` (SIGSTOP), ``drain`` and ``cut`` (from the server ``what``) of a worker ``who``; ``wipe``, ``keep`` (a
 snapshot), ``roll back`` (to it), ``new life`` (the same, and its memory has another incarnation) and ``jump`` (of its
@@ -90,13 +91,16 @@ def _say(world: World, verb: Callable[[], object]) -> None:
 
 
 def _verb(world: World, mesh: Mesh, deed: Deed) -> None:
-    started = {one.who: one.what for one in world.script.deeds if one.do == "start"}
+    started = {one.who: one.what for one in world.script.deeds if one.do in ("start", "start within")}
     workflow = started.get(deed.who, "Line")
     run_id = keyed_run_id(workflow, deed.who)
     said: dict[str, Any] = {"actor": "client", "key": f"{deed.do} {deed.at}"}
     match deed.do:
         case "start" | "start again":
             run = mesh.start_run(workflow, {"name": deed.who}, key=deed.who)
+            world.acknowledged.append(run.run_id)
+        case "start within":
+            run = world.host(deed.seconds).start_run(workflow, {"name": deed.who}, key=deed.who)
             world.acknowledged.append(run.run_id)
         case "approve":
             mesh.approve_run(run_id, **said)

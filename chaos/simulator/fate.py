@@ -21,7 +21,7 @@ _HOT = WRITES - {"leases.sweep_turn", "leases.pause", "leases.resume", "journal.
 _DEATHS = ("die before", "die after")
 _CALLS = ("slow", "slow reply", "lost", "reply lost", "late", "twice", "vanished", "open", "die before", "die after")
 _STEPS = ("fail", "fail", "give up", "snooze", "retry later", "slow", "slow", "die")
-_NATURE = ("kill", "stall", "drain", "cut", "wipe", "keep", "roll back", "new life", "jump", "down", "down")
+_NATURE = ("kill", "stall", "stall", "drain", "cut", "wipe", "roll back", "roll back", "new life", "jump", "down")
 _PEOPLE = ("approve", "reject", "resume", "cancel", "event", "pause queue", "resume queue", "start again", "replay")
 
 
@@ -63,6 +63,8 @@ class Drawn:
         self._step_rate = rng.choice((2, 4, 10, 1000))
         self._deaths = rng.choice((0, 1, 2, 4))
         self._hot_left, self._cold_left, self._step_left = 3, 20, 2
+        self._again: dict[tuple[str, str], tuple[str, int]] = {}
+        """Steps that do the same some more times: what and how often."""
 
     def as_told(self) -> Script:
         """What has happened, without the seed."""
@@ -75,11 +77,7 @@ class Drawn:
                 return None
             self._hot_left = self._gap(self._nature_rate)
         elif call.startswith("step."):
-            self._step_left -= 1
-            if self._step_left > 0:
-                return None
-            self._step_left = self._gap(self._step_rate)
-            return self._note(who, call, nth, self._rng.choice(_STEPS), self._seconds())
+            return self._of_step(who, call, nth)
         else:
             self._cold_left -= 1
             if self._cold_left > 0:
@@ -98,6 +96,18 @@ class Drawn:
             self._deaths -= 1
         return self._note(who, call, nth, what, self._seconds())
 
+    def _of_step(self, who: str, call: str, nth: int) -> Mishap | None:
+        what, left = self._again.pop((who, call), ("", 0))
+        if not left:
+            self._step_left -= 1
+            if self._step_left > 0:
+                return None
+            self._step_left = self._gap(self._step_rate)
+            what, left = self._rng.choice(_STEPS), self._rng.choice((1, 1, 2, 4))
+        if left > 1 and what in ("fail", "die", "slow"):
+            self._again[who, call] = what, left - 1
+        return self._note(who, call, nth, what, _short(self._rng) if what == "die" else self._seconds())
+
     def _note(self, who: str, call: str, nth: int, what: str, seconds: float) -> Mishap:
         mishap = Mishap(who=who, call=call, nth=nth, what=what, seconds=seconds)
         self.mishaps.append(mishap)
@@ -108,6 +118,10 @@ class Drawn:
 
     def _seconds(self) -> float:
         return _length(self._rng)
+
+
+def _short(rng: random.Random) -> float:
+    return round(rng.uniform(0.01, 1.5), 2)
 
 
 def _length(rng: random.Random) -> float:
@@ -126,21 +140,24 @@ def _drawn_script(rng: random.Random, seed: int) -> Script:
     runs = [f"r{n}{rng.choice(('', '+'))}" for n in range(rng.choice((1, 2, 2, 3, 4)))]
     for name in runs:
         at = round(rng.choice((0.0, 0.0, rng.uniform(0, 8))), 2)
-        deeds.append(Deed(at=at, do="start", who=name, what=rng.choice(STARTED)))
+        within = round(rng.uniform(0.1, 12), 1) if rng.random() < 0.15 else 0.0
+        do = "start within" if within else "start"
+        deeds.append(Deed(at=at, do=do, who=name, what=rng.choice(STARTED), seconds=within))
     for _ in range(rng.choice((0, 1, 2, 4))):
         do = rng.choice(_PEOPLE)
         deeds.append(Deed(at=round(rng.uniform(1, HOSTILE), 2), do=do, who=rng.choice(runs)))
     wanted = [what for what in _NATURE if rng.random() < 0.45]
     for _ in range(rng.choice((0, 1, 2, 3, 5)) if wanted else 0):
-        deeds.append(
-            Deed(
-                at=round(rng.uniform(0.2, HOSTILE), 2),
-                do=rng.choice(wanted),
-                who=f"worker-{rng.randint(1, workers)}",
-                what=rng.choice(("journal", "leases")),
-                seconds=_length(rng),
-            )
+        deed = Deed(
+            at=round(rng.uniform(0.2, HOSTILE), 2),
+            do=rng.choice(wanted),
+            who=f"worker-{rng.randint(1, workers)}",
+            what=rng.choice(("journal", "leases")),
+            seconds=_length(rng),
         )
+        deeds.append(deed)
+        if deed.do in ("roll back", "new life"):
+            deeds.append(Deed(at=round(max(0.1, deed.at - _length(rng)), 2), do="keep"))
     return Script(
         chance=seed,
         workers=workers,

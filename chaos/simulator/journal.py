@@ -56,6 +56,10 @@ class Journal:
         self._flying.add(writer)
         return writer
 
+    def forget(self, writer: int) -> None:
+        """It was rolled back."""
+        self._flying.discard(writer)
+
     def commit(self, groups: Sequence[Group]) -> list[Answer]:
         return self.commit_as(self.begin(), groups)
 

@@ -188,7 +188,8 @@ class Leases:
         row = self._watch.row(claim.item)
         refused = (claim.item, claim.fence) in self.refused and claim.hash not in self._watch.claimed
         if refused and row is not None and row.status == "held" and release.as_claim is None:
-            known = row.since <= self._granted.get(claim.hash, -1)
+            behind = _order(claim) <= (row.generation, row.fence)
+            known = behind and row.since <= self._granted.get(claim.hash, -1)
             self._hold(not known, f"3.5.2: {claim.item} is released as free, and fence {row.fence} is recorded")
         self._end(claim)
 

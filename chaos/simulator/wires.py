@@ -41,6 +41,8 @@ class Wire:
         self._world = world
         self._process = process
         self._server = server
+        self.behind = 0
+        """Microseconds that the last reply took."""
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._server, name)
@@ -69,6 +71,7 @@ class Wire:
         if mishap is None:
             if (drawn := process.rng.random()) < 0.3:
                 world.loop.sleep(int(drawn * drawn * 300_000) + 50)
+            self.behind = 0
             return deed(*args, **kwargs)
         return self._suffer(mishap, full, deed, args, kwargs)
 
@@ -84,7 +87,7 @@ class Wire:
             case "slow reply":
                 answer = deed(*args, **kwargs)
                 loop.sleep(micros)
-                self._answered_late(micros)
+                self.behind = micros
                 return answer
             case "lost":
                 loop.sleep(_TIME_OUT)
@@ -105,7 +108,11 @@ class Wire:
                 raise self._unknown(full)
             case "open":
                 writer = self._server.begin()
-                loop.sleep(micros)
+                try:
+                    loop.sleep(micros)
+                except Died:
+                    self._server.forget(writer)
+                    raise
                 return self._server.commit_as(writer, *args, **kwargs)
             case "die before":
                 world.crash(process, mishap.seconds)
@@ -123,9 +130,6 @@ class Wire:
             return CommitUnknown("journal: the answer to a commit was lost")
         return self._gone("the answer was lost")
 
-    def _answered_late(self, micros: int) -> None:
-        pass
-
 
 class JournalWire(Wire):
     """``now`` asks nobody: it is the store's time in the last reply, and the time since (3.6)."""
@@ -134,16 +138,11 @@ class JournalWire(Wire):
 
     def __init__(self, world: World, process: Process) -> None:
         super().__init__(world, process, world.journal)
-        self._behind = 0
 
     def now(self) -> Instant:
-        return Instant(self._world.loop.now - self._behind)
-
-    def _answered_late(self, micros: int) -> None:
-        self._behind = micros
+        return Instant(self._world.loop.now - self.behind)
 
     def commit(self, groups: Sequence[Group]) -> list[Answer]:
-        self._behind = 0
         answers: list[Answer] = self.send("journal.commit", self._server.commit, (groups,), {})
         return answers
 

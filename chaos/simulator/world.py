@@ -17,7 +17,7 @@ from chaos.simulator import deeds
 from chaos.simulator.fate import HOSTILE, LEASE, Fate
 from chaos.simulator.journal import Journal
 from chaos.simulator.leases import Leases
-from chaos.simulator.loop import SECOND, Actor, Loop, Process
+from chaos.simulator.loop import SECOND, Actor, Died, Loop, Process
 from chaos.simulator.script import Mishap, Script
 from chaos.simulator.verdict import at_the_end
 from chaos.simulator.virtual import Stage
@@ -26,6 +26,7 @@ from chaos.simulator.wires import JournalWire, LeaseWire
 from squidmesh import Context, GiveUp, Mesh, RetryLater, Snooze
 from squidmesh.config import MeshConfig
 from squidmesh.ids import Fingerprint
+from squidmesh.ports.journal_store import Answer, Group
 from squidmesh.runtime.engine import Engine
 from squidmesh.workflow.definition import Definition
 from squidmesh.workflow.registry import Registry
@@ -106,6 +107,35 @@ class Door:
 
     def close(self) -> None:
         """The servers live on."""
+
+
+class Host(Door):
+    """The stores in a host's own transaction: a commit is durable when that one is, and nothing is offered (3.4)."""
+
+    def __init__(self, world: World, process: Process, micros: int) -> None:
+        super().__init__(world, process)
+        self._micros = micros
+
+    def journal(self) -> Any:
+        wire = JournalWire(self._world, self._process)
+
+        def commit(groups: Sequence[Group]) -> list[Answer]:
+            writer = self._world.journal.begin()
+            self._world.tell(self._process.name, f"has begun a transaction as {writer}")
+            try:
+                self._world.loop.sleep(self._micros)
+            except Died:
+                self._world.journal.forget(writer)
+                raise
+            return self._world.journal.commit_as(writer, groups)
+
+        wire.__dict__["commit"] = commit
+        return wire
+
+    def leases(self) -> Any:
+        wire = LeaseWire(self._world, self._process)
+        wire.__dict__["offer"] = lambda items: []
+        return wire
 
 
 class Ear:
@@ -203,8 +233,19 @@ class World:
         """A new life of that process."""
         process = self.processes[name] = self._process(name)
         self.tell(name, f"begins life {process.life}")
-        door = Door(self, process)
+        mesh = self._mesh(process, Door(self, process))
+        process.parts["mesh"] = mesh
+        if name.startswith("worker"):
+            self.loop.spawn(process, "main", lambda: self._work(process, mesh))
+        elif name == "operator":
+            self.loop.spawn(process, "main", lambda: deeds.operate(self, mesh))
 
+    def host(self, seconds: float) -> Mesh:
+        """The client's, in a transaction of its own that is committed so many seconds later."""
+        client = self.processes["client"]
+        return self._mesh(client, Host(self, client, int(seconds * SECOND)))
+
+    def _mesh(self, process: Process, door: Door) -> Mesh:
         def open_engine() -> Engine:
             return Engine(
                 journal=door,  # type: ignore[arg-type]
@@ -215,12 +256,7 @@ class World:
                 monotonic=lambda: self.loop.now / SECOND,
             )
 
-        mesh = Mesh(name, registry=self.registry, config=self.config, open_engine=open_engine)
-        process.parts["mesh"] = mesh
-        if name.startswith("worker"):
-            self.loop.spawn(process, "main", lambda: self._work(process, mesh))
-        elif name == "operator":
-            self.loop.spawn(process, "main", lambda: deeds.operate(self, mesh))
+        return Mesh(process.name, registry=self.registry, config=self.config, open_engine=open_engine)
 
     def crash(self, process: Process, down: float) -> None:
         """And it is started again ``down`` seconds later."""
@@ -278,7 +314,8 @@ class World:
         nth = self.counts[name, call] = self.counts.get((name, call), 0) + 1
         self.tell(process.name, f"{call} of {name}, attempt {context.attempt}, delivery {context.delivery}")
         mishap = None if self.calm else self.fate.befalls(name, call, nth)
-        self.loop.sleep(int(process.rng.expovariate(4) * SECOND))
+        long = process.rng.random() < 0.15
+        self.loop.sleep(int(process.rng.expovariate(0.4 if long else 4) * SECOND))
         if mishap is None:
             return
         self.tell(process.name, f"{call} of {name}: {mishap.what} {mishap.seconds}")
