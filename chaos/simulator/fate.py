@@ -59,6 +59,7 @@ class Drawn:
         self.script = _drawn_script(rng, seed)
         self.mishaps: list[Mishap] = []
         self._calls = [what for what in _CALLS if rng.random() < 0.5] or ["slow"]
+        self._steps = [what for what in _STEPS if rng.random() < 0.5] or ["slow"]
         self._nature_rate = rng.choice((4, 8, 16, 40))
         self._step_rate = rng.choice((2, 4, 10, 1000))
         self._deaths = rng.choice((0, 1, 2, 4))
@@ -103,10 +104,11 @@ class Drawn:
             if self._step_left > 0:
                 return None
             self._step_left = self._gap(self._step_rate)
-            what, left = self._rng.choice(_STEPS), self._rng.choice((1, 1, 2, 4))
+            what, left = self._rng.choice(self._steps), self._rng.choice((1, 2, 2, 4))
         if left > 1 and what in ("fail", "die", "slow"):
             self._again[who, call] = what, left - 1
-        return self._note(who, call, nth, what, _short(self._rng) if what == "die" else self._seconds())
+        seconds = _short(self._rng) if what == "die" else _long(self._rng) if what == "slow" else self._seconds()
+        return self._note(who, call, nth, what, seconds)
 
     def _note(self, who: str, call: str, nth: int, what: str, seconds: float) -> Mishap:
         mishap = Mishap(who=who, call=call, nth=nth, what=what, seconds=seconds)
@@ -124,6 +126,11 @@ def _short(rng: random.Random) -> float:
     return round(rng.uniform(0.01, 1.5), 2)
 
 
+def _long(rng: random.Random) -> float:
+    """Longer than a lease, mostly."""
+    return round(rng.uniform(1.05 * LEASE, 2.2 * LEASE), 1) if rng.random() < 0.6 else _length(rng)
+
+
 def _length(rng: random.Random) -> float:
     """A moment, some seconds, or longer than a lease."""
     kind = rng.random()
@@ -135,7 +142,7 @@ def _length(rng: random.Random) -> float:
 
 
 def _drawn_script(rng: random.Random, seed: int) -> Script:
-    workers = rng.choice((1, 2, 2, 3))
+    workers = rng.choice((1, 2, 2, 2, 3))
     deeds: list[Deed] = []
     runs = [f"r{n}{rng.choice(('', '+'))}" for n in range(rng.choice((1, 2, 2, 3, 4)))]
     for name in runs:
@@ -148,12 +155,13 @@ def _drawn_script(rng: random.Random, seed: int) -> Script:
         deeds.append(Deed(at=round(rng.uniform(1, HOSTILE), 2), do=do, who=rng.choice(runs)))
     wanted = [what for what in _NATURE if rng.random() < 0.45]
     for _ in range(rng.choice((0, 1, 2, 3, 5)) if wanted else 0):
+        do = rng.choice(wanted)
         deed = Deed(
             at=round(rng.uniform(0.2, HOSTILE), 2),
-            do=rng.choice(wanted),
+            do=do,
             who=f"worker-{rng.randint(1, workers)}",
             what=rng.choice(("journal", "leases")),
-            seconds=_length(rng),
+            seconds=_long(rng) if do in ("stall", "jump", "cut") else _length(rng),
         )
         deeds.append(deed)
         if deed.do in ("roll back", "new life"):

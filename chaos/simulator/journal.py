@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from chaos.simulator.loop import Loop
+from chaos.simulator.loop import Loop, Process
 from chaos.simulator.watch import Red, Watch
 from squidmesh.clock import Instant
 from squidmesh.errors import BackendUnavailable
@@ -60,11 +60,11 @@ class Journal:
         """It was rolled back."""
         self._flying.discard(writer)
 
-    def commit(self, groups: Sequence[Group]) -> list[Answer]:
-        return self.commit_as(self.begin(), groups)
-
-    def commit_as(self, writer: int, groups: Sequence[Group], rows: Sequence[str] = ()) -> list[Answer]:
-        """``rows``: of the ledger, in the same transaction."""
+    def commit_as(
+        self, speaker: Process, writer: int, groups: Sequence[Group], rows: Sequence[str] = ()
+    ) -> list[Answer]:
+        """``speaker``: whose words they are; ``rows``: of the ledger, in the same transaction."""
+        self._watch.speaker = f"{speaker.name} in life {speaker.life}"
         answers = self.inner.commit(groups)
         self._flying.discard(writer)
         for group, answer in zip(groups, answers, strict=True):

@@ -98,14 +98,15 @@ def settle_before_commit(ground: ExitStack) -> None:
 def takeover_without_a_fence_check(ground: ExitStack) -> None:
     """3.5.3: a result counts while its attempt is claimed, whoever holds it by now."""
 
-    def anyone(state: Any, step: str, *, attempt: int, **under: Any) -> Any:
-        runnable = state.runnables.get(step)
-        held = runnable is not None and runnable.claim is not None and runnable.attempt == attempt
-        return runnable if held else real(state, step, attempt=attempt, **under)
+    real = outcome.complete
 
-    real = outcome.require_current
-    for module in (outcome, claims):
-        _put(ground, module, "require_current", anyone)
+    def complete(definition: Any, state: Any, command: Any) -> Any:
+        runnable = state.runnables.get(command.step)
+        if runnable is not None and runnable.claim is not None and runnable.attempt == command.attempt:
+            command = structs.replace(command, fence=runnable.fence, claim_hash=runnable.claim.claim_hash)
+        return real(definition, state, command)
+
+    _put(ground, outcome, "complete", complete)
 
 
 @bug

@@ -30,7 +30,9 @@ def hold(condition: object, otherwise: str) -> None:
 
 @dataclass(slots=True)
 class Try:
-    """The newest attempt of a runnable. ``since``: the place in the history at which its claim was recorded."""
+    """The newest attempt of a runnable. ``since``: the place in the history at which its claim was recorded,
+    and ``speaker``: by whom.
+    """
 
     number: int
     visible_at: int
@@ -38,6 +40,7 @@ class Try:
     fence: int = 0
     generation: int = 0
     holder: str = ""
+    speaker: str = ""
     since: int = 0
     deadline: int | None = None
     lost: int = 0
@@ -99,6 +102,8 @@ class Watch:
         """Hashes of all claims that were ever recorded."""
         self.scheduled: set[str] = set()
         """Keys of all attempts that there ever were."""
+        self.speaker = ""
+        """Whose entry it is: a process in one of its lives."""
         self.open = 0
         """How many runs have not ended."""
 
@@ -284,6 +289,7 @@ class Watch:
             hold(one.lost < MAX_DELIVERIES, f"I8: {fact.step} is delivered after {one.lost} lost deliveries")
         one.status, one.holder, one.deadline, one.since = "held", fact.claim_hash, fact.deadline, self.place
         hold(fact.claim_hash not in self.claimed, "I3: a claim is recorded twice")
+        one.speaker = self.speaker
         self.claimed.add(fact.claim_hash)
 
     def _died(self, run: Told, fact: facts.AttemptDeadLettered) -> None:
@@ -296,6 +302,8 @@ class Watch:
         one = run.tries[fact.step]
         current = (one.status, one.number, one.fence) == ("held", fact.attempt, fact.fence)
         hold(current, f"I4: {fact.step}#{fact.attempt} under fence {fact.fence}; it is {one.status} under {one.fence}")
+        if not isinstance(fact, facts.AttemptTimedOut) and one.status == "held":
+            hold(self.speaker == one.speaker, f"I4: {self.speaker} speaks of a claim that {one.speaker} holds")
         return one
 
     def _completed(self, run: Told, fact: facts.AttemptCompleted) -> None:

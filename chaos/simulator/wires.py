@@ -113,7 +113,7 @@ class Wire:
                 except Died:
                     self._server.forget(writer)
                     raise
-                return self._server.commit_as(writer, *args, **kwargs)
+                return self._server.commit_as(process, writer, *args, **kwargs)
             case "die before":
                 world.crash(process, mishap.seconds)
             case "die after":
@@ -143,17 +143,15 @@ class JournalWire(Wire):
         return Instant(self._world.loop.now - self.behind)
 
     def commit(self, groups: Sequence[Group]) -> list[Answer]:
-        answers: list[Answer] = self.send("journal.commit", self._server.commit, (groups,), {})
+        answers: list[Answer] = self.send("journal.commit", self._commit, (groups,), {})
+        return answers
+
+    def _commit(self, groups: Sequence[Group], rows: tuple[str, ...] = ()) -> list[Answer]:
+        answers: list[Answer] = self._server.commit_as(self._process, self._server.begin(), groups, rows)
         return answers
 
     def commit_in_transaction(self, groups: Sequence[Group], rows: tuple[str, ...]) -> list[Answer]:
-        server = self._server
-
-        def deed() -> list[Answer]:
-            found: list[Answer] = server.commit_as(server.begin(), groups, rows)
-            return found
-
-        answers: list[Answer] = self.send("journal.commit_in_transaction", deed, (), {})
+        answers: list[Answer] = self.send("journal.commit_in_transaction", self._commit, (groups, rows), {})
         return answers
 
     @contextmanager

@@ -127,7 +127,7 @@ class Host(Door):
             except Died:
                 self._world.journal.forget(writer)
                 raise
-            return self._world.journal.commit_as(writer, groups)
+            return self._world.journal.commit_as(self._process, writer, groups)
 
         wire.__dict__["commit"] = commit
         return wire
