@@ -7,7 +7,6 @@ over. What was drawn is written down, so that the script that comes out of it ne
 from __future__ import annotations
 
 import random
-from dataclasses import replace
 from typing import Protocol
 
 from chaos.simulator.script import Deed, Mishap, Script
@@ -66,10 +65,6 @@ class Drawn:
         self._hot_left, self._cold_left, self._step_left = 3, 20, 2
         self._again: dict[tuple[str, str], tuple[str, int]] = {}
         """Steps that do the same some more times: what and how often."""
-
-    def as_told(self) -> Script:
-        """What has happened, without the seed."""
-        return replace(self.script, mishaps=tuple(self.mishaps))
 
     def befalls(self, who: str, call: str, nth: int) -> Mishap | None:
         if call in _HOT:

@@ -7,7 +7,7 @@ there any more is an ``AttributeError`` at once: :func:`check` plants and remove
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any
 from unittest.mock import patch
 
@@ -25,6 +25,7 @@ from squidmesh.runtime.recorder import Recorder
 from squidmesh.runtime.timers import Timers
 
 Plant = Callable[[ExitStack], None]
+Planted = AbstractContextManager[None]
 _FOUND: dict[str, Plant] = {}
 
 

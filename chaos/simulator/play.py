@@ -5,13 +5,15 @@ from __future__ import annotations
 import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from functools import lru_cache
+from unittest.mock import patch
 
 from chaos.simulator.fate import Drawn, Fate, Told
 from chaos.simulator.script import Script
 from chaos.simulator.virtual import Stage, staged
 from chaos.simulator.workflows import make_workflows
 from chaos.simulator.world import Outcome, World
+from squidmesh.workflow.definition import Definition
 from squidmesh.workflow.registry import Registry
 
 _UNSWEPT = 50
@@ -34,12 +36,6 @@ class Player:
         """One schedule, as it is told."""
         return self._play(Told(script))
 
-    def told(self, seed: int) -> Script:
-        """The script that a seed comes out as."""
-        fate = Drawn(seed)
-        outcome = self._play(fate)
-        return replace(fate.as_told(), note=outcome.red or "")
-
     def _play(self, fate: Fate) -> Outcome:
         self._played += 1
         if self._played % _UNSWEPT == 0:
@@ -54,8 +50,11 @@ def playing() -> Iterator[Player]:
     gc.collect()
     gc.disable()
     try:
-        with staged(Stage()) as stage:
-            yield Player(stage)
+        with staged(Stage()) as stage, patch.object(Definition, "from_json", lru_cache(Definition.from_json)):
+            player = Player(stage)
+            gc.freeze()  # what is here to stay is not looked through again and again
+            yield player
     finally:
+        gc.unfreeze()
         if was_enabled:
             gc.enable()

@@ -14,6 +14,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from chaos.simulator.journal import Transaction
+from chaos.simulator.leases import Leases
 from chaos.simulator.loop import SECOND, Died, Process
 from chaos.simulator.script import Mishap
 from squidmesh.clock import Instant
@@ -162,6 +163,9 @@ class JournalWire(Wire):
 
 class LeaseWire(Wire):
     port = "leases"
+    in_journal = Leases.in_journal
+    kind = Leases.kind
+    name = Leases.name
 
     def __init__(self, world: World, process: Process) -> None:
         super().__init__(world, process, world.leases)

@@ -9,8 +9,7 @@ from __future__ import annotations
 import hashlib
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, replace
 from typing import Any
 
 from chaos.simulator import deeds
@@ -44,15 +43,30 @@ _NEVER = frozenset(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """``red``: what was broken first, or None. ``digest``: of the history, byte for byte. ``mishaps``: what befell."""
+    """``red``: what was broken first, or None. ``script``: what has befallen, without a seed. ``happened``: when
+    (microseconds), to whom, and what; ``entries``: the bodies that the journal has taken, in order.
+    """
 
     red: str | None
-    digest: str
-    mishaps: tuple[Mishap, ...]
-    history: tuple[str, ...]
+    script: Script
+    happened: tuple[tuple[int, str, str], ...]
+    entries: tuple[bytes, ...]
     seconds: float
     runs: int
     calls: int
+
+    @property
+    def history(self) -> list[str]:
+        """One line each."""
+        return [f"{(at - START) / SECOND:10.6f} {who:9} {what}" for at, who, what in self.happened]
+
+    @property
+    def digest(self) -> str:
+        """Of everything, byte for byte: the same script, the same digest."""
+        found = hashlib.blake2b("\n".join(self.history).encode(), digest_size=16)
+        for body in self.entries:
+            found.update(body)
+        return found.hexdigest()
 
 
 class Bell:
@@ -211,7 +225,9 @@ class World:
                 at_the_end(self, quiet=quiet)
         finally:
             self.loop.close(self.everyone)
-        return self._outcome()
+        outcome = self._outcome()
+        self._forget()
+        return outcome
 
     def heal(self) -> None:
         """All faults end, and an operator comes."""
@@ -351,24 +367,22 @@ class World:
     def _definition(self, fingerprint: str) -> Definition:
         body = self.journal.inner.definition(Fingerprint(fingerprint))
         assert body is not None
-        return _decoded(body)
+        return Definition.from_json(body)
 
     def _outcome(self) -> Outcome:
-        lines = tuple(f"{(at - START) / SECOND:10.6f} {who:9} {what}" for at, who, what in self.history)
-        digest = hashlib.blake2b("\n".join(lines).encode(), digest_size=16)
-        for body in self.journal.bodies:
-            digest.update(body)
         return Outcome(
             red=self.red,
-            digest=digest.hexdigest(),
-            mishaps=tuple(self.fate.mishaps),
-            history=lines,
+            script=replace(self.script, mishaps=tuple(self.fate.mishaps), note=self.red or ""),
+            happened=tuple(self.history),
+            entries=tuple(self.journal.bodies),
             seconds=(self.loop.now - START) / SECOND,
             runs=len(self.watch.runs),
             calls=sum(self.counts.values()),
         )
 
-
-@lru_cache
-def _decoded(body: bytes) -> Definition:
-    return Definition.from_json(body)
+    def _forget(self) -> None:
+        """What is over is one great circle of references: without its contents, it is a small one."""
+        for process in self.everyone:
+            process.parts.clear()
+        for one in (self, self.journal.inner, self.leases.inner, self.journal, self.leases, self.watch):
+            vars(one).clear()
