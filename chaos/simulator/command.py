@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from contextlib import nullcontext
+from itertools import islice
 from pathlib import Path
 
 from chaos.simulator import planted
@@ -102,7 +103,7 @@ def _results(given: argparse.Namespace) -> Iterator[tuple[int, tuple[int, Outcom
         running: set[Future[tuple[int, tuple[int, Outcome] | None]]] = set()
         try:
             while True:
-                while len(running) < 2 * given.workers and (chunk := next(left, None)) is not None:
+                for chunk in islice(left, 2 * given.workers - len(running)):
                     running.add(pool.submit(_play_apart, chunk, given.planted))
                 if not running:
                     return

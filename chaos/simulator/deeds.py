@@ -154,3 +154,5 @@ def _answer(mesh: Mesh, run_id: str, what: str, about: str, round_: int) -> None
             mesh.replay_dead_letters([f"{run_id}/{about}"], **said)
         case "waive":
             mesh.waive_compensation(run_id, step=about, **said)
+        case _:
+            raise ValueError(f"nobody can {what!r}")

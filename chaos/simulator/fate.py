@@ -14,7 +14,7 @@ from chaos.simulator.wires import COMMITS, WRITES
 from chaos.simulator.workflows import STARTED
 
 LEASE = 6.0
-HOSTILE = 24.0
+HOSTILE = 20.0
 """Seconds in which things go wrong; then everything is healed."""
 _HOT = WRITES - {"leases.sweep_turn", "leases.pause", "leases.resume", "journal.drop_signals"}
 _DEATHS = ("die before", "die after")

@@ -8,16 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from datetime import timedelta
 from typing import Any
 from unittest.mock import patch
 
 from msgspec import structs
 
 from chaos.simulator.journal import Journal
+from squidmesh.clock import duration
 from squidmesh.errors import CommitUnknown
 from squidmesh.memory import leases
 from squidmesh.memory.leases import MemoryLeases
 from squidmesh.planning import claims, outcome, readiness
+from squidmesh.ports.lease_backend import Cursor
 from squidmesh.runtime import reconcile, transactional
 from squidmesh.runtime.held import Runs
 from squidmesh.runtime.intake import Intake
@@ -73,11 +76,11 @@ def fence_off_by_one(ground: ExitStack) -> None:
 
     def record(definition: Any, state: Any, command: Any) -> Any:
         runnable = state.runnables.get(command.step)
-        if runnable is None or (command.generation, command.fence) != (runnable.generation, runnable.fence):
+        equal = runnable is not None and (command.generation, command.fence) == (runnable.generation, runnable.fence)
+        if not equal or command.now < runnable.visible_at:
             return real(definition, state, command)
         facts = real(definition, state, structs.replace(command, fence=command.fence + 1))
-        same = [structs.replace(fact, fence=command.fence) if hasattr(fact, "fence") else fact for fact in facts]
-        return same
+        return [structs.replace(fact, fence=command.fence) if hasattr(fact, "fence") else fact for fact in facts]
 
     _put(ground, claims, "record", record)
 
@@ -133,7 +136,7 @@ def join_without_the_last_sibling(ground: ExitStack) -> None:
 @bug
 def reconciler_offers_claimed_rows_as_free(ground: ExitStack) -> None:
     """3.8: a row with a recorded claim is offered as if nobody held it."""
-    real = reconcile.item_of_row
+    real: Any = vars(reconcile)["item_of_row"]
     _put(ground, reconcile, "item_of_row", lambda row, now: structs.replace(real(row, now), recorded=None))
 
 
@@ -160,7 +163,6 @@ def readoption_without_incarnation(ground: ExitStack) -> None:
             return False
         return known is None or (not known.leased(now) and (known.generation, known.fence) < order)
 
-    assert MemoryLeases._is_forgotten
     _put(ground, MemoryLeases, "_is_forgotten", is_forgotten)
 
 
@@ -193,7 +195,7 @@ def cursor_vouches_for_offers_that_were_lost(ground: ExitStack) -> None:
     real = reconcile.Reconciler._carry_out
 
     def carry_out(self: Any, one: Any, token: str) -> Any:
-        new = reconcile.Cursor(incarnation=one.life, token=token, position=one.mark)
+        new = Cursor(incarnation=one.life, token=token, position=one.mark)
         self._leases.set_cursor(one.queue, expected=one.cursor, new=new)
         return real(self, one, token)
 
@@ -207,7 +209,6 @@ def cursor_of_another_life(ground: ExitStack) -> None:
     def known(self: Any, cursor: Any, queue: str, life: str, mark: int) -> int:
         return int(mark if cursor is None else cursor.position)
 
-    assert reconcile.Reconciler._known
     _put(ground, reconcile.Reconciler, "_known", known)
 
 
@@ -244,3 +245,23 @@ def timers_are_not_fired(ground: ExitStack) -> None:
 def lost_deliveries_are_not_counted(ground: ExitStack) -> None:
     """I8: an attempt whose workers die is handed out for ever."""
     _put(ground, claims, "given_up", lambda runnable, command: None)
+
+
+@bug
+def due_timer_waits_for_the_next_look(ground: ExitStack) -> None:
+    """A pump that is busy when a timer becomes due asks again and again whether there is something to do, and does not
+    fire it, until it is time for the next look. (It did, until the simulator found it.)
+    """
+
+    def fire(self: Any, *, rested: bool) -> Any:
+        looks = rested or self._recorder.take_timer_set() or self._monotonic() >= self._look_at
+        return self.fire() if looks else []
+
+    def rest(self: Any, longest: Any) -> Any:
+        if self._next is None:
+            return real(self, longest)
+        return max(timedelta(0), min(longest, duration(self._next - self._store.now())))
+
+    real = Timers.rest
+    _put(ground, Timers, "fire_now_and_then", fire)
+    _put(ground, Timers, "rest", rest)

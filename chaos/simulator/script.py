@@ -18,7 +18,7 @@ class Deed:
     a run; ``what``: a workflow, a port, or how; ``seconds``: for how long.
     """
 
-    at: float
+    at: float = 0.0
     do: str
     who: str = ""
     what: str = ""

@@ -41,7 +41,7 @@ class Shrinker:
         while True:
             before = shortest
             shortest = self._fewer(shortest)
-            shortest = self._smaller(shortest)
+            shortest = self._rounder(self._smaller(shortest))
             if shortest == before or not self._left:
                 break
         outcome = self._player.script(shortest)
@@ -77,6 +77,20 @@ class Shrinker:
                 break
             size = max(1, size // 2)
         return rows
+
+    def _rounder(self, script: Script) -> Script:
+        """Whole seconds, where that does."""
+        for place, row in enumerate([*script.deeds, *script.mishaps]):
+            for name in ("at", "seconds"):
+                value = getattr(row, name, 0.0)
+                if value == round(value):
+                    continue
+                rows: list[Any] = [*script.deeds, *script.mishaps]
+                rows[place] = replace(rows[place], **{name: float(round(value))})
+                rounder = _with_rows(script, rows)
+                if self._is_red(rounder):
+                    script = rounder
+        return script
 
     def _smaller(self, script: Script) -> Script:
         for smaller in self._simpler(script):

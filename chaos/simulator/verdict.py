@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from chaos.simulator.watch import Told
 from squidmesh.ids import ThreadId
 from squidmesh.journal.codec import decode_facts, decode_state, encode_state
 from squidmesh.journal.fold import fold
@@ -41,13 +42,17 @@ def _stuck(world: World) -> str:
     lost = [f"{world.journal.name_of(row.run_id)} {row.step}" for row in due if row.item in missing]
     if lost:
         return f"I11: due, and missing from the backend: {', '.join(lost)}"
-    named = [
-        f"{run.started.workflow} {run.name} ({run.phase}, {[f'{s} {t.status}' for s, t in run.tries.items() if t.is_open]},"
-        f" waiting {list(run.waiting)}, open children {[c for c, s in run.children.items() if s is None]})"
-        for run in world.watch.runs.values()
-        if not run.ended
-    ]
+    named = [_where(run) for run in world.watch.runs.values() if not run.ended]
     return f"I10: not ended: {'; '.join(named)}; deeds left: {world.left}"
+
+
+def _where(run: Told) -> str:
+    attempts = [f"{step} {one.status}" for step, one in run.tries.items() if one.is_open]
+    children = sum(status is None for status in run.children.values())
+    return (
+        f"{run.started.workflow} {run.name} ({run.phase}; attempts {attempts}, gates {list(run.waiting)},"
+        f" {children} open children)"
+    )
 
 
 def _ledger(world: World) -> None:

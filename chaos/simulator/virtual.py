@@ -209,7 +209,7 @@ class _Thread:
         daemon: bool | None = None,
     ) -> None:
         self._stage = stage
-        self._run = lambda: target(*args)
+        self._target, self._args = target, args
         self.name = name
         self._ended = _Event(stage)
         self._actor: Actor | None = None
@@ -221,7 +221,7 @@ class _Thread:
 
     def _live(self) -> None:
         try:
-            self._run()
+            self._target(*self._args)
         finally:
             self._ended.set()
 

@@ -10,6 +10,7 @@ import hashlib
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from chaos.simulator import deeds
@@ -199,7 +200,7 @@ class World:
         """How many deeds are still to be done."""
         self.config = MeshConfig(
             lease=LEASE,  # type: ignore[arg-type]
-            reconcile_every=2,  # type: ignore[arg-type]
+            reconcile_every=3,  # type: ignore[arg-type]
             sweep=self.script.sweep,  # type: ignore[arg-type]
             max_deliveries=MAX_DELIVERIES,
             max_snoozes=5,
@@ -215,9 +216,7 @@ class World:
                 self.boot(f"worker-{number + 1}")
             self.boot("client")
             for deed in self.script.deeds:
-                self.loop.spawn(
-                    self.nature, deed.do, lambda deed=deed: deeds.do(self, deed), after=int(deed.at * SECOND)
-                )
+                self.loop.spawn(self.nature, deed.do, partial(deeds.do, self, deed), after=int(deed.at * SECOND))
             self.loop.run(self._nothing_left, START + int(HOSTILE * SECOND))
             self.heal()
             quiet = self.loop.run(self._nothing_left, self.loop.now + PATIENCE * SECOND)
