@@ -1,4 +1,4 @@
-"""The site is built as a reader gets it, and its words are looked up. It has an environment of its own: ``./dev docs``."""
+"""The site is built as a reader gets it, and its words are looked up; ``./dev docs`` makes the room for both."""
 
 import os
 import subprocess

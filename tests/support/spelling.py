@@ -1,5 +1,5 @@
-"""Words of the pages that no dictionary knows, and ``docs/words.txt`` does not either: ``python spelling.py ROOT``, in the
-environment of ``./dev docs``. One line each: file, word.
+"""``python spelling.py ROOT``, in the environment of ``./dev docs``: words of the pages that neither the dictionary nor
+``docs/words.txt`` knows. One line each: file, word.
 """
 
 import re
