@@ -4,8 +4,8 @@ One file a process, appended to and never rewritten. A line is handed to the sys
 begins, or before its answer is passed on; so a kill loses at most what was being written. The last line of a file may
 be torn: it is noted, and passed over.
 
-A call is one :class:`Invoke` line for each thing that it is about (``n`` counts them), and later as many of :class:`Ok`,
-:class:`Fail` and :class:`Unknown`. A call without an outcome is unknown: its process died, or was frozen.
+A call is one :class:`Invoke` line for each thing that it is about (``n`` counts them), and later as many of
+:class:`Ok`, :class:`Fail` and :class:`Unknown`. A call without an outcome is unknown: its process died, or was frozen.
 
 - *ok*: the other side has said what came of it, and it was done.
 - *fail*: the other side has said that it was not done, and never will be.

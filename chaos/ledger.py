@@ -1,4 +1,4 @@
-"""The book of what steps did outside: each one writes that it was entered, and that it was left. No part of the product.
+"""The book of what steps did outside: each writes that it was entered, and that it was left. No part of the product.
 
 A file a process, like the histories: JSON Lines, one write a line, so that a kill loses at most the line that was being
 written. What the journal accepted is held against this book: an accepted result without an entry here was made up, and
