@@ -80,29 +80,34 @@ def read_thread(dump: ThreadDump) -> Read:
     """A thread that is of no other kind is a run's."""
     if not dump.entries:
         return Read(kind="rows_only")
-    kind: ThreadKind = "run"
-    first = dump.entries[0]
-    for name, codec in _OTHERS.items():
-        try:
-            codec.decode_facts(first.body, thread=first.thread, revision=first.revision)
-        except CorruptHistory:
-            continue
-        kind = name
-    read = Read(kind=kind)
+    read = Read(kind=_kind_of(dump.entries[0]))
     for revision, entry in enumerate(dump.entries, start=1):
         if entry.revision != revision:
             read.whole = False
             break
         try:
-            if kind == "run":
+            if read.kind == "run":
                 facts: Sequence[object] = decode_facts(entry.body, thread=entry.thread, revision=entry.revision)
             else:
-                facts = _OTHERS[kind].decode_facts(entry.body, thread=entry.thread, revision=entry.revision)
+                facts = _OTHERS[read.kind].decode_facts(entry.body, thread=entry.thread, revision=entry.revision)
         except CorruptHistory as error:
             read.broken, read.whole = (entry.revision, str(error)), False
             break
         read.entries.append((entry, facts))
     return read
+
+
+def _kind_of(first: Entry) -> ThreadKind:
+    try:
+        decode_facts(first.body, thread=first.thread, revision=first.revision)
+    except CorruptHistory:
+        for name, codec in _OTHERS.items():
+            try:
+                codec.decode_facts(first.body, thread=first.thread, revision=first.revision)
+            except CorruptHistory:
+                continue
+            return name
+    return "run"
 
 
 @dataclass(kw_only=True)
