@@ -77,7 +77,7 @@ def i6(case: RunCase, windows: Sequence[Window], tally: Tally) -> None:
                         f"{item} is lent to {newer.told.owner} (fence {newer.told.fence}) while the lease of "
                         f"{older.told.owner} (fence {older.told.fence}, {older.place}) lasts {left:.3f} s more",
                     )
-                elif (buried := _buried(older, newer, grants, calls)) is not None:
+                elif (buried := _buried(older, newer, calls)) is not None:
                     tally.breach(newer.place, f"{item} is lent again after it was ended for good ({buried.place})")
 
 
@@ -124,18 +124,20 @@ def _may_end(call: Call, lease: Call) -> bool:
     return call.op == "drop" or (call.op in ("offer", "handover") and _pair(call) > _pair(lease))
 
 
-def _buried(older: Call, newer: Call, grants: Sequence[Call], calls: Sequence[Call]) -> Call | None:
-    """The call that ended the item for good under the older claim, which was the newest one then; None where there was
-    none, or where what it left behind may be gone."""
-    if older.told.generation != newer.told.generation:  # a dead letter that was replayed
+def _buried(older: Call, newer: Call, calls: Sequence[Call]) -> Call | None:
+    """The call that ended the item for good under the older claim, where the newer one followed on that; None where
+    there was none, or where what it left behind may be gone.
+
+    Fences are granted one by one. So where the newer one is not the next, there was another claim between them, of
+    which nobody may have heard, and the call may have been refused as stale.
+    """
+    if _pair(newer) != (older.told.generation, (older.told.fence or 0) + 1):
         return None
     for call in calls:
         if call.op not in ("settle", "shelve") or call.told.claim != older.told.claim or call.ended is None:
             continue
         if call.outcome != "ok" or call.ended > newer.begun:
             continue
-        if any(_pair(grant) > _pair(older) and grant.begun <= call.ended for grant in grants):
-            continue  # it may have been refused, as a stale one is
         if newer.begun - call.ended < 2 * (older.told.lease or 0) * _MICRO:
             return call
     return None
