@@ -148,13 +148,17 @@ def i11(case: RunCase, backend: Backend, held: Mapping[AttemptKey, Item], tally:
     and journal have been up for that long. (On journal leases it holds by construction: there the row of the agenda is
     what is delivered.)
 
-    And the other way round (protocol 3.8): an attempt that has been closed for two periods is not held any more.
+    And the other way round (protocol 3.8): an attempt that has been closed for two periods is not held any more, and
+    one that its thread does not know is not held at all. ``held``: the items of this run.
     """
     sweep = micros(case.settings.sweep + _GRACE)
     up_for = None if backend.up_for is None else micros(backend.up_for)
     rows = {row.item for row in case.dump.rows.attempts}
-    for (step, attempt), (due, closed) in _attempts(case).items():
-        item = attempt_key(case.name, step, attempt)
+    attempts = {attempt_key(case.name, *key): times for key, times in _attempts(case).items()}
+    for item in sorted(held.keys() - attempts.keys()):
+        tally.saw()
+        tally.breach(item, "the backend holds it, and its run knows no such attempt")
+    for item, (due, closed) in attempts.items():
         if closed is not None:
             tally.saw()
             if item in held and closed + 2 * sweep < case.now and (up_for is None or up_for > 2 * sweep):

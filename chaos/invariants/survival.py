@@ -21,13 +21,16 @@ def stuck(case: RunCase, paused: Mapping[str, PausedQueueRow]) -> str | None:
     state = case.state
     if state is None:  # it is told of elsewhere
         return None
+    if case.definition is None:
+        return "its definition is not in the journal, or can not be read"
     if (overdue := _overdue(case)) is not None:
         return f"nobody has fired {overdue}"
     if state.ended:
         return None
-    if case.definition is None:
-        return "its definition can not be read"
-    why = explain(case.definition, state, now=case.now, known_steps=None, paused=paused)
+    try:
+        why = explain(case.definition, state, now=case.now, known_steps=None, paused=paused)
+    except (LookupError, ValueError, TypeError, AttributeError) as error:  # a state that none should be in
+        return f"explain_run has no words for it: {type(error).__name__}: {error}"
     if why.reason == "corrupt_history":
         return why.summary
     if case.settings.patience is None:
