@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 from pydantic import BaseModel
+from redis import Redis
 
 from chaos.judging import judge_command
 from squidmesh import Mesh, Workflow, manual, step
+from tests.support.redises import started
 
 
 class Order(BaseModel):
@@ -86,3 +88,39 @@ def test_what_can_not_be_judged_is_said_in_one_line(
     result = judged(*(one.format(url=url, folder=tmp_path) for one in options))
     assert result.exit_code == 2, result.output
     assert said in result.output
+
+
+@pytest.mark.all
+def test_a_journal_in_postgresql_is_judged_as_any_other(postgres_url: str) -> None:
+    Mesh.migrate(postgres_url)
+    with Mesh.connect(postgres_url, workflows=[Sale]) as mesh:
+        mesh.start_run(Sale.sell, key="order-1")
+        for _ in range(3):
+            mesh.execute_next(owner_id="sam")
+    result = judged("--journal", postgres_url)
+    assert result.exit_code == 0, result.output
+    assert "I13  green                   1" in result.output
+
+
+@pytest.mark.all
+def test_every_kind_of_value_of_a_redis_is_searched(url: str, tmp_path: Path) -> None:
+    with started("valkey", tmp_path / "server") as server, Redis.from_url(server.url) as client:
+        with Mesh.connect(url, leases=server.url, workflows=[Sale], reconcile_every=0.01) as mesh:
+            mesh.start_run(Sale.sell)
+            for _ in range(3):
+                mesh.execute_next(owner_id="sam")
+        seen = "--journal", url, "--leases", server.url, "--secret", "mellon"
+        result = judged(*seen)
+        assert result.exit_code == 0, result.output
+        assert "I19  green" in result.output
+        client.set("a", "xmellonx")
+        client.hset("b", "field", "mellon")
+        client.rpush("c", "one", "mellon")
+        client.sadd("d", "mellon")
+        client.zadd("e", {"mellon": 1})
+        client.xadd("f", {"field": "mellon"})
+        client.set("mellon", "1")
+        result = judged(*seen)
+        assert result.exit_code == 1
+        for key in ("a", "b", "c", "d", "e", "f", "mellon"):
+            assert f"key {key}: the planted secret 1 stands there" in result.output
