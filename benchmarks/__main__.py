@@ -1,4 +1,4 @@
-"""``./dev bench``: what a journal costs, on this machine."""
+"""``./dev bench``: what a journal costs, on this machine, and what its peers cost there."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from benchmarks import (
     slots,
     throughput,
 )
+from benchmarks.beside import command
 from benchmarks.report import Printer, Table
 from benchmarks.scale import FULL, QUICK, Scale
 
@@ -42,17 +43,28 @@ MEASURES: dict[str, Callable[[Scale, Path, Printer], list[Table]]] = {
 
 
 @click.command()
-@click.argument("parts", nargs=-1, type=click.Choice(list(MEASURES)))
+@click.argument("parts", nargs=-1)
 @click.option("--quick", is_flag=True, help="Less of it all, and no 100,000: for a look, not for a quotation.")
 @click.option("--only", multiple=True, type=click.Choice(list(MEASURES)), help="The same as PARTS.")
 @click.option("--repeats", type=click.IntRange(1, 40), help="How often each is measured.")
 @click.option("--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Write all figures there.")
-def main(parts: Sequence[str], quick: bool, only: Sequence[str], repeats: int | None, json_file: Path | None) -> None:
+@click.option("--peers", is_flag=True, help="Measure peers beside ours; PARTS are their names, none means all.")
+def main(
+    parts: Sequence[str], quick: bool, only: Sequence[str], repeats: int | None, json_file: Path | None, peers: bool
+) -> None:
     """Measures PARTS, or all: the embedded journal (SQLite, every durable commit on the disk) in a temporary folder on
     a disk, leases in a Redis, and a journal in a PostgreSQL, both started for it.
 
     Tables go to stdout, in Markdown where that is no terminal; progress goes to stderr.
     """
+    if peers:
+        if only:
+            raise click.UsageError("--only names parts of the other benchmarks; with --peers, name peers")
+        command.run(parts, quick=quick, repeats=repeats, json_file=json_file)
+        return
+    for part in parts:
+        if part not in MEASURES:
+            raise click.BadParameter(f"no part {part!r}: there are {', '.join(MEASURES)}")
     scale = QUICK if quick else FULL
     if repeats is not None:
         scale = dataclasses.replace(scale, repeats=repeats)
