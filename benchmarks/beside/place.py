@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -113,15 +113,17 @@ class Stage:
 
     def process(self) -> Talk:
         """One more; it is ready, and does nothing yet."""
-        peer = self._contestant.peer
-        python = python_of(peer, self.bench.printer.progress)
-        # -P: a script named as its peer must not be found in the peer's stead.
-        command = [str(python), "-P", "-m", "benchmarks.peers", peer]
+        command = command_of(self._contestant.peer, self.bench.printer)
         log = self._folder / f"{len(self._processes)}.log"
         talk = self._stack.enter_context(talking(command, self._settings, self.marks, log))
         self._processes.append(talk)
         self.bench.noted(self._contestant, talk)
         return talk
+
+
+def command_of(peer: str, printer: Printer) -> list[str]:
+    # -P: a script named as its peer must not be found in the peer's stead.
+    return [str(python_of(peer, printer.progress)), "-P", "-m", "benchmarks.peers", peer]
 
 
 @contextmanager
@@ -136,7 +138,3 @@ def versions(opened: Bench) -> dict[str, str]:
     found = {"PostgreSQL": str(opened.postgres.execute("SHOW server_version")[0][0])}
     found[opened.redis.kind.title()] = server.get("valkey_version", server["redis_version"])
     return {**found, **dict(sorted(opened.versions.items())), "Python": sys.version.split()[0]}
-
-
-def names(contestants: Sequence[Contestant]) -> list[str]:
-    return sorted({each.peer for each in contestants} - {"ours"})

@@ -1,4 +1,4 @@
-"""A peer's process as the harness sees it, and what its steps say; ``benchmarks/peers/protocol.py`` is the other end."""
+"""A peer's process as we see it, and what its steps say. ``benchmarks/peers/protocol.py`` is the other end."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Marks:
 
 
 class Talk:
-    """One process of a peer; it is ready. ``version`` and ``how`` are what it said of itself."""
+    """One process of a peer. ``version`` and ``how`` are what it said of itself."""
 
     def __init__(self, command: Sequence[str], settings: Mapping[str, Any], marks: Marks, log: Path) -> None:
         self._log = log
@@ -75,6 +75,9 @@ class Talk:
                 pass_fds=[marks.pipe],
                 start_new_session=True,  # what it forks is in its group
             )
+        self.version = self.how = ""
+
+    def wait_until_ready(self) -> None:
         ready = self._answer()["ready"]
         self.version, self.how = str(ready["version"]), str(ready["how"])
 
@@ -122,8 +125,10 @@ class Talk:
 
 @contextmanager
 def talking(command: Sequence[str], settings: Mapping[str, Any], marks: Marks, log: Path) -> Iterator[Talk]:
+    """It is ready; it ends with the block."""
     talk = Talk(command, settings, marks, log)
     try:
+        talk.wait_until_ready()
         yield talk
     finally:
         talk.end()
