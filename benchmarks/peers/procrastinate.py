@@ -26,7 +26,11 @@ class ProcrastinatePeer(Peer):
             left()
 
         self.job = job
-        self.loop.wait(self.app.open_async())
+
+        async def open_it() -> None:
+            await self.app.open_async()
+
+        self.loop.wait(open_it())
 
     def prepare(self) -> None:
         self.loop.wait(self.app.schema_manager.apply_schema_async())
