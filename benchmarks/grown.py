@@ -91,6 +91,7 @@ def _item(run_id: str, number: int) -> Item:
 
 def measure(sizes: Sizes, folder: Path, printer: Printer, results: Results) -> None:
     """Microseconds of a step by the clock, for each size, and ``ratio``: of the largest median to the smallest."""
+    folder.mkdir()
     with ExitStack() as stack:
         for name, path in _paths(folder, stack).items():
             for what, (case, steps) in _cases(sizes).items():

@@ -1,4 +1,4 @@
-"""Where the CPU of a step goes, in one process, on each path: a profile by CPU time, and what a step asks of its stores.
+"""Where the CPU of a step goes, in one process, on each path: by CPU time; and what a step asks of its stores.
 
 One thread does it all, by a pump whose slots are in it: its batches are as full as they can be, and waiting costs
 nothing. A profiler makes calls dearer than they are: read the shares, and take the microseconds from the other tables.
@@ -43,7 +43,14 @@ _PLACES = (
     (re.compile(r"benchmarks/"), "the benchmark"),
     (re.compile(r"python3\.\d+/(\w+?)(?:\.py|/)"), r"Python's \1"),
 )
-_BUILT_IN = (("sqlite3", "SQLite"), ("msgspec", "msgspec"), ("psycopg", "psycopg"), ("pydantic", "pydantic"))
+_ADDRESS = re.compile(" at 0x[0-9a-f]+")
+_BUILT_IN = (
+    ("sqlite3", "SQLite"),
+    ("_Counted", "SQLite"),
+    ("msgspec", "msgspec"),
+    ("psycopg", "psycopg"),
+    ("pydantic", "pydantic"),
+)
 
 Function = tuple[str, int, str]
 """File, line and name, as ``pstats`` has it."""
@@ -62,6 +69,7 @@ class Profile:
 
 def measure(runs: int, folder: Path, printer: Printer, results: Results) -> None:
     """Writes a file for each path, and adds the counts to the results."""
+    folder.mkdir()
     for name, file, opened in (
         (SQLITE, "sqlite", _sqlite),
         (POSTGRES, "postgres", _postgres),
@@ -153,7 +161,8 @@ def text(name: str, found: Profile, counts: Mapping[str, float]) -> str:
     functions = sorted(found.functions.items(), key=lambda each: -each[1][0])[:_FUNCTIONS]
     for (file, line, function), (own, calls) in functions:
         where = "" if file == "~" else f"  {_short(file)}:{line}"
-        lines.append(f"  {own / total:9.1%} {calls / found.steps:8.2f}  {function}{where}")
+        named = _ADDRESS.sub("", function)
+        lines.append(f"  {own / total:9.1%} {calls / found.steps:8.2f}  {named}{where}")
     return "\n".join(lines) + "\n"
 
 
@@ -206,8 +215,14 @@ def _postgres(
         with open_backend(backend, workflow, leases=leases) as journal:
 
             def counting() -> Mapping[str, int]:
-                statements, transactions, written = asked(server, "profile")
-                return {"statements": statements, "transactions": transactions, "bytes of PostgreSQL's log": written}
+                statements, _, written = asked(server, "profile")
+                # Sessions tell of their transactions late; the server gives a number to each that writes, at once.
+                ((number,),) = server.execute("SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint")
+                return {
+                    "statements": statements,
+                    "commits that wrote": number,
+                    "bytes of PostgreSQL's log": written,
+                }
 
             yield journal, counting
 

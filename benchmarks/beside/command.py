@@ -1,4 +1,6 @@
-"""``./dev bench --peers``: measures, prints, and keeps what was measured."""
+"""``./dev bench --peers``, ``--growth`` and ``--profile``: what they measure is kept in one file of results, from which the
+page is written.
+"""
 
 from __future__ import annotations
 
@@ -11,29 +13,40 @@ from pathlib import Path
 
 import click
 
-from benchmarks import machine
+from benchmarks import grown, machine, profiling
 from benchmarks.beside.run import FULL, QUICK, Results, UnknownPeer, chosen, compare
 from benchmarks.beside.tables import facts, tables
 from benchmarks.report import Printer
 
+_PROFILED = {True: 600, False: 4000}
+"""Runs of a profile: for a look, and for a quotation."""
 
-def run(names: Sequence[str], *, quick: bool, repeats: int | None, json_file: Path | None) -> None:
-    """Exits with 1 where a peer failed: the tables then say which, and why."""
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """``names``: of peers, none means all. ``repeats``: of the peers' measurements, None means the usual number."""
+
+    names: Sequence[str]
+    peers: bool
+    growth: bool
+    profile: bool
+    quick: bool
+    repeats: int | None = None
+
+
+def run(wanted: Wanted, json_file: Path | None) -> None:
+    """Exits with 1 where a peer failed: the tables then say which, and why. What was measured until an error is kept."""
     try:
-        peers = chosen(names)
+        peers = chosen(wanted.names)
     except UnknownPeer as error:
         raise click.BadParameter(str(error)) from error
-    extent = QUICK if quick else FULL
-    if repeats is not None:
-        extent = dataclasses.replace(extent, repeats=repeats)
     printer, results = Printer(), Results()
     with machine.folder_on_disk() as folder:
-        here = machine.describe(folder)
+        here = results.facts["machine"] = machine.describe(folder)
         here["load before"] = machine.load()
         here["command"] = shlex.join(["./dev", "bench", *sys.argv[1:]])
-        results.facts["machine"] = here
         try:
-            compare(peers, extent, folder, printer, results)
+            _measure(wanted, peers, folder, printer, results)
         finally:
             here["load after"] = machine.load()
             if json_file is not None:
@@ -42,3 +55,15 @@ def run(names: Sequence[str], *, quick: bool, repeats: int | None, json_file: Pa
     for table in tables(results):
         printer.table(table)
     sys.exit(1 if results.failed else 0)
+
+
+def _measure(wanted: Wanted, peers: frozenset[str], folder: Path, printer: Printer, results: Results) -> None:
+    if wanted.peers:
+        extent = QUICK if wanted.quick else FULL
+        if wanted.repeats is not None:
+            extent = dataclasses.replace(extent, repeats=wanted.repeats)
+        compare(peers, extent, folder, printer, results)
+    if wanted.growth:
+        grown.measure(grown.QUICK if wanted.quick else grown.FULL, folder / "growth", printer, results)
+    if wanted.profile:
+        profiling.measure(_PROFILED[wanted.quick], folder / "profile", printer, results)

@@ -42,6 +42,7 @@ class Bench:
     """``versions`` and ``hows`` fill while it is used, by contestant."""
 
     def __init__(self, folder: Path, printer: Printer, stack: ExitStack) -> None:
+        folder.mkdir(exist_ok=True)
         self._folder = folder
         self._stack = stack
         self._numbers = count(1)

@@ -52,6 +52,13 @@ class Results:
         values = self.values.get(work, {}).get(contestant, {}).get(name)
         return Figure(tuple(values)) if values else None
 
+    def merge(self, other: Results) -> None:
+        """What the other has measured, in place of what stands here."""
+        self.values.update(other.values)
+        self.failed.update(other.failed)
+        for name, facts in other.facts.items():
+            self.facts.setdefault(name, {}).update(facts)
+
     def to_json(self) -> dict[str, Any]:
         return {"values": self.values, "failed": self.failed, "facts": self.facts}
 
@@ -72,7 +79,7 @@ def compare(peers: frozenset[str], extent: Extent, folder: Path, printer: Printe
     """Measures all works that one of ``peers`` takes part in; ours beside them."""
     works = [work for work in WORKS.values() if any(CONTESTANTS[name].peer in peers for name in work.pace)]
     began = time.monotonic()
-    with bench(folder, printer) as opened:
+    with bench(folder / "peers", printer) as opened:
         for repeat in range(extent.repeats):
             for work in works:
                 if repeat == 0 or not work.once:

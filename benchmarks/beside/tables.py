@@ -18,6 +18,11 @@ def tables(results: Results) -> Iterator[Table]:
     for name, work in WORKS.items():
         if name in results.values:
             yield _of(results, name, work.title)
+    for name in results.values:
+        if name.startswith("growth: "):
+            yield _of(results, name, f"A step, µs, by how many {name.removeprefix('growth: ')} stand beside it")
+    if "asked" in results.values:
+        yield _of(results, "asked", "What a step asks of its stores, 64 in flight, one process")
     if results.failed:
         rows = tuple((label, _first_line(why)) for label, why in sorted(results.failed.items()))
         yield Table(name="failed", title="What could not be measured", columns=("what", "why"), rows=rows)
