@@ -1,11 +1,12 @@
-"""``./dev bench --peers``, ``--growth`` and ``--profile``: what they measure is kept in one file of results, from which the
-page is written.
+"""``./dev bench --peers``, ``--growth`` and ``--profile``: what they measure is kept in one file of results, from which
+the page is written.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import shlex
 import sys
 from collections.abc import Sequence
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import click
 
-from benchmarks import grown, machine, profiling
+from benchmarks import capacity, grown, machine, profiling
 from benchmarks.beside.run import FULL, QUICK, Results, UnknownPeer, chosen, compare
 from benchmarks.beside.tables import facts, tables
 from benchmarks.report import Printer
@@ -35,7 +36,9 @@ class Wanted:
 
 
 def run(wanted: Wanted, json_file: Path | None) -> None:
-    """Exits with 1 where a peer failed: the tables then say which, and why. What was measured until an error is kept."""
+    """Exits with 1 where a peer failed: the tables then say which, and why. What was measured before an error is kept
+    too.
+    """
     try:
         peers = chosen(wanted.names)
     except UnknownPeer as error:
@@ -43,6 +46,7 @@ def run(wanted: Wanted, json_file: Path | None) -> None:
     printer, results = Printer(), Results()
     with machine.folder_on_disk() as folder:
         here = results.facts["machine"] = machine.describe(folder)
+        here["cores"] = str(os.cpu_count())
         here["load before"] = machine.load()
         here["command"] = shlex.join(["./dev", "bench", *sys.argv[1:]])
         try:
@@ -52,7 +56,7 @@ def run(wanted: Wanted, json_file: Path | None) -> None:
             if json_file is not None:
                 json_file.write_text(json.dumps(results.to_json(), ensure_ascii=False, indent=1) + "\n")
     printer.table(facts(results, "machine", "Where this was measured"))
-    for table in tables(results):
+    for table in (*tables(results), *capacity.tables(results, int(here["cores"]))):
         printer.table(table)
     sys.exit(1 if results.failed else 0)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from benchmarks.beside.limits import commits, scripts
 from benchmarks.beside.place import Bench, Contestant
 from benchmarks.beside.process import quiet, resident
 
@@ -18,20 +19,23 @@ _PAUSE = 0.02
 
 def queued(bench: Bench, contestant: Contestant, *, runs: int, processes: int = 1, steps: int = 3) -> Figures:
     """Runs a second, all started beforehand, from the first step to the last end in the store; where the peer keeps no
-    record, to the last step. ``cpu``: µs of the workers a step.
+    record, to the last step. ``cpu``: µs of the workers a step; the others: µs of the servers.
     """
     with bench.stage(contestant, steps=steps) as stage:
         stage.starter.ask("enqueue", count=runs)
         workers = [stage.process() for _ in range(processes)]
+        before = bench.servers_cpu(contestant)
         for worker in workers:
             worker.ask("work")
         stage.marks.wait(runs)
         ends = stage.marks.last[runs - 1 : runs]
         if "postgres" in contestant.stores or "sqlite" in contestant.stores:
             ends.append(stage.starter.ask("until_ended", count=runs)["result"])
-        cpu = sum(worker.ask("cpu")["result"] for worker in workers)
+        spent = {"cpu": sum(worker.ask("cpu")["result"] for worker in workers)}
+        for server, seconds in bench.servers_cpu(contestant).items():
+            spent[f"cpu of {server}"] = seconds - before[server]
         began = min([*stage.marks.first[:64], *stage.marks.last[:64]])
-    return {"runs/s": runs / (max(ends) - began), "cpu": cpu * 1e6 / runs / steps}
+    return {"runs/s": runs / (max(ends) - began), **{who: used * 1e6 / runs / steps for who, used in spent.items()}}
 
 
 def direct(bench: Bench, contestant: Contestant, *, runs: int, threads: int = 1) -> Figures:
@@ -96,6 +100,16 @@ def worker_memory(bench: Bench, contestant: Contestant, *, runs: int) -> Figures
                 stage.marks.wait(done)
             found[name] = resident(worker.pid) / 1e6
     return found
+
+
+def limits(bench: Bench, seconds: float) -> dict[str, Figures]:
+    """By server: what it can do with nobody else about."""
+    url = bench.postgres.create_database("limits")
+    try:
+        found = {"PostgreSQL": commits(url, seconds)}
+    finally:
+        bench.postgres.drop_database("limits")
+    return {**found, "Redis": scripts(bench.redis.url, seconds)}
 
 
 def spread(took: Sequence[float]) -> Figures:

@@ -1,4 +1,4 @@
-"""Writes the measured part of ``docs/benchmarks.md``, and its pictures, from kept results."""
+"""Writes the measured parts of ``docs/benchmarks.md`` and ``docs/capacity.md``, and the pictures, from kept results."""
 
 from __future__ import annotations
 
@@ -6,33 +6,39 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from benchmarks import capacity
 from benchmarks.beside import pictures
 from benchmarks.beside.environments import ROOT
 from benchmarks.beside.run import Results
 from benchmarks.beside.tables import facts, tables
 from benchmarks.report import Table, markdown
 
-PAGE = ROOT / "docs" / "benchmarks.md"
-PICTURES = ROOT / "docs" / "benchmarks"
+DOCS = ROOT / "docs"
 BEGIN = "<!-- Written by ./dev bench --write-docs: what stands from here on is measured. -->"
 END = "<!-- The end of what is measured. -->"
 
 
-def write(files: Sequence[Path], page: Path = PAGE, folder: Path = PICTURES) -> None:
-    """What stands between the two marks is replaced."""
+def write(files: Sequence[Path], docs: Path = DOCS) -> None:
+    """In each page, what stands between the two marks is replaced. Raises ``ValueError`` where a page has none."""
     results = Results()
     for file in files:
         results.merge(Results.from_json(json.loads(file.read_text())))
+    folder = docs / "benchmarks"
+    folder.mkdir(exist_ok=True)
+    drawn = pictures.draw(results)
+    for name, picture in drawn.items():
+        (folder / f"{name}.svg").write_text(picture)
+    _replace(docs / "benchmarks.md", measured(results, list(drawn), folder.name))
+    cores = int(results.facts["machine"]["cores"])
+    _replace(docs / "capacity.md", "\n".join(map(markdown, capacity.tables(results, cores))))
+
+
+def _replace(page: Path, text: str) -> None:
     before, begin, rest = page.read_text().partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:
         raise ValueError(f"{page.name} has no place for what is measured: {BEGIN!r} and {END!r} mark it")
-    folder.mkdir(exist_ok=True)
-    names = []
-    for name, drawn in pictures.draw(results).items():
-        (folder / f"{name}.svg").write_text(drawn)
-        names.append(name)
-    page.write_text("\n".join([before.rstrip() + "\n", BEGIN, "", measured(results, names, folder.name), END]) + after)
+    page.write_text("\n".join([before + BEGIN, "", text, END]) + after)
 
 
 def measured(results: Results, pictures_: Sequence[str], folder: str) -> str:

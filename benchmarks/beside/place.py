@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.beside.environments import python_of
+from benchmarks.beside.limits import cpu_of
 from benchmarks.beside.process import Marks, Talk, talking
 from benchmarks.report import Printer
 from squidmesh.testing.postgres import Postgres
@@ -82,6 +83,15 @@ class Bench:
             staged = Stage(self, contestant, settings, marks, folder, stack)
             staged.process().ask("prepare")
             yield staged
+
+    def servers_cpu(self, contestant: Contestant) -> dict[str, float]:
+        """Seconds of CPU that each server has used until now, of those that it works on."""
+        found = {}
+        if "postgres" in contestant.stores:
+            found["PostgreSQL"] = cpu_of(self.postgres.pid)
+        if "redis" in contestant.stores:
+            found["Redis"] = cpu_of(self.redis.pid)
+        return found
 
     def noted(self, contestant: Contestant, talk: Talk) -> None:
         self.versions[contestant.peer] = talk.version

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.beside.environments import NoEnvironment
+from benchmarks.beside.measures import limits
 from benchmarks.beside.place import DURABILITY, Bench, bench, versions
 from benchmarks.beside.process import PeerFailed
 from benchmarks.beside.works import CONTESTANTS, PEERS, WORKS, Work
@@ -81,6 +82,8 @@ def compare(peers: frozenset[str], extent: Extent, folder: Path, printer: Printe
     began = time.monotonic()
     with bench(folder / "peers", printer) as opened:
         for repeat in range(extent.repeats):
+            for server, figures in limits(opened, extent.seconds / 3).items():
+                results.add("limits", server, figures)
             for work in works:
                 if repeat == 0 or not work.once:
                     printer.progress(f"{work.name}, repeat {repeat + 1} of {extent.repeats}")

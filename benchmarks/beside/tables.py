@@ -9,7 +9,14 @@ from benchmarks.beside.run import Results
 from benchmarks.beside.works import WORKS
 from benchmarks.report import Cell, Table
 
-_UNITS = {"cpu": "CPU a step, µs", "p50": "p50, ms", "p99": "p99, ms", "bytes": "bytes an item"}
+_UNITS = {
+    "cpu": "CPU a step, µs",
+    "cpu of PostgreSQL": "PostgreSQL's",
+    "cpu of Redis": "Redis's",
+    "p50": "p50, ms",
+    "p99": "p99, ms",
+    "bytes": "bytes an item",
+}
 
 
 def tables(results: Results) -> Iterator[Table]:
@@ -21,6 +28,8 @@ def tables(results: Results) -> Iterator[Table]:
     for name in results.values:
         if name.startswith("growth: "):
             yield _of(results, name, f"A step, µs, by how many {name.removeprefix('growth: ')} stand beside it")
+    if "limits" in results.values:
+        yield _of(results, "limits", "What the servers can do here: commits of one row, scripts of one command")
     if "asked" in results.values:
         yield _of(results, "asked", "What a step asks of its stores, 64 in flight, one process")
     if results.failed:
