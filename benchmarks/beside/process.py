@@ -110,17 +110,14 @@ class Talk:
         return PeerFailed(f"{what}\n{said}" if said else what)
 
     def end(self) -> None:
-        """It, and what it forked."""
+        """It, and what it forked: at once, and before it is waited for, so that the group is still its own."""
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
         for pipe in (self._process.stdin, self._process.stdout):
             assert pipe is not None
-            pipe.close()
-        if self._process.poll() is None:
-            self._kill()
-        self._process.wait()
-
-    def _kill(self) -> None:
-        with suppress(ProcessLookupError):  # it ended by itself meanwhile
-            os.killpg(self._process.pid, signal.SIGKILL)
+            with suppress(BrokenPipeError):  # what it was told last, and did not read
+                pipe.close()
 
 
 @contextmanager

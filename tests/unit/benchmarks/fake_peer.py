@@ -1,5 +1,6 @@
 """A peer that needs nothing: its runs are numbers in a list, and its store is a file."""
 
+import os
 import threading
 import time
 from pathlib import Path
@@ -22,6 +23,14 @@ class Fake(Peer):
         for _ in Path("waiting").read_text().splitlines():
             entered()
             left()
+
+    def fork(self):
+        """A child that would never end."""
+        child = os.fork()
+        if child:
+            return child
+        while True:
+            time.sleep(60)
 
     def start_one(self):
         return time.monotonic()

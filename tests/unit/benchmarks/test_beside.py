@@ -4,6 +4,7 @@ installed for it.
 
 import json
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -72,6 +73,27 @@ def test_a_peer_that_does_not_begin_is_told_with_its_last_words(tmp_path):
     with pytest.raises(PeerFailed, match="no such driver"), talking(command, {}, marks, tmp_path / "log"):
         pass
     marks.close()
+
+
+def test_what_a_peer_forked_ends_with_it(tmp_path):
+    """Else it would take the jobs of whoever comes next."""
+    marks = Marks()
+    with talking(FAKE, {}, marks, tmp_path / "log") as talk:
+        child = talk.ask("fork")["result"]
+        assert is_alive(child)
+    ends = time.monotonic() + 20
+    while is_alive(child) and time.monotonic() < ends:  # the signal is on its way
+        time.sleep(0.005)
+    assert not is_alive(child)
+    marks.close()
+
+
+def is_alive(pid):
+    """A killed one that nobody has waited for is not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def test_runs_a_second_are_counted_by_their_steps(bench):
