@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from benchmarks.beside.run import Results
+from benchmarks.beside.results import Results
 from benchmarks.beside.works import POSTGRES, REDIS
 from benchmarks.report import Cell, Table
 

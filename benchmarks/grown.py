@@ -21,7 +21,7 @@ from squidmesh_postgres import PostgresBackend
 from squidmesh_redis import RedisBackend
 
 from benchmarks.beside.place import ROOM
-from benchmarks.beside.run import Results
+from benchmarks.beside.results import Results
 from benchmarks.beside.works import POSTGRES, REDIS, SQLITE
 from benchmarks.growth import Case
 from benchmarks.journals import Journal, Ledger, growing, linear, open_backend, open_journal

@@ -21,7 +21,7 @@ from squidmesh_redis import RedisBackend
 from squidmesh_sqlite import SqliteBackend
 
 from benchmarks.beside.place import ROOM
-from benchmarks.beside.run import Results
+from benchmarks.beside.results import Results
 from benchmarks.beside.works import POSTGRES, REDIS, SQLITE
 from benchmarks.journals import Journal, Ledger, linear, open_backend
 from benchmarks.postgres import asked

@@ -15,7 +15,8 @@ from pathlib import Path
 import click
 
 from benchmarks import capacity, grown, machine, profiling
-from benchmarks.beside.run import FULL, QUICK, Results, UnknownPeer, chosen, compare
+from benchmarks.beside.results import Results
+from benchmarks.beside.run import FULL, QUICK, UnknownPeer, chosen, compare
 from benchmarks.beside.tables import facts, tables
 from benchmarks.report import Printer
 

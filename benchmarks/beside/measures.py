@@ -11,7 +11,7 @@ from benchmarks.beside.process import quiet, resident
 Figures = dict[str, float]
 
 _WARM_UP = 20
-_REST = 2.0
+_REST = 1.0
 """Seconds after which a worker has nothing to do any more but to wait."""
 _PAUSE = 0.02
 """Between two pick-ups: the worker sleeps again."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from benchmarks import capacity
 from benchmarks.beside import pictures
 from benchmarks.beside.environments import ROOT
-from benchmarks.beside.run import Results
+from benchmarks.beside.results import Results
 from benchmarks.beside.tables import facts, tables
 from benchmarks.report import Table, markdown
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from html import escape
 
-from benchmarks.beside.run import Results
+from benchmarks.beside.results import Results
 from benchmarks.beside.works import WORKS
 from benchmarks.report import number
 

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from benchmarks.beside.environments import NoEnvironment
 from benchmarks.beside.measures import limits
 from benchmarks.beside.place import DURABILITY, Bench, bench, versions
 from benchmarks.beside.process import PeerFailed
+from benchmarks.beside.results import Results
 from benchmarks.beside.works import CONTESTANTS, PEERS, WORKS, Work
-from benchmarks.report import Figure, Printer
+from benchmarks.report import Printer
+from benchmarks.targets import TARGETS
 
 
 class UnknownPeer(ValueError):
@@ -22,50 +23,17 @@ class UnknownPeer(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Extent:
-    """``seconds``: about how long each measurement takes, without its preparations."""
+    """``seconds``: about how long each measurement takes, without its preparations. ``spared``: whom no target names is
+    measured once.
+    """
 
     repeats: int
     seconds: float
+    spared: bool = False
 
 
 FULL = Extent(repeats=3, seconds=3.0)
-QUICK = Extent(repeats=3, seconds=0.6)
-
-Values = dict[str, dict[str, dict[str, list[float]]]]
-"""By work, contestant and figure."""
-
-
-@dataclass(slots=True)
-class Results:
-    """What was measured, as JSON keeps it; ``failed``: by work and contestant, why there is no figure."""
-
-    values: Values = field(default_factory=dict)
-    failed: dict[str, str] = field(default_factory=dict)
-    facts: dict[str, dict[str, str]] = field(default_factory=dict)
-
-    def add(self, work: str, contestant: str, figures: dict[str, float]) -> None:
-        kept = self.values.setdefault(work, {}).setdefault(contestant, {})
-        for name, value in figures.items():
-            kept.setdefault(name, []).append(value)
-
-    def figure(self, work: str, contestant: str, name: str) -> Figure | None:
-        """None where it was not measured."""
-        values = self.values.get(work, {}).get(contestant, {}).get(name)
-        return Figure(tuple(values)) if values else None
-
-    def merge(self, other: Results) -> None:
-        """What the other has measured, in place of what stands here."""
-        self.values.update(other.values)
-        self.failed.update(other.failed)
-        for name, facts in other.facts.items():
-            self.facts.setdefault(name, {}).update(facts)
-
-    def to_json(self) -> dict[str, Any]:
-        return {"values": self.values, "failed": self.failed, "facts": self.facts}
-
-    @classmethod
-    def from_json(cls, document: dict[str, Any]) -> Results:
-        return cls(values=document["values"], failed=document["failed"], facts=document["facts"])
+QUICK = Extent(repeats=3, seconds=0.6, spared=True)
 
 
 def chosen(names: Sequence[str]) -> frozenset[str]:
@@ -87,21 +55,29 @@ def compare(peers: frozenset[str], extent: Extent, folder: Path, printer: Printe
             for work in works:
                 if repeat == 0 or not work.once:
                     printer.progress(f"{work.name}, repeat {repeat + 1} of {extent.repeats}")
-                    _all_do(work, peers, extent, opened, results)
+                    everybody = named_by_targets(work) if extent.spared and repeat else tuple(work.pace)
+                    taking_part = [name for name in everybody if CONTESTANTS[name].peer in {*peers, "ours"}]
+                    _all_do(work, taking_part, extent, opened, results)
         results.facts["versions"] = versions(opened)
         results.facts["settings"] = dict(sorted(opened.hows.items()))
         results.facts["durability"] = dict(DURABILITY)
     printer.progress(f"the peers took {time.monotonic() - began:.0f} s")
 
 
-def _all_do(work: Work, peers: frozenset[str], extent: Extent, opened: Bench, results: Results) -> None:
-    for name in work.pace:
-        contestant = CONTESTANTS[name]
+def named_by_targets(work: Work) -> tuple[str, ...]:
+    """The contestants, in their order."""
+    places = [place for target in TARGETS for place in (target.ours, target.peer) if place]
+    named = {contestant for name, contestant, _ in places if name == work.name}
+    return tuple(name for name in work.pace if name in named)
+
+
+def _all_do(work: Work, names: Sequence[str], extent: Extent, opened: Bench, results: Results) -> None:
+    for name in names:
         label = f"{work.name}: {name}"
-        if contestant.peer not in {*peers, "ours"} or label in results.failed:
+        if label in results.failed:
             continue
         try:
-            figures = work.measure(opened, contestant, extent.seconds)
+            figures = work.measure(opened, CONTESTANTS[name], extent.seconds)
         except (PeerFailed, NoEnvironment) as error:
             results.failed[label] = str(error)
             opened.printer.progress(f"{label} has failed: {error}")

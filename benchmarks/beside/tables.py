@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from benchmarks import targets
-from benchmarks.beside.run import Results
+from benchmarks.beside.results import Results
 from benchmarks.beside.works import WORKS
 from benchmarks.report import Cell, Table
 

@@ -16,9 +16,10 @@ from benchmarks.beside import measures, place
 from benchmarks.beside.environments import LOCKS
 from benchmarks.beside.place import Contestant
 from benchmarks.beside.process import Marks, PeerFailed, talking
-from benchmarks.beside.run import Results, UnknownPeer, chosen
+from benchmarks.beside.results import Results
+from benchmarks.beside.run import UnknownPeer, chosen, named_by_targets
 from benchmarks.beside.tables import tables
-from benchmarks.beside.works import CONTESTANTS, PEERS, SQLITE, WORKS
+from benchmarks.beside.works import CONTESTANTS, PEERS, POSTGRES, SQLITE, WORKS
 from benchmarks.report import Printer
 from benchmarks.targets import TARGETS, Target, judge
 
@@ -140,6 +141,12 @@ def test_a_quicker_one_gets_more_to_do_and_nobody_nothing():
     assert queued.runs("dbos, PostgreSQL", 3.0) == 300
     assert queued.runs(SQLITE, 3.0) > queued.runs("dbos, PostgreSQL", 3.0)
     assert queued.runs("dbos, PostgreSQL", 0.01) == 20
+
+
+def test_a_quick_look_repeats_those_that_a_target_names():
+    assert named_by_targets(WORKS["bulk"]) == (POSTGRES, "pgqueuer", "procrastinate")
+    assert "huey" not in named_by_targets(WORKS["job"])
+    assert all(named_by_targets(work) for work in WORKS.values() if work.name != "job in PostgreSQL")
 
 
 # ---------------------------------------------------------------------------------------------------------- the targets

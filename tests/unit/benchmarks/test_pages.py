@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks import capacity
 from benchmarks.beside import page, pictures
-from benchmarks.beside.run import Results
+from benchmarks.beside.results import Results
 from benchmarks.beside.works import DBOS, REDIS, SQLITE
 from benchmarks.capacity import Costs, Machine
 from benchmarks.profiling import place_of
