@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from benchmarks.beside.limits import commits, scripts
 from benchmarks.beside.place import Bench, Contestant
-from benchmarks.beside.process import quiet, resident
+from benchmarks.beside.process import Talk, quiet, resident
 
 Figures = dict[str, float]
 
@@ -25,13 +25,14 @@ def queued(bench: Bench, contestant: Contestant, *, runs: int, processes: int = 
         stage.starter.ask("enqueue", count=runs)
         workers = [stage.process() for _ in range(processes)]
         before = bench.servers_cpu(contestant)
+        imported = _cpu(workers)
         for worker in workers:
             worker.ask("work")
         stage.marks.wait(runs)
         ends = stage.marks.last[runs - 1 : runs]
         if "postgres" in contestant.stores or "sqlite" in contestant.stores:
             ends.append(stage.starter.ask("until_ended", count=runs)["result"])
-        spent = {"cpu": sum(worker.ask("cpu")["result"] for worker in workers)}
+        spent = {"cpu": _cpu(workers) - imported}
         for server, seconds in bench.servers_cpu(contestant).items():
             spent[f"cpu of {server}"] = seconds - before[server]
         began = min([*stage.marks.first[:64], *stage.marks.last[:64]])
@@ -115,6 +116,11 @@ def limits(bench: Bench, seconds: float) -> dict[str, Figures]:
 def spread(took: Sequence[float]) -> Figures:
     ordered = sorted(took)
     return {"p50": ordered[len(ordered) // 2], "p99": ordered[len(ordered) * 99 // 100]}
+
+
+def _cpu(workers: Sequence[Talk]) -> float:
+    """Seconds, until now: of the processes themselves, not of what they forked."""
+    return sum(float(worker.ask("cpu")["result"]) for worker in workers)
 
 
 def _used(bench: Bench) -> int:
