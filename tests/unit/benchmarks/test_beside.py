@@ -5,6 +5,7 @@ installed for it.
 import json
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -179,6 +180,12 @@ def test_a_limit_needs_no_peer(p99, met):
     assert (verdict.reached, verdict.peer, verdict.met) == (p99, None, met)
 
 
+def test_what_stands_beside_a_limit_is_shown_and_decides_nothing():
+    target = replace(DELAY, beside=("work", "them", "p99"))
+    verdict = judge(target, results([4.0], [0.5]))
+    assert (verdict.reached, verdict.peer, verdict.met) == (4.0, 0.5, True)
+
+
 def test_what_was_not_measured_is_neither_met_nor_missed():
     assert judge(RATE, results([2000], [])).met is None
     assert judge(RATE, results([], [100])).met is None
@@ -187,7 +194,7 @@ def test_what_was_not_measured_is_neither_met_nor_missed():
 
 def test_each_target_names_figures_that_are_measured():
     for target in TARGETS:
-        for work, contestant, _ in filter(None, (target.ours, target.peer)):
+        for work, contestant, _ in filter(None, (target.ours, target.peer, target.beside)):
             assert work.startswith("growth: ") or contestant in WORKS[work].pace, target.what
 
 
