@@ -153,6 +153,8 @@ WORKS: Mapping[str, Work] = MappingProxyType(
                     "huey": 30,
                     "taskiq": 30,
                     "procrastinate": 30,
+                    DBOS: 20,
+                    ABSURD: 20,
                 },
                 seconds=2.0,
             ),

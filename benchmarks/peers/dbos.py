@@ -8,7 +8,6 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from functools import cached_property
-from typing import Any
 
 import psycopg
 from dbos import DBOS, DBOSClient, DBOSConfig
@@ -43,17 +42,16 @@ def errand(number: int) -> None:
 
 class Dbos(Peer):
     package = "dbos"
-    how = f"queue: worker_concurrency {CONCURRENCY}, polling every 10 ms; its client starts one by one"
-    how += "; SQLite with a write-ahead log, which makes it twice as fast"
+    how = f"queue: worker_concurrency {CONCURRENCY}, polling every 10 ms; SQLite with a write-ahead log"
 
-    def __init__(self, settings: dict[str, Any]) -> None:
-        super().__init__(settings)
-        self.url = settings.get("postgres") or f"sqlite:///{settings['sqlite']}"
-        if "postgres" in settings:
-            self.url = self.url.replace("postgresql://", "postgresql+psycopg://")
+    @cached_property
+    def url(self) -> str:
+        if "postgres" in self.settings:
+            return str(self.settings["postgres"]).replace("postgresql://", "postgresql+psycopg://")
+        return f"sqlite:///{self.settings['sqlite']}"
 
     def prepare(self) -> None:
-        if "sqlite" in self.settings:
+        if "sqlite" in self.settings:  # twice as fast, and as durable
             with closing(sqlite3.connect(self.settings["sqlite"])) as connection:
                 connection.execute("PRAGMA journal_mode = WAL")
         self._launch()
@@ -61,19 +59,12 @@ class Dbos(Peer):
         DBOS.destroy()
 
     def _launch(self) -> None:
-        DBOS(
-            config=DBOSConfig(
-                name="bench",
-                system_database_url=self.url,
-                application_version="1",
-                executor_id=str(os.getpid()),
-                log_level="ERROR",
-            )
-        )
+        config = DBOSConfig(name="bench", system_database_url=self.url, application_version="1", log_level="ERROR")
+        config["executor_id"] = str(os.getpid())
+        DBOS(config=config)
         DBOS.launch()
 
-    def work(self) -> None:
-        self._launch()
+    work = _launch
 
     @cached_property
     def client(self) -> DBOSClient:
@@ -87,16 +78,15 @@ class Dbos(Peer):
         self.enqueue(1)
         return time.monotonic()
 
-    @cached_property
-    def looking(self) -> Any:
-        if "postgres" in self.settings:
-            return psycopg.connect(self.settings["postgres"], autocommit=True)
-        return sqlite3.connect(self.settings["sqlite"], timeout=30)
-
     def ended(self) -> int:
-        schema = "dbos." if "postgres" in self.settings else ""
-        asked = f"SELECT count(*) FROM {schema}workflow_status WHERE status = 'SUCCESS'"
-        return int(self.looking.execute(asked).fetchone()[0])
+        asked = "SELECT count(*) FROM {}workflow_status WHERE status = 'SUCCESS'"
+        if "postgres" in self.settings:
+            with psycopg.connect(self.settings["postgres"]) as connection:
+                ((found,),) = connection.execute(asked.format("dbos.")).fetchall()
+        else:
+            with closing(sqlite3.connect(self.settings["sqlite"], timeout=30)) as file:
+                ((found,),) = file.execute(asked.format("")).fetchall()
+        return int(found)
 
     def direct(self, count: int, threads: int = 1) -> None:
         self._launch()
