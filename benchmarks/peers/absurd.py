@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from functools import cached_property
 from typing import Any
 
@@ -41,10 +40,6 @@ class AbsurdPeer(Peer):
         app = self.app
         for number in range(count):
             app.spawn("errand", {"number": number})
-
-    def start_one(self) -> float:
-        self.app.spawn("errand", {"number": 1})
-        return time.monotonic()
 
     def work(self) -> None:
         app = self.app

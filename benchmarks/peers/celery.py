@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from typing import Any
 
 from celery import Celery
@@ -35,10 +34,6 @@ class CeleryPeer(Peer):
         with self.app.producer_or_acquire() as producer:
             for number in range(count):
                 self.job.apply_async((number,), producer=producer)
-
-    def start_one(self) -> float:
-        self.job.delay(1)
-        return time.monotonic()
 
     def work(self) -> None:
         options = {"pool": "solo", "without_gossip": True, "without_mingle": True, "without_heartbeat": True}

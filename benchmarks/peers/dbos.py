@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from functools import cached_property
@@ -73,10 +72,6 @@ class Dbos(Peer):
     def enqueue(self, count: int) -> None:
         for number in range(count):
             self.client.enqueue({"workflow_name": "errand", "queue_name": QUEUE, "app_version": "1"}, number)
-
-    def start_one(self) -> float:
-        self.enqueue(1)
-        return time.monotonic()
 
     def ended(self) -> int:
         asked = "SELECT count(*) FROM {}workflow_status WHERE status = 'SUCCESS'"

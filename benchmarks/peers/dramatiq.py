@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import dramatiq
@@ -29,10 +28,6 @@ class DramatiqPeer(Peer):
     def enqueue(self, count: int) -> None:
         for number in range(count):
             self.job.send(number)
-
-    def start_one(self) -> float:
-        self.job.send(1)
-        return time.monotonic()
 
     def work(self) -> None:
         dramatiq.Worker(dramatiq.get_broker(), worker_threads=self.threads).start()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 from huey import RedisHuey
@@ -27,10 +26,6 @@ class HueyPeer(Peer):
     def enqueue(self, count: int) -> None:
         for number in range(count):
             self.job(number)
-
-    def start_one(self) -> float:
-        self.job(1)
-        return time.monotonic()
 
     def work(self) -> None:
         consumer = self.huey.create_consumer(workers=1, worker_type="thread", periodic=False)
