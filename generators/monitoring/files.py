@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from generators.monitoring import rule_files
+from generators.monitoring import alert_tests, rule_files
 from generators.monitoring.boards import BOARDS
 from generators.monitoring.grafana import written
 
@@ -15,5 +15,6 @@ def writers() -> dict[str, Callable[[], str]]:
     return {
         "deploy/prometheus/rules/recording.yml": rule_files.write_recording,
         "deploy/prometheus/rules/alerts.yml": rule_files.write_alerts,
+        "deploy/prometheus/tests/alerts.yml": alert_tests.write,
         **{f"grafana/dashboards/{board.name}.json": partial(written, board) for board in BOARDS},
     }
