@@ -15,7 +15,7 @@ _KEPT = Row(
         Panel(
             title="What is left of a lease",
             about="When a heartbeat was acknowledged, or an outcome recorded: one in a hundred had less, and half.",
-            good="about two thirds of the lease, and never near 0. Under 0 it was too late.",
+            good="about three quarters of the lease, and never near 0. Under 0 it was too late.",
             queries=(
                 Query(_Q.quantile(0.01, metrics.LEASE_MARGIN, "moment"), "one in 100, {{moment}}"),
                 Query(_Q.quantile(0.5, metrics.LEASE_MARGIN, "moment"), "half, {{moment}}"),
