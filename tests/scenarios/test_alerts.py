@@ -7,7 +7,6 @@ is without data.
 import os
 import shutil
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,7 +15,7 @@ from generators.monitoring.alerts import ALERTS
 from generators.monitoring.grafana import FIRING
 from generators.monitoring.recording import RECORDED
 from tests.support.alarm_fleet import World, world
-from tests.support.alarms import FAULTS
+from tests.support.alarms import FAULTS, until
 from tests.support.board_answers import DASHBOARDS, LARGEST, ROOT, STEP, answers, drawn, without_data
 from tests.support.prometheus import Prometheus
 
@@ -75,13 +74,6 @@ def test_each_alert_fires_while_its_fault_lasts_and_every_expression_has_data(
 
 def fires(here: World, name: str) -> float:
     return here.watch.fires(name, within=PATIENCE)
-
-
-def until(true: Callable[[], object], what: str, within: float) -> None:
-    end = time.monotonic() + within
-    while not true():
-        assert time.monotonic() < end, what
-        time.sleep(0.5)
 
 
 def rules_without_data(server: Prometheus, began: float) -> list[str]:

@@ -76,10 +76,12 @@ class Fleet:
     def dead(self) -> list[str]:
         return [name for name, process in self._living.items() if process.poll() is not None]
 
-    def revive(self) -> None:
-        """What died by itself is gone from the list, and may be started again."""
-        for name in self.dead():
+    def bury(self) -> list[str]:
+        """Takes those that died by SIGKILL off the list, so that they may be started again."""
+        gone = self.dead()
+        for name in gone:
             assert self._living.pop(name).returncode == -SIGKILL, name
+        return gone
 
     def close(self) -> None:
         for name in list(self._living):

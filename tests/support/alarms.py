@@ -30,8 +30,21 @@ def again_and_again(what: Callable[[], object], pause: float) -> Iterator[None]:
         thread.join(60)
 
 
+def until(true: Callable[[], object], what: str, within: float = 60) -> None:
+    end = time.monotonic() + within
+    while not true():
+        assert time.monotonic() < end, what
+        time.sleep(0.2)
+
+
 def started(world: World, what: str, number: int, queue: str | None = None) -> None:
     world.mesh.start_runs(Work.placed, [Order(what=what)] * number, queue=queue)
+
+
+def in_work(world: World, queue: str, *, ready: bool = True) -> int:
+    """Items that somebody works on, and those that wait for somebody."""
+    (stats,) = (one for one in world.mesh.vitals().queues if one.queue == queue)
+    return stats.leased + (stats.ready if ready else 0)
 
 
 @contextmanager
@@ -45,15 +58,16 @@ def a_queue_is_paused(world: World) -> Iterator[None]:
 def nobody_serves_a_queue(world: World) -> Iterator[None]:
     """It grows all the time."""
     started(world, "quick", 1050, "bulk")
-    with again_and_again(lambda: started(world, "quick", 20, "bulk"), 0.5):
+    with again_and_again(lambda: started(world, "hold", 20, "bulk"), 0.5):
         yield
 
 
 @contextmanager
 def somebody_comes_late(world: World) -> Iterator[None]:
     """To what the fault before has left."""
-    world.fleet.worker("late", "--queue=bulk")
+    world.fleet.worker("late", "--queue=bulk", "--concurrency=40")
     yield
+    until(lambda: not in_work(world, "bulk"), "it is done")
     world.fleet.kill("late")
     world.fleet.forget("late")
 
@@ -66,11 +80,11 @@ def runs_fail(world: World) -> Iterator[None]:
 
 @contextmanager
 def a_worker_is_killed_with_work_in_hand(world: World) -> Iterator[None]:
-    """And is not started again."""
-    with again_and_again(lambda: started(world, "hold", 8), 1):
-        time.sleep(3)
-        world.fleet.kill("mill")
-        yield
+    """And is not started again. Of 13 leases it holds at least 5, since the other one has 8 slots."""
+    started(world, "hold", 24)
+    until(lambda: in_work(world, "default", ready=False) >= 13, "it has work in hand")
+    world.fleet.kill("mill")
+    yield
     world.fleet.worker("mill")
 
 
@@ -78,12 +92,8 @@ def a_worker_is_killed_with_work_in_hand(world: World) -> Iterator[None]:
 def a_step_kills_its_worker(world: World) -> Iterator[None]:
     """The process, and then the child that it runs in: a dead letter."""
     started(world, "kill", 1)
-    end = time.monotonic() + 60
-    while not (dead := world.fleet.dead()):
-        assert time.monotonic() < end, "no worker died"
-        time.sleep(0.1)
-    world.fleet.revive()
-    for name in dead:
+    until(world.fleet.dead, "a worker dies")
+    for name in world.fleet.bury():
         world.fleet.worker(name)
     yield
     world.mesh.discard_dead_letters(all=True, actor="sam", reason="it was a trial")
