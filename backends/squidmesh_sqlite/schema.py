@@ -182,19 +182,30 @@ class Schema:
         return version
 
     def _migrate(self) -> list[str]:
-        """Each migration is one transaction, and looks at the version in it: two processes may both try."""
-        applied = []
+        """Each migration is one transaction, and looks at the version in it: two processes may both try. A new file
+        gets all of them in one: whoever opens it meanwhile finds nothing yet, or all, and no older version.
+        """
+        applied: list[str] = []
         with translated(self.path), closing(connect(self.path, "rwc", self._factory)) as connection:
             add_functions(connection)
+            connection.execute(_BEGIN)
+            if self._version(connection) == 0:
+                for migration in migrations():
+                    applied += self._apply(connection, migration)
+            connection.execute(_COMMIT)
             for migration in migrations():
                 connection.execute(_BEGIN)
                 if self._version(connection) < migration.number:
-                    for statement in migration.statements():
-                        connection.execute(statement)
-                    applied.append(migration.name)
+                    applied += self._apply(connection, migration)
                 connection.execute(_COMMIT)
             self._write_ahead(connection)
         return applied
+
+    @staticmethod
+    def _apply(connection: sqlite3.Connection, migration: Migration) -> list[str]:
+        for statement in migration.statements():
+            connection.execute(statement)
+        return [migration.name]
 
     def _write_ahead(self, connection: sqlite3.Connection) -> None:
         """Readers and the one writer do not wait for each other. The file remembers; SQLite does not wait for its turn

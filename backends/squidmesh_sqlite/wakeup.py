@@ -85,10 +85,13 @@ class SqliteWakeup:
     # -------------------------------------------------------------------------------------------------- a fork
 
     def before_fork(self) -> None:
-        """The next look opens another connection, whose count is another one too: it then says that there is news."""
+        """The next look opens another connection, whose count tells nothing about what it was: so it says that there is
+        news. (Left to the counts, it would not where both are the same by chance.)
+        """
         if self._lock.acquire(blocking=False):
             try:
                 self._close_idle()
+                self._seen = None
             finally:
                 self._lock.release()
 

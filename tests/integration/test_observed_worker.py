@@ -78,6 +78,10 @@ def watched(folder: Path, url: str, *options: str, **environment: str) -> Iterat
         process.wait(WAIT)
 
 
+def at_charge(mesh: Mesh, run_id: str) -> bool:
+    return any((one.step, one.status) == ("charge", "claimed") for one in mesh.inspect_run(run_id).attempts)
+
+
 @pytest.fixture
 def url(tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path / 'journal.db'}"
@@ -104,7 +108,8 @@ def test_a_worker_tells_how_it_is_and_its_log_and_trace_hold_the_ids(tmp_path: P
         assert exemplars == {run.run_id}
 
         slow = mesh.start_run(Shop.placed, Order(number=4))
-        until(lambda: "squidmesh_slots_busy 1.0" in worker.ask("/metrics")[1], "the slow step runs")
+        until(lambda: at_charge(mesh, slow.run_id), "the slow step runs")
+        assert "squidmesh_slots_busy 1.0" in worker.ask("/metrics")[1]
         worker.process.send_signal(signal.SIGTERM)
         until(lambda: worker.ask("/readyz") == (503, "draining\n"), "it is not ready while it drains")
         assert worker.ask("/livez") == (200, "ok\n")

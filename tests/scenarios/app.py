@@ -1,9 +1,12 @@
 """What the worker processes of a scenario run: ``squidmesh --app tests.scenarios.app:mesh worker``."""
 
+import logging
 import os
 
 from squidmesh import Mesh
 from tests.scenarios.sale import LEASE, Sale
+
+logging.getLogger("squidmesh").setLevel(logging.DEBUG)  # each call that fails: scenarios look for them
 
 mesh = Mesh.connect(
     os.environ["SCENARIO_URL"],

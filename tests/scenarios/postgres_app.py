@@ -1,6 +1,7 @@
 """What the worker processes of a scenario on PostgreSQL run. ``SCENARIO_LIMITS``: how long they wait, name by name."""
 
 import json
+import logging
 import os
 
 from squidmesh_postgres import pool
@@ -12,6 +13,8 @@ from tests.scenarios.sale import LEASE
 for name, seconds in json.loads(os.environ["SCENARIO_LIMITS"]).items():
     assert hasattr(pool, name), name
     setattr(pool, name, seconds)
+
+logging.getLogger("squidmesh").setLevel(logging.DEBUG)  # each call that fails: scenarios look for them
 
 mesh = Mesh.connect(
     os.environ["SCENARIO_URL"],

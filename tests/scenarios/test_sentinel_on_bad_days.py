@@ -1,5 +1,7 @@
 """A fleet under load whose primary is replaced: what it had acknowledged is gone, and the journal decides."""
 
+import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -44,12 +46,16 @@ def claimed_of_the_primary_alone(fleet: ReplicatedFleet, servers: SentinelServer
     fleet.mesh.pause_queue("default", actor="us")
     fleet.start(RUNS)
     fleet.start(HELD, held=True)
+    for worker in fleet.workers:  # they have nothing to do; else they would claim before the replicas stand still
+        os.kill(worker.pid, signal.SIGSTOP)
     fleet.mesh.resume_queue("default", actor="us")
     until(lambda: any(knows(replica, RUNS + HELD) for replica in replicas), "the replicas to hear of the items")
     for replica in replicas:
         replica.freeze()
     servers.primary().ask("CLIENT", "KILL", "TYPE", "replica")  # what waits in their sockets would still be read
     before = fleet.granted()
+    for worker in fleet.workers:
+        os.kill(worker.pid, signal.SIGCONT)
     until(lambda: len(fleet.granted()) == RUNS + HELD, "the claims", within=60)
     return {item: fence for item, fence in fleet.granted().items() if item not in before}
 

@@ -85,10 +85,14 @@ def test_threads_share_commits_too(tmp_path):
     assert found.durable_commits <= STEPS + 1
 
 
+OF_THE_REGISTER = 4
+"""Commits of a worker's own row: at its start, soon after, when it drains, and at its end."""
+
+
 def test_a_run_alone_waits_for_the_disk_once_an_entry(tmp_path):
     found = counts.alone(tmp_path, 8)
     assert found.entries / found.runs == STEPS + 2
-    assert found.counts.durable <= found.entries
+    assert found.counts.durable <= found.entries + OF_THE_REGISTER
     assert found.counts.ordered <= found.runs
 
 

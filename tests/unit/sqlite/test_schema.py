@@ -191,6 +191,24 @@ def test_many_may_create_the_file_at_once(open_store):
     assert sorted(name for names in applied for name in names) == NAMES, "each once, by whoever came first"
 
 
+def test_a_new_file_is_never_seen_with_an_older_schema(path, open_store, monkeypatch):
+    """Whoever looks while it is made finds nothing in it, or all: else it would be told to migrate first."""
+    seen = set()
+
+    def looking(migration):
+        for statement in Migration.statements(migration):
+            with closing(sqlite3.connect(path)) as other:
+                seen.add(other.execute("PRAGMA user_version").fetchone()[0])
+            yield statement
+
+    class Watched(Migration):
+        statements = looking
+
+    monkeypatch.setattr(schema, "migrations", lambda: tuple(Watched(*one) for one in statements.migrations()))
+    open_store().migrate()
+    assert seen == {0}
+
+
 def test_many_may_open_a_new_file_at_once(open_store):
     assert together(6, lambda _: open_store().journal().count_runs()) == [{}] * 6
 
