@@ -15,6 +15,7 @@ from generators.monitoring.alerts import ALERTS
 from squidmesh.cli.root import squidmesh
 from tests.deploy.manifests import DEPLOY, ROOT
 from tests.support.debian import files_of
+from tests.support.shortened import shortened
 
 PROMETHEUS = DEPLOY / "prometheus"
 RUNBOOKS = (ROOT / "docs" / "runbooks.md").read_text()
@@ -94,6 +95,14 @@ def test_the_files_are_those_that_prometheus_is_told_to_read():
         (pattern,) = yaml.safe_load(path.read_text())["rule_files"]
         found = sorted(one.name for one in path.parent.glob(pattern))
         assert found == ["alerts.yml", "recording.yml"], path
+
+
+def test_what_a_trial_runs_is_what_a_user_has_but_for_its_times(tmp_path: Path):
+    anything = re.compile(r"(for: |\[|offset )\d+[smhd]|[<>] \d+(\.\d+)?")
+    for path in shortened(PROMETHEUS / "rules", tmp_path):
+        ours = (PROMETHEUS / "rules" / path.name).read_text()
+        assert anything.sub("", path.read_text()) == anything.sub("", ours)
+        assert not re.search(r"\d[mhd]\]|for: \d+[mhd]", path.read_text()), "seconds"
 
 
 # ------------------------------------------------------------------------------------------------- Debian's own tools

@@ -43,8 +43,8 @@ def started(world: World, what: str, number: int, queue: str | None = None) -> N
 
 def in_work(world: World, queue: str, *, ready: bool = True) -> int:
     """Items that somebody works on, and those that wait for somebody."""
-    (stats,) = (one for one in world.mesh.vitals().queues if one.queue == queue)
-    return stats.leased + (stats.ready if ready else 0)
+    found = [one for one in world.mesh.vitals().queues if one.queue == queue]
+    return sum(one.leased + (one.ready if ready else 0) for one in found)
 
 
 @contextmanager
