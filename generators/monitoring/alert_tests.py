@@ -241,6 +241,19 @@ CASES: tuple[Case, ...] = (
     ),
     Case(
         alert="SquidMeshLeasesTakenOver",
+        why="who took eight over has died itself",
+        series=_of(metrics.LEASES_TAKEN_OVER, "_x9 8+0x2 stale", queue="bulk"),
+        at=16,
+        fires=_QUEUE,
+    ),
+    Case(
+        alert="SquidMeshLeasesTakenOver",
+        why="eight, long ago, by one who has died",
+        series=_of(metrics.LEASES_TAKEN_OVER, "8+0x12 stale", queue="bulk"),
+        at=60,
+    ),
+    Case(
+        alert="SquidMeshLeasesTakenOver",
         why="eight, which were there all the time",
         series=_of(metrics.LEASES_TAKEN_OVER, "8+0x90", queue="bulk"),
         at=60,

@@ -55,12 +55,13 @@ class Queries:
 
     def gained(self, metric: Metric, *by: str, window: str, **wanted: str) -> str:
         """By how much a counter grew. ``increase`` is blind to the first value of a series, and one with labels begins
-        with the first event: so a series that was not there before counts whole.
+        with the first event: so a series that was not there before the window counts whole, also where its process
+        has died since.
         """
         _must_be(metric, "counter")
         one = self.series(metric, **wanted)
         before = f"last_over_time({one}[{window}] offset {window})"
-        return f"sum by ({', '.join(by)}) ((increase({one}[{window}]) and {before}) or {one})"
+        return f"sum by ({', '.join(by)}) ((increase({one}[{window}]) and {before}) or last_over_time({one}[{window}]))"
 
     def quantile(self, share: float, metric: Metric, *by: str, window: str = "", **wanted: str) -> str:
         """Seconds, or what the histogram is of, below which this share of the observations are."""

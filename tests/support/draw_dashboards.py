@@ -41,7 +41,7 @@ def draw(board: dict[str, Any], path: Path) -> None:
         _card(figure, panel, (left, low, wide, deep))
     figure.savefig(path, facecolor=PAPER)
     pyplot.close(figure)
-    Image.open(path).convert("RGB").quantize(64, dither=Image.Dither.NONE).save(path, optimize=True)
+    Image.open(path).convert("RGB").quantize(200, dither=Image.Dither.NONE).save(path, optimize=True)
 
 
 def _card(figure: Any, panel: dict[str, Any], place: tuple[float, float, float, float]) -> None:
@@ -136,13 +136,14 @@ def _legend(figure: Any, panel: dict[str, Any], place: tuple[float, float, float
         x = left + (number % columns) * wide / columns
         y = top - (number // columns + 0.4) * 0.17 / figure.get_figheight()
         color = LINES[number % len(LINES)]
-        figure.text(x, y, "━", color=color, fontsize=7.5, va="center")
+        figure.text(x, y, "■", color=color, fontsize=8, va="center")
         figure.text(x + 0.012, y, one["legend"][:MOST_TEXT], color=INK, fontsize=7.5, va="center")
 
 
 def _numbers(card: Any, panel: dict[str, Any], top: float) -> None:
     """The last value of each series: large where there is one, a list where there are several."""
-    last = [(one["legend"], one["points"][-1][1]) for one in panel["series"]]
+    now = panel["span"][1] - 15
+    last = [(one["legend"], one["points"][-1][1]) for one in panel["series"] if one["points"][-1][0] >= now]
     if panel["kind"] == "stat" and len(last) <= 2:
         for number, (legend, value) in enumerate(last):
             x = (number + 0.5) / len(last)

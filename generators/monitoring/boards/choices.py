@@ -8,6 +8,8 @@ from squidmesh.ports import metrics
 
 RATE = "$__rate_interval"
 """Grafana's own: at least four scrapes."""
+RARE = "5m"
+"""For what happens seldom: a rate does not see the first event of a series, and so shows nothing of a single one."""
 JOB = Variable("job", metrics.BUILD_INFO.name, "Fleet")
 INSTANCE = Variable("instance", metrics.BUILD_INFO.name, "Process")
 QUEUE = Variable("queue", metrics.QUEUE_ITEMS.name, "Queue")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from generators.monitoring.boards.choices import INSTANCE, JOB, TRIGGER, queries
+from generators.monitoring.boards.choices import INSTANCE, JOB, RARE, TRIGGER, queries
 from generators.monitoring.grafana import Dashboard, Panel, Query, Row
 from squidmesh.ports import metrics
 
@@ -27,8 +27,6 @@ _LOOPS = Row(
             about="1 while the loop of a process does its work.",
             good="1 everywhere.",
             queries=(Query(_Q.series(metrics.ROLE_UP, role="cron"), "{{instance}}"),),
-            limit=1,
-            low_is_bad=True,
             width=18,
         ),
     ),
@@ -51,10 +49,9 @@ _WINDOWS = Row(
         ),
         Panel(
             title="What the loops had to say",
-            about="Notices about triggers that are held, and loops that wait or fail, a second.",
+            about="Notices about triggers that are held, and loops that wait or fail, in five minutes.",
             good="nothing but cron_fired.",
-            queries=(Query(_Q.rate(metrics.NOTICES, "event", event="~cron_.*"), "{{event}}"),),
-            unit="ops",
+            queries=(Query(_Q.gained(metrics.NOTICES, "event", window=RARE, event="~cron_.*"), "{{event}}"),),
             width=24,
         ),
     ),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from generators.monitoring.boards.choices import INSTANCE, JOB, WORKFLOW, queries
+from generators.monitoring.boards.choices import INSTANCE, JOB, RARE, WORKFLOW, queries
 from generators.monitoring.grafana import Dashboard, Panel, Query, Row
 from squidmesh.ports import metrics
 
@@ -44,19 +44,20 @@ _CAUSES = Row(
         ),
         Panel(
             title="Deliveries lost",
-            about="Deliveries that ended because their process died, a second: each brings an attempt nearer.",
+            about="Deliveries that ended because their process died, in five minutes: each brings an attempt nearer.",
             good="0. The step with the highest line kills its workers: memory, a crash in C, os._exit.",
             queries=(
-                Query(_Q.rate(metrics.ATTEMPTS, "workflow", "step", outcome="~lost|dead"), "{{workflow}}.{{step}}"),
+                Query(
+                    _Q.gained(metrics.ATTEMPTS, "workflow", "step", window=RARE, outcome="~lost|dead"),
+                    "{{workflow}}.{{step}}",
+                ),
             ),
-            unit="ops",
         ),
         Panel(
             title="Taken over",
-            about="Claims on attempts whose lease had ended without a word, a second.",
+            about="Claims on attempts whose lease had ended without a word, in five minutes.",
             good="0 but for workers that were killed.",
-            queries=(Query(_Q.rate(metrics.LEASES_TAKEN_OVER, "queue"), "{{queue}}"),),
-            unit="ops",
+            queries=(Query(_Q.gained(metrics.LEASES_TAKEN_OVER, "queue", window=RARE), "{{queue}}"),),
             width=24,
         ),
     ),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from generators.monitoring.boards.choices import INSTANCE, JOB, queries
+from generators.monitoring.boards.choices import INSTANCE, JOB, RARE, queries
 from generators.monitoring.grafana import Dashboard, Panel, Query, Row
 from squidmesh.ports import metrics
 
@@ -108,8 +108,9 @@ _WORK = Row(
         ),
         Panel(
             title="Runs started and ended",
-            about="Runs that this fleet started, and brought to an end, a second.",
-            good="both the same, seen over a while. More starts than ends: runs pile up, or wait for somebody.",
+            about="Runs that these processes started (cron triggers, parents) and brought to an end, a second. What a "
+            "host starts in a process of its own is not among the starts.",
+            good="the ends follow what comes in. Where they do not, runs pile up or wait for somebody: see Runs.",
             queries=(
                 Query(_Q.rate(metrics.RUNS_STARTED, "job"), "started {{job}}"),
                 Query(_Q.rate(metrics.RUNS_ENDED, "job"), "ended {{job}}"),
@@ -167,18 +168,15 @@ _STORES = Row(
         ),
         Panel(
             title="Notices",
-            about="What the runtime had to say, by the word that the log has too, a second.",
+            about="What the runtime had to say in five minutes, by the word that the log has too.",
             good="quiet. A word that comes again and again stands in the logs with its reason.",
-            queries=(Query(_Q.rate(metrics.NOTICES, "event"), "{{event}}"),),
-            unit="ops",
+            queries=(Query(_Q.gained(metrics.NOTICES, "event", window=RARE), "{{event}}"),),
         ),
         Panel(
             title="Roles",
             about="Whether each role of a process, cron or reconcile, does its work.",
             good="1 everywhere.",
             queries=(Query(_Q.series(metrics.ROLE_UP), "{{role}} {{instance}}"),),
-            limit=1,
-            low_is_bad=True,
             width=24,
         ),
     ),

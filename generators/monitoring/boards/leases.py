@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from generators.monitoring.boards.choices import INSTANCE, JOB, QUEUE, queries
+from generators.monitoring.boards.choices import INSTANCE, JOB, QUEUE, RARE, queries
 from generators.monitoring.grafana import Dashboard, Panel, Query, Row
 from squidmesh.ports import metrics
 
@@ -14,11 +14,12 @@ _KEPT = Row(
     panels=(
         Panel(
             title="What is left of a lease",
-            about="When a heartbeat was acknowledged, or an outcome recorded: one in a hundred had less, and half.",
+            about="When a heartbeat was acknowledged, or an outcome recorded: one in a hundred had less, and half. "
+            "What is below −5 s is drawn there.",
             good="about three quarters of the lease, and never near 0. Under 0 it was too late.",
             queries=(
-                Query(_Q.quantile(0.01, metrics.LEASE_MARGIN, "moment"), "one in 100, {{moment}}"),
-                Query(_Q.quantile(0.5, metrics.LEASE_MARGIN, "moment"), "half, {{moment}}"),
+                Query(f"clamp_min({_Q.quantile(0.01, metrics.LEASE_MARGIN, 'moment')}, -5)", "one in 100, {{moment}}"),
+                Query(f"clamp_min({_Q.quantile(0.5, metrics.LEASE_MARGIN, 'moment')}, -5)", "half, {{moment}}"),
             ),
             unit="s",
             limit=5,
@@ -35,13 +36,12 @@ _KEPT = Row(
         ),
         Panel(
             title="Lost and taken over",
-            about="Leases that ended while their step ran, and claims on attempts whose lease had ended, a second.",
+            about="Leases that ended while their step ran, and claims on attempts whose lease had ended, in 5 minutes.",
             good="0. Lost ones: a worker or the lease backend stalls. Taken over: a worker died.",
             queries=(
-                Query(_Q.rate(metrics.LEASES_LOST, "job"), "lost {{job}}"),
-                Query(_Q.rate(metrics.LEASES_TAKEN_OVER, "queue"), "taken over {{queue}}"),
+                Query(_Q.gained(metrics.LEASES_LOST, "job", window=RARE), "lost {{job}}"),
+                Query(_Q.gained(metrics.LEASES_TAKEN_OVER, "queue", window=RARE), "taken over {{queue}}"),
             ),
-            unit="ops",
         ),
         Panel(
             title="Refused",

@@ -43,7 +43,6 @@ _WAITS = Row(
             about="1 where somebody has paused the queue.",
             good="0, or a pause that you know of.",
             queries=(Query(_Q.stored(metrics.QUEUE_PAUSED, "queue"), "{{queue}}"),),
-            limit=1,
             width=24,
             height=6,
         ),
@@ -79,6 +78,7 @@ _TAKEN = Row(
             queries=(Query(_Q.stored(metrics.QUEUE_ITEMS, "queue", "state"), "{{queue}} {{state}}"),),
             kind="table",
             width=24,
+            height=6,
         ),
     ),
 )
