@@ -41,7 +41,9 @@ def draw(board: dict[str, Any], path: Path) -> None:
         _card(figure, panel, (left, low, wide, deep))
     figure.savefig(path, facecolor=PAPER)
     pyplot.close(figure)
-    Image.open(path).convert("RGB").quantize(200, dither=Image.Dither.NONE).save(path, optimize=True)
+    # Few colours are a small file. By coverage: a line that is thin keeps its own.
+    few = Image.open(path).convert("RGB").quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+    few.save(path, optimize=True)
 
 
 def _card(figure: Any, panel: dict[str, Any], place: tuple[float, float, float, float]) -> None:
@@ -93,16 +95,23 @@ def _graph(axes: Any, panel: dict[str, Any]) -> None:
     axes.set_ylim(min(0.0, lowest), highest if highest > 0 else 1.0)
     if not any(value for one in shown for _, value in one["points"]):
         axes.set_ylim(-0.05, 1)
-    axes.yaxis.set_major_locator(MaxNLocator(4))
+    axes.yaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10], integer=_whole(panel)))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: told(value, panel["unit"])))
-    axes.xaxis.set_major_locator(MaxNLocator(6))
-    begin = panel["span"][0]
+    begin, end = panel["span"]
+    axes.set_xticks([begin + 60 * minute for minute in range(1, int((end - begin) / 60) + 1)])
     axes.xaxis.set_major_formatter(FuncFormatter(lambda at, _: f"{(at - begin) / 60:.0f} min"))
     axes.tick_params(labelsize=7.5, colors=FAINT, length=0)
     axes.grid(color="#e7e9ec", linewidth=0.7)
     axes.set_axisbelow(True)
     for edge in axes.spines.values():
         edge.set_visible(False)
+
+
+def _whole(panel: dict[str, Any]) -> bool:
+    """It counts things."""
+    return panel["unit"] in ("", "short") and all(
+        value == int(value) for one in panel["series"] for _, value in one["points"]
+    )
 
 
 def _with_gaps(points: list[list[float]]) -> list[tuple[float, float]]:
