@@ -106,7 +106,7 @@ class Workers:
             process.wait(30)
 
     def run(self, *words: str) -> str:
-        """One command of the app; what it said."""
+        """One command, of the app if no ``--url`` comes first; what it said."""
         done = subprocess.run(
             self._command(*words), env=os.environ | self._told, capture_output=True, text=True, timeout=PATIENCE
         )
@@ -122,7 +122,7 @@ class Workers:
         return "".join(path.read_text() for path in sorted(self._folder.glob("worker-*.log")))
 
     def _command(self, *words: str) -> list[str]:
-        return [sys.executable, "-m", "squidmesh", "--app", APP, *words]
+        return [sys.executable, "-m", "squidmesh", *([] if words[0] == "--url" else ["--app", APP]), *words]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

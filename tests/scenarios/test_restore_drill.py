@@ -45,7 +45,7 @@ def valkey(folder: Path) -> Iterator[Server]:
     [
         ("pg_dump", "empty"),
         ("pg_dump", "newer"),
-        ("pg_basebackup", "empty"),
+        ("pg_basebackup", "moved"),
         ("pg_basebackup", "newer"),
         ("sqlite", ""),
     ],
@@ -53,8 +53,8 @@ def valkey(folder: Path) -> Iterator[Server]:
 def test_a_fleet_comes_back_from_a_backup_with_every_run_accounted_for(
     kind: str, leases: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """``leases``: in a Redis that is empty then, or in one that survived and knows what the journal does not; or in the
-    journal."""
+    """``leases``: in a Redis that is empty then, at its address or at another one; in one that survived and knows what
+    the journal does not; or in the journal."""
     saved = tmp_path / "saved"
     saved.mkdir()
     with ExitStack() as stack:
@@ -62,13 +62,18 @@ def test_a_fleet_comes_back_from_a_backup_with_every_run_accounted_for(
         redis = stack.enter_context(valkey(tmp_path / "redis")) if leases else None
         was = saved_under_load(store, redis.url if redis else None, tmp_path, saved)
         store.lose()
-        if redis and leases == "empty":
+        if redis and leases != "newer":
             redis.kill()
-            redis = stack.enter_context(valkey(tmp_path / "empty-redis"))
+        if redis and leases == "empty":
+            redis.start()
+        if leases == "moved":
+            redis = stack.enter_context(valkey(tmp_path / "another-redis"))
 
         url = stack.enter_context(store.restored(saved, tmp_path / "restored"))
         address = redis.url if redis else None
         workers = Workers(tmp_path, url, address)
+        if redis and leases == "moved":
+            workers.run("--url", url, "migrate", "--leases", redis.url)
         if leases == "newer":
             assert "offered" in workers.run("reconcile", "--rewound")
         with connected(url, address) as mesh:
