@@ -96,7 +96,8 @@ def test_a_fleet_comes_back_from_a_backup_with_every_run_accounted_for(
                 held = [queue.queue for queue in mesh.vitals().queues if queue.ready or queue.leased]
                 assert held == [], "nobody waits for a run that is lost"
             assert sum(mesh.count_runs().values()) == len(was.started)
-            assert [finding.name for finding in mesh.doctor().findings if finding.level == "refused"] == []
+            refused = {finding.name for finding in mesh.doctor().findings if finding.level == "refused"}
+            assert refused <= {"postgresql.fsync"}, "a server of tests does not wait for the disk"
         audited(url, again)
         assert "Traceback" not in workers.log()
     with capsys.disabled():
