@@ -128,7 +128,7 @@ class Committer:
             for n, answer in zip(left, told, strict=True):
                 answers[n] = self._settled(groups[n], answer) if unknown else answer
             break
-        conflicts = sum(not isinstance(answer, Committed) for answer in answers.values())
+        conflicts = len([answer for answer in answers.values() if not isinstance(answer, Committed)])
         self._instruments.committed(groups=len(groups), conflicts=conflicts, seconds=time.monotonic() - began)
         return [answers[n] for n in range(len(groups))]
 

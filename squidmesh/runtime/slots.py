@@ -115,7 +115,7 @@ class WorkerSlots:
         thread.start()
 
     def _call_one(self) -> None:
-        """To what lies in the inbox, unless somebody is on his way, or nobody sleeps (who ends a step looks himself)."""
+        """To what lies in the inbox, unless somebody is on his way. Where nobody sleeps, whoever ends a step looks."""
         with self._lock:
             if self._asleep and not self._called and self._inbox:
                 self._called = True

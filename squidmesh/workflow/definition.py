@@ -308,7 +308,11 @@ class Definition(_Spec):
 
     def payload_secrets(self, trigger: str) -> tuple[str, ...]:
         """The paths at which the payload of a run is secret that was started by that trigger."""
-        return next((one.secrets for one in self.triggers if one.name == trigger), ())
+        return self._secrets_by_trigger.get(trigger, ())
+
+    @cached_property
+    def _secrets_by_trigger(self) -> dict[str, tuple[str, ...]]:
+        return {one.name: one.secrets for one in self.triggers}
 
     def routes_from(self, step: str, on: Outcome) -> tuple[Route, ...]:
         """The routes that leave ``step`` on that outcome, in declaration order."""

@@ -1,6 +1,13 @@
 -- name: revisions
 SELECT value, (SELECT max(revision) FROM entries WHERE thread = value) FROM json_each(?);
 
+-- name: stand
+-- The same, and beside each all that a commit has to know before it writes: the plane's epoch, the number of the last
+-- entry, and where changes are tracked, the position of the next writer.
+SELECT value, (SELECT max(revision) FROM entries WHERE thread = value), (SELECT epoch FROM plane),
+    (SELECT max(rowid) FROM entries), (SELECT position FROM changes)
+FROM json_each(?);
+
 -- name: append
 INSERT INTO entries (thread, revision, entry_id, body) VALUES (?, ?, ?, ?);
 
@@ -19,9 +26,6 @@ ON CONFLICT (run_id) DO UPDATE SET
     version = excluded.version, trigger = excluded.trigger, status = excluded.status,
     step = excluded.step, error = excluded.error, due_at = excluded.due_at, ended_at = excluded.ended_at,
     parent = excluded.parent;
-
--- name: last_entry
-SELECT last_insert_rowid();
 
 -- name: next_position
 -- No row where nobody reconciles.
@@ -71,9 +75,6 @@ SELECT entry_id, body FROM entries WHERE thread = ? AND revision = ?;
 
 -- name: read_definition
 SELECT body FROM definitions WHERE fingerprint = ?;
-
--- name: epoch
-SELECT epoch FROM plane;
 
 -- name: read_plane
 SELECT mesh, kind, name, epoch, incarnation, moving FROM plane;
