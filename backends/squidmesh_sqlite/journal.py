@@ -43,7 +43,7 @@ from squidmesh.ports.lease_backend import LeaseChange
 from squidmesh.ports.pages import check_dead_letters, check_query, check_text
 from squidmesh.ports.pruning import check_pruned_once
 from squidmesh_sqlite import agenda, leases, lists, reindex, retention, timers, workers
-from squidmesh_sqlite.faults import translated
+from squidmesh_sqlite.faults import translate, translated
 from squidmesh_sqlite.pool import Pool
 from squidmesh_sqlite.statements import load
 from squidmesh_sqlite.transaction import SqliteStepTransaction, StepsJournal, savepoint
@@ -69,10 +69,12 @@ class SqliteJournal:
 
     def _batch(self, groups: Sequence[Group]) -> _Batch:
         expected = _expected(groups)
-        with translated(self._pool.path):
+        try:
             threads = msgspec.json.encode(list(expected)).decode()
             new = [thread for thread, revision in expected.items() if revision == 0]
             begun = msgspec.json.encode(new).decode() if new else None
+        except UnicodeError as error:
+            raise translate(error, self._pool.path) from error
         epochs = {group.epoch for group in groups if group.epoch is not None}
         return _Batch(groups, expected, threads, begun, epochs, _Writes(groups))
 

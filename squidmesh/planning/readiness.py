@@ -8,7 +8,7 @@ goes on behind them.
 
 from __future__ import annotations
 
-from collections import ChainMap, deque
+from collections import deque
 from typing import Any, assert_never
 
 from squidmesh.clock import micros
@@ -24,7 +24,7 @@ from squidmesh.journal.facts import (
     RouteTaken,
     RunCompleted,
 )
-from squidmesh.journal.state import RunState
+from squidmesh.journal.state import Layers, RunState
 from squidmesh.planning.concurrency import UNLIMITED, concurrency_of
 from squidmesh.planning.failure import fails
 from squidmesh.workflow.condition import holds
@@ -209,9 +209,9 @@ class Following:
             concurrency_limit=shared.limit,
         )
 
-    def _context(self) -> ChainMap[str, Any]:
+    def _context(self) -> Layers:
         """What conditions look at: as it is with what this entry adds."""
-        return ChainMap(self._outputs, self._state.outputs, self._state.payload)
+        return Layers(self._outputs, self._state.outputs, self._state.payload)
 
     def _take_kept_event(self, step: EventStep) -> None:
         for place, kept in enumerate(self._state.events):
