@@ -38,7 +38,7 @@ class Gate:
         self._inside = None
 
     def enter(self, path: Path) -> threading.Lock:
-        """Waits for its turn. Whoever has it gives it to :meth:`leave`, also where a fork has renewed this meanwhile."""
+        """Waits for its turn. Whoever has it gives it to :meth:`leave`, even where a fork has renewed this since."""
         lock = self._lock
         if self._inside == threading.get_ident():
             raise UsageError(

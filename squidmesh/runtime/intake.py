@@ -293,10 +293,12 @@ class Intake:
         assert isinstance(spec, FunctionStep)
         return self._assign(grant, run, spec)
 
-    def steps_here(self, run_id: str) -> frozenset[str]:
-        """The steps of a run that is held which this worker could go on with now."""
+    def steps_here(self, run_id: str, *, behind: str) -> frozenset[str]:
+        """The steps of a run that is held which this worker could go on with now; none behind the last one, whose slot
+        is free for another run then.
+        """
         run = self._runs.get(run_id)
-        if run is None:
+        if run is None or behind in run.definition.last_steps:
             return frozenset()
         if self._change is not self._registry.actions.change:
             self._change = self._registry.actions.change

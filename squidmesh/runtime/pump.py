@@ -290,13 +290,13 @@ class Pump:
             return Intent(run_id=assignment.run_id, command=command, claim=assignment.claim, trust_held=True)
         claim = assignment.claim
         following_id = then = epoch = None
+        steps: frozenset[str] = frozenset()
         if held_up is not None and claim.queue not in held_up and assignment.continued < MOST_CONTINUED:
+            steps = self._intake.steps_here(assignment.run_id, behind=assignment.spec.name)
+        if steps:
             following_id, epoch = chance.new_claim_id(), self._intake.epoch
             then = NextClaim(
-                owner=claim.owner,
-                claim_hash=claim_hash(following_id),
-                lease=self._config.lease,
-                steps=self._intake.steps_here(assignment.run_id),
+                owner=claim.owner, claim_hash=claim_hash(following_id), lease=self._config.lease, steps=steps
             )
         return Intent(
             run_id=assignment.run_id,

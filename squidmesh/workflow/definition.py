@@ -254,6 +254,14 @@ class Definition(_Spec):
                 found.setdefault(before, []).append(step)
         return {name: tuple(steps) for name, steps in found.items()}
 
+    @cached_property
+    def last_steps(self) -> frozenset[str]:
+        """Those behind which nothing begins when they have completed."""
+        if self.topology == "graph":
+            return frozenset(step.name for step in self.steps if step.name not in self.dependents)
+        on = {route.source for route in self.routes if route.on == "ok" and route.target != COMPLETE}
+        return frozenset(step.name for step in self.steps if step.name not in on)
+
     def comes_after(self, step: str, before: str) -> bool:
         """Whether, in a graph, ``step`` begins only when ``before`` has succeeded."""
         places, ancestors = self._ancestry
