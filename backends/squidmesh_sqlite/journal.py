@@ -377,6 +377,8 @@ def _judge(group: Group, revisions: dict[str, int], moved: set[int]) -> Answer:
 
 
 _revision = attrgetter("revision")
+_where_it_stands = attrgetter("step", "run_id", "status", "due_at", "error", "parent", "ended_at", "version", "trigger")
+"""What ``move_run`` asks for."""
 
 
 class _Writes:
@@ -387,6 +389,8 @@ class _Writes:
         self._checkpoints: list[tuple[str, int, bytes]] = []
         self._definitions: list[tuple[str, bytes]] = []
         self._runs: list[RunRow] = []
+        self._moved: list[RunRow] = []
+        """Of runs that go on: those whose row changes by no more, most likely, than the step that they stand at."""
         self._ended: list[tuple[str]] = []
         self._put: list[tuple[int, int, AttemptRow]] = []
         """With the number of their entry in this batch, and their place in that entry."""
@@ -408,8 +412,10 @@ class _Writes:
         self._entries.append((append.thread, revision, append.entry_id, append.body))
         if append.checkpoint is not None:
             self._checkpoints.append((append.thread, revision, append.checkpoint))
-        if append.rows.run is not None:
-            self._runs.append(append.rows.run)
+        run = append.rows.run
+        if run is not None:
+            moved = append.expected_revision and run.status == "running"
+            (self._moved if moved else self._runs).append(run)
         self._ended += [(item,) for item in append.rows.remove]
         self._bury += append.rows.bury
         self._unbury += [(item,) for item in append.rows.unbury]
@@ -440,10 +446,20 @@ class _Writes:
             many(_SQL["save_checkpoint"], self._checkpoints)
         if self._definitions:
             many(_SQL["save_definition"], self._definitions)
-        if self._runs:
-            many(_SQL["put_run"], [msgspec.structs.astuple(row) for row in self._runs])
+        if self._runs or self._moved:
+            self._put_runs(connection)
         if self._leases or self._ended:
             leases.apply(connection, self._leases, clock.now(), ended=self._ended)
+
+    def _put_runs(self, connection: sqlite3.Connection) -> None:
+        """Where one of those that move was another than expected, all of them are written in full."""
+        whole = self._runs
+        if self._moved:
+            moved = connection.executemany(_SQL["move_run"], [_where_it_stands(row) for row in self._moved])
+            if moved.rowcount < len(self._moved):
+                whole = [*whole, *self._moved]
+        if whole:
+            connection.executemany(_SQL["put_run"], [msgspec.structs.astuple(row) for row in whole])
 
     def _put_attempts(self, connection: sqlite3.Connection, stand: _Stand) -> None:
         """A new row's arrival number is that of its entry, and its place in it; a row that is there keeps its own."""

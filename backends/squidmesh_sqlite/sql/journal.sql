@@ -27,6 +27,13 @@ ON CONFLICT (run_id) DO UPDATE SET
     step = excluded.step, error = excluded.error, due_at = excluded.due_at, ended_at = excluded.ended_at,
     parent = excluded.parent;
 
+-- name: move_run
+-- The most common change: the run stands at another step, and all else is as it was. SQLite writes the indexes of every
+-- column that is named in a SET, whether its value changes or not; of the step there is none.
+UPDATE runs SET step = ?
+WHERE run_id = ? AND status = ? AND due_at IS ? AND error IS ? AND parent IS ? AND ended_at IS ?
+    AND version = ? AND trigger = ?;
+
 -- name: next_position
 -- No row where nobody reconciles.
 UPDATE changes SET position = position + 1 RETURNING position - 1;
