@@ -168,7 +168,7 @@ def text(name: str, found: Profile, counts: Mapping[str, float]) -> str:
 
 def _dearest(found: Profile, place: str) -> str:
     own = [(seconds, function[2]) for function, (seconds, _) in found.functions.items() if place_of(function) == place]
-    return ", ".join(name for _, name in sorted(own, reverse=True)[:3])
+    return ", ".join(_ADDRESS.sub("", name) for _, name in sorted(own, reverse=True)[:3])
 
 
 def _short(file: str) -> str:
