@@ -1,4 +1,4 @@
-"""Machines of our own: network namespaces with a bridge between them, whose links a test cuts and heals.
+"""Machines of our own: network namespaces with a bridge between them, whose links are cut and healed.
 
 Needs root on Linux, and leaves nothing behind. The addresses are seen inside of these namespaces only.
 """
@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import pytest
+from squidmesh.testing.processes import NoServer
 
 SUBNET = "10.77.0.0/24"
 STORE = "10.77.0.1"
@@ -32,7 +32,7 @@ class Network:
 
     def __enter__(self) -> Self:
         if os.geteuid() != 0:
-            pytest.fail("network namespaces need root: run this test as root", pytrace=False)
+            raise NoServer("network namespaces need root on Linux")
         with self._undo as undo:
             for name in (self._store, *self._nodes):
                 _ip("netns", "add", name)
@@ -98,7 +98,7 @@ def _enter(namespace: int) -> None:
 def _ip(*words: str) -> None:
     done = subprocess.run(["ip", *words], capture_output=True, text=True)
     if done.returncode:
-        pytest.fail(f"ip {' '.join(words)}: {done.stderr.strip()}", pytrace=False)
+        raise NoServer(f"ip {' '.join(words)}: {done.stderr.strip()}")
 
 
 def _remove(name: str) -> None:
