@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import squidmesh
 from squidmesh import Instrument
 
 EVERY = 0.5
@@ -66,7 +67,13 @@ class Tally(Instrument):
         pause = threading.Event()
         while True:
             with self._lock:
-                line = {"mono": time.monotonic(), "wall": time.time(), "waits": self._waits, **self._counts}
+                line: dict[str, Any] = {
+                    "mono": time.monotonic(),
+                    "wall": time.time(),
+                    "waits": self._waits,
+                    **self._counts,
+                }
+                line["package"] = squidmesh.__path__[0]
                 text = json.dumps(line)
             os.write(self._file, text.encode() + b"\n")
             pause.wait(EVERY)

@@ -4,6 +4,7 @@ Needs root on Linux, and leaves nothing behind. The addresses are seen inside of
 """
 
 import ctypes
+import json
 import os
 import subprocess
 from collections.abc import Iterator, Sequence
@@ -66,6 +67,16 @@ class Network:
     def heal(self, node: int) -> None:
         _ip("-n", self._store, "link", "set", _port(node), "master", "bridge")
 
+    def arrived(self, node: int) -> int:
+        """Packets that have come out of that node so far, whatever became of them."""
+        (link,) = json.loads(_ip("-n", self._store, "-s", "-j", "link", "show", _port(node)))
+        return int(link["stats64"]["rx"]["packets"])
+
+    def reaches(self, node: int) -> bool:
+        """Whether that node has the store's bridge before it now."""
+        (link,) = json.loads(_ip("-n", self._store, "-j", "link", "show", _port(node)))
+        return link.get("master") == "bridge"
+
     @contextmanager
     def at_the_store(self) -> Iterator[None]:
         """This thread, and the threads and processes that it starts meanwhile, are there."""
@@ -95,10 +106,11 @@ def _enter(namespace: int) -> None:
         raise OSError(number, os.strerror(number))
 
 
-def _ip(*words: str) -> None:
+def _ip(*words: str) -> str:
     done = subprocess.run(["ip", *words], capture_output=True, text=True)
     if done.returncode:
         raise NoServer(f"ip {' '.join(words)}: {done.stderr.strip()}")
+    return done.stdout
 
 
 def _remove(name: str) -> None:
