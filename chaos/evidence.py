@@ -14,7 +14,7 @@ from typing import Protocol
 
 import msgspec
 
-from chaos.history import Place, Placed, Unreadable, history_files, read_file
+from chaos.history import Place, Placed, Unreadable, digest, history_files, read_file
 from chaos.ledger import Deed, read_ledger
 from squidmesh.clock import Instant
 from squidmesh.ids import Fingerprint, RunId, ThreadId
@@ -30,12 +30,19 @@ _ROUNDS = 100
 
 
 class ThreadDump(msgspec.Struct, frozen=True, kw_only=True):
-    """One thread, whole, as it was at one moment. ``rows``: all that stand under its name."""
+    """One thread, whole, as it was at one moment. ``rows``: all that stand under its name. ``sealed``: the digests of
+    the entries as they are stored, where a payload codec makes them other bytes than those here.
+    """
 
     thread: ThreadId
     entries: tuple[Entry, ...]
     checkpoint: Checkpoint | None
     rows: ThreadRows
+    sealed: tuple[str, ...] | None = None
+
+    @property
+    def digests(self) -> tuple[str, ...]:
+        return tuple(digest(entry.body) for entry in self.entries) if self.sealed is None else self.sealed
 
 
 class Journal(Protocol):
@@ -59,9 +66,12 @@ class ThreadMoves(Exception):
 
 @dataclass(frozen=True, slots=True)
 class StoreJournal:
-    """A journal that is open, maybe with others at work in it: each thread is read until it stood still meanwhile."""
+    """A journal that is open, maybe with others at work in it: each thread is read until it stood still meanwhile.
+    ``sealed``: the same store without its payload codec, where it has one.
+    """
 
     store: JournalStore
+    sealed: JournalStore | None = None
 
     @property
     def now(self) -> Instant:
@@ -114,9 +124,21 @@ class StoreJournal:
                 if more.tail:
                     moved.append(name)
                     continue
-                yield ThreadDump(thread=name, entries=history.tail, checkpoint=newest.checkpoint, rows=its_rows)
+                yield ThreadDump(
+                    thread=name,
+                    entries=history.tail,
+                    checkpoint=newest.checkpoint,
+                    rows=its_rows,
+                    sealed=self._stored(name, len(history.tail)),
+                )
             left = moved
         raise ThreadMoves(f"thread {left[0]} was written {_ROUNDS} times while it was read")
+
+    def _stored(self, name: ThreadId, length: int) -> tuple[str, ...] | None:
+        if self.sealed is None:
+            return None
+        (history,) = self.sealed.read([ThreadRead(thread=name)], whole=True)
+        return tuple(digest(entry.body) for entry in history.tail[:length])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,11 +208,15 @@ Deeds = Iterable[tuple[Place, Deed | Unreadable]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """Of the mesh that is judged: what the protocol's limits follow from (``Mesh.connect``)."""
+    """Of the mesh that is judged: what the protocol's limits follow from (``Mesh.connect``). ``patience``: for how long
+    at most anything may be due, or a claim stand, before it counts as stuck (I10); None where nobody knows whether
+    workers were there, as on somebody's own deployment.
+    """
 
     lease: timedelta = timedelta(seconds=60)
     sweep: timedelta = timedelta(minutes=5)
     max_deliveries: int = 5
+    patience: timedelta | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

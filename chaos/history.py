@@ -15,6 +15,7 @@ A call is one :class:`Invoke` line for each thing that it is about (``n`` counts
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -73,7 +74,7 @@ class Subject(Happening, frozen=True, kw_only=True):
     ``run`` is a thread of any kind; ``step`` the runnable within it. ``claim`` is the *hash* of a claim id; the id
     itself is in no file. ``request``: the hash of a claim's request id. ``lease`` in microseconds. Of an append:
     ``revision`` is the one that the entry would have, ``entry`` its id, ``digest`` that of its stored bytes, ``group``
-    the number of its group within the call.
+    the number of its group within the call; and of the claims that it records the first.
     """
 
     run: str | None = None
@@ -105,7 +106,7 @@ class Invoke(Subject, frozen=True, kw_only=True):
 
 class Ok(Subject, frozen=True, kw_only=True):
     """``answer``: ``committed``; ``extended``, ``lost``, ``gone`` or ``forgotten``; ``granted``, with the claim as its
-    subject, ``nothing`` where a claim found none; ``done`` of what has no answer.
+    subject: as many of these as there are grants, and then ``done``, which also stands for all that has no answer.
     """
 
     answer: str = "done"
@@ -123,16 +124,33 @@ class Unknown(Happening, frozen=True, kw_only=True):
     answer: str
 
 
+Harm = Literal[
+    "worker_killed",  # a worker process ended without a word: I20
+    "worker_stalled",  # stopped, frozen, or starved, and maybe on its feet again later
+    "leases_lost",  # all that the lease backend held is gone: I18
+    "leases_rolled_back",  # the end of it is gone: a failover, a power cut, an old dump
+    "clock",  # a clock was moved, so that durations on it mean nothing while this lasts
+    "store_away",  # the journal could not be reached, or was killed
+    "link",  # a connection was cut, slowed down, or lost answers
+    "other",
+]
+"""What a fault does to what invariants speak of. The judge goes by this, and by no name of a fault."""
+
+
 class Fault(Line, frozen=True, kw_only=True):
-    """Something was done to the system on purpose. ``name``: of the fault; ``mark``: a number that joins its two lines.
-    ``target``: what it was done to, such as a process's name or ``redis``. ``detail``: for people.
+    """Something was done to the system on purpose. ``name``: of the fault; ``mark``: a number that joins its two lines
+    (within one file). ``target``: what it was done to, such as a process's name or ``redis``. ``at``: the moment by the
+    journal's clock, or by the wall clock of the machine that it runs on, in microseconds. ``detail``: for people.
+
+    A fault that is over as soon as it is done, such as a kill, has both lines, one after the other.
     """
 
     name: str
     phase: Literal["applied", "healed"]
     mark: int
+    harm: Harm
+    at: int
     target: str = ""
-    at: int | None = None
     detail: str = ""
 
 
@@ -147,6 +165,11 @@ AnyLine = Began | Invoke | Ok | Fail | Unknown | Fault | Note
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(AnyLine)
+
+
+def digest(body: bytes) -> str:
+    """What a history keeps of an entry's stored bytes."""
+    return hashlib.blake2b(body, digest_size=8).hexdigest()
 
 
 def encode(lines: Iterable[AnyLine]) -> bytes:
