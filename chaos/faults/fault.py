@@ -15,6 +15,7 @@ from typing import ClassVar
 
 from chaos.fleet.stores import Stores
 from chaos.fleet.workers import Workers
+from chaos.history import Harm
 from chaos.workload.robot import Robot
 from squidmesh import Mesh
 
@@ -38,13 +39,14 @@ class NoTarget(Exception):
 class Fault(ABC):
     """One injection of its kind. ``needs``: words of :attr:`chaos.fleet.setup.Setup.offers`, all of them.
     ``touches``: what two faults can not have at the same time. ``lasts``: seconds from it to its end, at least and at
-    most. ``expected``: what has to come of it, for people. ``root``: only root can do it; ``package``: of Debian's, which
-    it needs.
+    most. ``expected``: what has to come of it, for people. ``harm``: what the judge has to know of it. ``root``: only
+    root can do it; ``package``: of Debian's, which it needs.
     """
 
     name: ClassVar[str]
     what: ClassVar[str]
     expected: ClassVar[str]
+    harm: ClassVar[Harm] = "other"
     needs: ClassVar[frozenset[str]]
     touches: ClassVar[frozenset[str]]
     lasts: ClassVar[tuple[float, float]]

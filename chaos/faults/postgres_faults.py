@@ -38,6 +38,7 @@ class OfPostgres(Fault):
 
 class PostgresKilled(OfPostgres):
     name = "postgres-killed"
+    harm = "store_away"
     what = "SIGKILL to all processes of the PostgreSQL at one moment; it recovers some seconds later"
     expected = "outcomes wait in memory and are written when it is back; nothing that was acknowledged is lost"
     lasts = (0.5, 5.0)
@@ -48,9 +49,9 @@ class PostgresKilled(OfPostgres):
         return f"postgres (pid {self._pid})"
 
     def seen(self) -> str | None:
-        return (
-            None if self.postgres.running or state_of(self._pid) else f"process {self._pid} and its children have ended"
-        )
+        if self.postgres.running or state_of(self._pid):
+            return None
+        return f"process {self._pid} and its children have ended"
 
     def heal(self) -> None:
         self.postgres.start()
@@ -58,6 +59,7 @@ class PostgresKilled(OfPostgres):
 
 class BackendKilled(OfPostgres):
     name = "postgres-backend-killed"
+    harm = "store_away"
     what = "SIGKILL to one process of the PostgreSQL, which then ends all others and recovers"
     expected = "every connection ends, LISTEN too; workers connect anew, and polling covers the gap"
     lasts = (0.5, 3.0)
@@ -81,6 +83,7 @@ class BackendKilled(OfPostgres):
 
 class SessionsEnded(OfPostgres):
     name = "postgres-sessions-ended"
+    harm = "link"
     what = "pg_terminate_backend on half of the sessions, as an operator or a failover does it"
     expected = "workers connect and listen anew"
     lasts = (0.0, 1.0)
@@ -104,6 +107,7 @@ class SessionsEnded(OfPostgres):
 
 class PostgresStopped(OfPostgres):
     name = "postgres-stalled"
+    harm = "store_away"
     what = "SIGSTOP to all processes of the PostgreSQL, then SIGCONT"
     expected = "time-outs are unknown outcomes; the same append again"
     lasts = (1.0, 6.0)
@@ -121,6 +125,7 @@ class PostgresStopped(OfPostgres):
 
 class RowsLocked(OfPostgres):
     name = "postgres-lock-held"
+    harm = "store_away"
     what = "another session holds the locks of the newest threads for some seconds"
     expected = "lock time-outs; other runs go on, these when the lock is gone"
     lasts = (1.0, 5.0)
@@ -149,6 +154,7 @@ class RowsLocked(OfPostgres):
 
 class DiskFull(Fault):
     name = "disk-full"
+    harm = "store_away"
     what = "the file system of the journal has no room left, then there is some again"
     expected = "a loud, typed error; what was acknowledged is there, the rest is written when there is room"
     needs = frozenset({"disk"})
@@ -182,6 +188,7 @@ class DiskFull(Fault):
 
 class FileLocked(Fault):
     name = "sqlite-lock-held"
+    harm = "store_away"
     what = "another process's transaction holds the lock of the journal's file"
     expected = "writers wait, or say that it is busy, and go on"
     needs = frozenset({"sqlite"})

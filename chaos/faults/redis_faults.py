@@ -44,6 +44,7 @@ class OfRedis(Fault):
 
 class RedisKilled(OfRedis):
     name = "redis-killed"
+    harm = "link"
     what = "SIGKILL to the Redis; some seconds later it starts again, with its append-only file"
     expected = "workers pause and go on; nothing is lost"
     lasts = (0.5, 5.0)
@@ -62,6 +63,7 @@ class RedisKilled(OfRedis):
 
 class RedisFlushed(OfRedis):
     name = "redis-flushed"
+    harm = "leases_lost"
     what = "FLUSHALL, and nobody is told"
     expected = "the journal offers all open work again; fences go on growing"
     lasts = (0.0, 1.0)
@@ -82,6 +84,7 @@ class RedisFlushed(OfRedis):
 
 class RedisEmptied(OfRedis):
     name = "redis-emptied"
+    harm = "leases_lost"
     what = "SIGKILL to the Redis, which comes back on an empty folder"
     expected = "another incarnation: the journal offers all open work again"
     lasts = (0.5, 3.0)
@@ -139,6 +142,7 @@ class OfYesterday(OfRedis):
 
 class RedisPowerCut(OfYesterday):
     name = "redis-power-cut"
+    harm = "leases_rolled_back"
     what = "SIGKILL to the Redis, whose append-only file then ends some seconds earlier: a power cut, simulated"
     expected = "its cursor has gone back too, so the next pass offers what was lost"
 
@@ -153,6 +157,7 @@ class RedisPowerCut(OfYesterday):
 
 class RedisOldDump(OfYesterday):
     name = "redis-old-dump"
+    harm = "leases_rolled_back"
     what = "an old RDB file is restored: leases, tombstones and cursor of some seconds ago"
     expected = "the journal decides; what is closed there is settled again, what is open is offered again"
 
@@ -171,6 +176,7 @@ class RedisOldDump(OfYesterday):
 
 class RedisStopped(OfRedis):
     name = "redis-stalled"
+    harm = "link"
     what = "SIGSTOP to the Redis, then SIGCONT; at times for longer than a lease"
     expected = "time-outs are unknown outcomes; what was on its way is done later, and not twice"
     lasts = (1.0, LEASE * 1.5)
@@ -190,6 +196,7 @@ class RedisStopped(OfRedis):
 
 class RedisPaused(OfRedis):
     name = "redis-paused"
+    harm = "link"
     what = "CLIENT PAUSE: the Redis holds all commands back for some seconds"
     expected = "as for a stall"
     lasts = (0.5, 4.0)
@@ -211,6 +218,7 @@ class RedisPaused(OfRedis):
 
 class RedisFull(OfRedis):
     name = "redis-full"
+    harm = "link"
     what = "maxmemory below what is in use, with noeviction"
     expected = "settlements and heartbeats still work; offers wait in the journal"
     lasts = (2.0, 8.0)
@@ -251,6 +259,7 @@ class RedisEvicts(OfRedis):
 
 class RedisClock(OfRedis):
     name = "redis-clock"
+    harm = "clock"
     what = "the clock of the Redis jumps ahead by minutes, or back by a second or two"
     expected = "leases end early and are taken over; fences keep it safe"
     needs = REDIS | {"clock"}
@@ -279,6 +288,7 @@ class RedisClock(OfRedis):
 
 class RedisAnswersLost(OfRedis):
     name = "redis-answers-lost"
+    harm = "link"
     what = "answers to scripts are swallowed, each with its connection: the Redis has done as told"
     expected = "the same call is made again, and nothing is done twice"
     needs = frozenset({"redis", "redis-wire"})

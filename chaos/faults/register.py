@@ -52,7 +52,7 @@ NOT_INJECTED: Mapping[str, str] = {
     "a power cut of the whole machine": "the kernel keeps what a killed server wrote; only a virtual machine that is"
     " switched off would tell. Of a Redis it is simulated (redis-power-cut)",
     "a power cut under SQLite": "as above; `synchronous=FULL` is checked by doctor",
-    "a Redis script killed half-way": "SCRIPT KILL refuses a script that has written; scripts validate before they write",
+    "a Redis script killed half-way": "SCRIPT KILL refuses one that has written; scripts validate before they write",
     "a disk that lies or rots": "there is no such disk here; entries have checksums, and doctor reads them",
     "a slow network": "some kernels have no `tc netem`; stalls and cut links hold back instead of slowing down",
 }

@@ -41,6 +41,7 @@ class OfSentinels(Fault):
 
 class FailoverLosesWrites(OfSentinels):
     name = "sentinel-failover"
+    harm = "leases_rolled_back"
     what = "the replicas stand still, the primary goes on and is killed, the Sentinels choose another one"
     expected = "acknowledged grants are gone and are made again under the same fence: the first to be recorded wins"
     lasts = (4.0, 10.0)
@@ -89,6 +90,7 @@ class FailoverLosesWrites(OfSentinels):
 
 class SplitBrain(OfSentinels):
     name = "sentinel-split-brain"
+    harm = "leases_rolled_back"
     what = "the primary stands still until another one is chosen, then goes on as if nothing had happened"
     expected = "two grant the same work for some seconds: the journal decides"
     lasts = (4.0, 10.0)
@@ -170,6 +172,7 @@ class OfCluster(Fault):
 
 class NodeKilled(OfCluster):
     name = "cluster-node-killed"
+    harm = "leases_rolled_back"
     what = "the node of the Cluster that holds the busy slot is killed, and comes back as a replica"
     expected = "its queues wait until the replica has taken its place; the journal has what is lost"
     lasts = (4.0, 10.0)
@@ -188,6 +191,7 @@ class NodeKilled(OfCluster):
 
 class SlotMoves(OfCluster):
     name = "cluster-failover"
+    harm = "leases_rolled_back"
     what = "an orderly failover: the busy slot moves to another node"
     expected = "those that ask at the old place are sent on (MOVED)"
     lasts = (1.0, 4.0)

@@ -1,4 +1,4 @@
-"""What befalls the ways to the stores: cut and healed, torn, and answers lost on the way. Half of the fleet has them."""
+"""What befalls the ways of half of the fleet to the stores: cut and healed, torn, and answers lost on the way."""
 
 from __future__ import annotations
 
@@ -73,30 +73,35 @@ class _Postgres(Fault):
 
 class RedisCut(_Redis, Cut):
     name = "redis-cut-off"
+    harm = "link"
     what = "half of the workers are cut off from the Redis, and nobody is told"
     expected = "the other half takes over what those held; they go on when the link is back"
 
 
 class RedisTorn(_Redis, Torn):
     name = "redis-torn"
+    harm = "link"
     what = "all connections of half of the workers to the Redis break"
     expected = "they connect anew, and ask again"
 
 
 class PostgresCut(_Postgres, Cut):
     name = "postgres-cut-off"
+    harm = "link"
     what = "half of the workers are cut off from the PostgreSQL, and nobody is told"
     expected = "outcomes wait in memory, claims lapse; what was sent arrives late and is judged by its revision"
 
 
 class PostgresTorn(_Postgres, Torn):
     name = "postgres-torn"
+    harm = "link"
     what = "all connections of half of the workers to the PostgreSQL break"
     expected = "they connect and listen anew; commits under way are unknown"
 
 
 class CommitUnknown(Fault):
     name = "commit-unknown"
+    harm = "link"
     what = "the answer to a COMMIT is lost on the way, early or late, and the connection with it"
     expected = "the same append again, by its entry id: it is there once"
     needs = frozenset({"postgres", "postgres-wire"})
@@ -125,6 +130,7 @@ class CommitUnknown(Fault):
 
 class NodeCut(Fault):
     name = "node-cut-off"
+    harm = "link"
     what = "the link of one machine is cut at the bridge: network namespaces"
     expected = "the others take over what it held; it writes nothing under its old claims when it is back"
     needs = frozenset({"nodes"})

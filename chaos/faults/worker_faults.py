@@ -39,6 +39,7 @@ class OfOneWorker(Fault):
 
 class WorkerKilled(OfOneWorker):
     name = "worker-killed"
+    harm = "worker_killed"
     what = "SIGKILL to a worker; its seat stays empty for a while"
     expected = "others take its work over when its leases end; nothing is lost"
     lasts = (0.5, 6.0)
@@ -60,6 +61,7 @@ class WorkerKilled(OfOneWorker):
 
 class WorkerStopped(OfOneWorker):
     name = "worker-zombie"
+    harm = "worker_stalled"
     what = "SIGSTOP to a worker and its children for longer than a lease, then SIGCONT"
     expected = "what it says when it wakes is refused, for others have taken over"
     lasts = (LEASE + 1.0, 2 * LEASE)
@@ -100,6 +102,7 @@ class WorkerStopped(OfOneWorker):
 
 class PoisonStep(Fault):
     name = "poison-step"
+    harm = "worker_killed"
     what = "a step that kills its process each time, or crashes it, until somebody mends it"
     expected = "a dead letter after max_deliveries; the fleet lives, and a replay brings the run to its end"
     needs = WORKERS

@@ -15,11 +15,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from chaos.fleet.app import LEASES, TALLIES
+from chaos.fleet.places import FOLDER_OF_HISTORY, LEASES, TALLIES
 from chaos.fleet.stores import Stores
 from chaos.workload.flows import JOURNAL, LEDGER, MENDED
 from squidmesh.testing import processes
 
+HISTORY = "history"
+"""The folder of what processes have asked and were told (:mod:`chaos.history`)."""
 ROOT = Path(__file__).resolve().parents[2]
 NOTHING: Mapping[str, str] = {}
 _PAUSE = 1.0
@@ -99,6 +101,7 @@ class Workers:
 
     def _told(self, seat: int, path: Path | None) -> dict[str, str]:
         journal, leases = self.stores.ways(seat)
+        history = {} if path is not None else {FOLDER_OF_HISTORY: str(self.folder / HISTORY)}
         places = [*([path] if path is not None else []), ROOT, *([] if path is not None else [ROOT / "backends"])]
         return {
             JOURNAL: journal,
@@ -106,6 +109,7 @@ class Workers:
             LEDGER: str(self.folder / "ledger"),
             MENDED: str(self.folder / "mended"),
             TALLIES: str(self.folder / "tallies"),
+            **history,
             "PYTHONPATH": os.pathsep.join(map(str, places)),
         }
 

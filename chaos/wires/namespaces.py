@@ -75,7 +75,7 @@ class Network:
     def reaches(self, node: int) -> bool:
         """Whether that node has the store's bridge before it now."""
         (link,) = json.loads(_ip("-n", self._store, "-j", "link", "show", _port(node)))
-        return link.get("master") == "bridge"
+        return bool(link.get("master") == "bridge")
 
     @contextmanager
     def at_the_store(self) -> Iterator[None]:

@@ -1,0 +1,96 @@
+"""Gathers what the judge reads when a fleet has come to rest: its stores are still up, its workers have left."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from redis import Redis
+
+from chaos.evidence import Evidence, Settings, StoreJournal, dump_backend, histories_in, ledger_in, texts_in
+from chaos.faults.fault import World
+from chaos.fleet.settings import LEASE, MAX_DELIVERIES, SWEEP
+from chaos.fleet.stores import Stores
+from chaos.fleet.workers import HISTORY
+from chaos.judge import judge
+from chaos.verdict import Verdict
+from chaos.workload.flows import SLOW
+from chaos.workload.robot import planted
+from squidmesh import Mesh
+from squidmesh.runtime.backends import open_backend
+from squidmesh.runtime.chance import SystemClock
+
+_INSPECTED = 200
+QUEUES = ("default", SLOW)
+
+
+def gather(world: World, *, seed: int, rested: float) -> Verdict:
+    """``rested``: seconds for which stores and workers were up without a break, at the end."""
+    stores = world.stores
+    clock = SystemClock()
+    journal = open_backend(stores.journal_url, clock=clock)
+    leases = journal if stores.leases_url is None else open_backend(stores.leases_url, clock=clock, field="leases")
+    try:
+        evidence = Evidence(
+            journal=StoreJournal(journal.journal()),
+            backend=dump_backend(leases.leases(), QUEUES, up_for=timedelta(seconds=rested)),
+            histories=histories_in(world.folder / HISTORY),
+            ledger=ledger_in(world.folder / "ledger"),
+            searched=_searched(world),
+            planted={"the token of an order": planted(seed).encode()},
+            settings=Settings(
+                lease=timedelta(seconds=LEASE),
+                sweep=timedelta(seconds=SWEEP),
+                max_deliveries=MAX_DELIVERIES,
+                patience=timedelta(seconds=60),
+            ),
+        )
+        return judge(evidence)
+    finally:
+        journal.close()
+        if leases is not journal:
+            leases.close()
+
+
+def _searched(world: World) -> Iterator[tuple[str, bytes]]:
+    """Logs, values of the Redis, and what an inspection shows by default."""
+    yield from texts_in(_logs(world.folder))
+    yield from _values(world.stores)
+    yield from _inspections(world.mesh)
+
+
+def _logs(folder: Path) -> list[Path]:
+    return sorted([*(folder / "logs").glob("*.log"), *folder.glob("*/server.log"), *folder.glob("*/*/server.log")])
+
+
+def _values(stores: Stores) -> Iterator[tuple[str, bytes]]:
+    """Each key of each server that delivers work, and what it holds."""
+    servers = [stores.redis] if stores.redis is not None else []
+    if stores.sentinels is not None:
+        servers = [stores.sentinels.primary()]  # type: ignore[list-item]
+    if stores.cluster is not None:
+        servers = [node for node in stores.cluster.nodes if node.answers("ROLE")[0] == "master"]  # type: ignore[misc]
+    for server in servers:
+        with Redis(port=server.port) as client:
+            for key in client.scan_iter(count=1000):
+                yield f"redis:{server.port}/{key.decode(errors='replace')}", key + b" " + _value(client, key)
+
+
+def _value(client: Any, key: bytes) -> bytes:
+    read = {
+        b"string": lambda: client.get(key),
+        b"list": lambda: client.lrange(key, 0, -1),
+        b"hash": lambda: client.hgetall(key),
+        b"zset": lambda: client.zrange(key, 0, -1, withscores=True),
+        b"set": lambda: client.smembers(key),
+        b"none": lambda: b"it has just expired",
+    }
+    return repr(read[client.type(key)]()).encode()
+
+
+def _inspections(mesh: Mesh) -> Iterator[tuple[str, bytes]]:
+    for run in mesh.list_runs(limit=_INSPECTED).runs:
+        shown = f"{run} {mesh.inspect_run(run.run_id)} {mesh.explain_run(run.run_id)}"
+        yield f"inspection of {run.run_id}", shown.encode()
