@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
@@ -141,7 +142,7 @@ class StoreJournal:
         return tuple(digest(entry.body) for entry in history.tail[:length])
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class ListedJournal:
     """The same as plain values."""
 
@@ -151,11 +152,15 @@ class ListedJournal:
     tombstones: Mapping[RunId, Tombstone] = field(default_factory=dict)
     pauses: Sequence[PausedQueueRow] = ()
 
+    @cached_property
+    def _by_name(self) -> dict[ThreadId, ThreadDump]:
+        return {dump.thread: dump for dump in self.dumps}
+
     def threads(self) -> Iterator[ThreadDump]:
         return iter(self.dumps)
 
     def thread(self, name: ThreadId) -> ThreadDump | None:
-        return next((dump for dump in self.dumps if dump.thread == name), None)
+        return self._by_name.get(name)
 
     def definition(self, fingerprint: Fingerprint) -> bytes | None:
         return self.definitions.get(fingerprint)

@@ -226,7 +226,7 @@ class Call:
     answer: str
     begun: int
     ended: int | None
-    told: Subject
+    told: Invoke | Ok
 
     @property
     def op(self) -> Operation:
@@ -295,7 +295,7 @@ class Reader:
 _OUTCOMES: Mapping[type[Happening], Outcome] = {Ok: "ok", Fail: "fail", Unknown: "unknown"}
 
 
-def _call(process: str, place: Place, asked: Invoke, line: Ok | Fail | Unknown, *, told: Subject) -> Call:
+def _call(process: str, place: Place, asked: Invoke, line: Ok | Fail | Unknown, *, told: Invoke | Ok) -> Call:
     return Call(
         process=process,
         place=place,

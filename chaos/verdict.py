@@ -68,16 +68,18 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     """``findings``: I1 to I20, in order. ``seen``: how much evidence there was, by its kind. ``notes``: what a reader
-    should know beside, such as torn lines.
+    should know beside, such as torn lines. ``unreadable``: lines of the evidence that nobody can read; where there are
+    any, nothing is proven.
     """
 
     findings: tuple[Finding, ...]
     seen: dict[str, int] = {}
     notes: tuple[str, ...] = ()
+    unreadable: tuple[Problem, ...] = ()
 
     @property
     def ok(self) -> bool:
-        return all(finding.ok for finding in self.findings)
+        return not self.unreadable and all(finding.ok for finding in self.findings)
 
     @property
     def red(self) -> frozenset[str]:
@@ -105,5 +107,6 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
             lines += [f"       {problem}" for problem in finding.problems]
             if finding.red > len(finding.problems):
                 lines.append(f"       … and {finding.red - len(finding.problems):,} more")
+        lines += [f"unreadable evidence: {problem}" for problem in self.unreadable]
         lines += [f"note: {note}" for note in self.notes]
         return "\n".join(lines)
