@@ -327,7 +327,7 @@ def _ask_lease_change(page: _Page, change: LeaseChange, *, group: int | None = N
     if (next_one := change.handover) is not None:
         subject = _of_item(next_one.item) | {"fence": next_one.fence, "claim": claim_hash(next_one.claim_id)}
         lent = {"lease": micros(change.claim.lease), "owner": change.claim.owner}
-        page.ask("handover", group=group, incarnation=change.claim.incarnation, **subject, **lent)
+        page.ask("handover", group=group, incarnation=change.claim.incarnation, **(subject | lent))
 
 
 def _of_claim(claim: Claim) -> dict[str, Any]:

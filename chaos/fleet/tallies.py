@@ -10,21 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from chaos.fleet.tally import WAITS
+from chaos.fleet.tally import NOTICED, WAITS
 
 _END = 4096
 """Bytes in which the last whole line of a file stands."""
-COUNTED = (
-    "completed",
-    "failed",
-    "dead",
-    "lost",
-    "refused",
-    "not_recorded",
-    "taken_over",
-    "journal_away",
-    "leases_away",
-)
+COUNTED = ("completed", "failed", "dead", "taken_over", *NOTICED.values())
 
 
 def totals(folder: Path) -> Counter[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import threading
 import time
 from collections import Counter
@@ -34,6 +35,8 @@ TURN = 0.1
 """Seconds from one look at everything to the next."""
 BEGINNING, RESTING, HEALING = 90.0, 150.0, 150.0
 """Seconds at most: until the first workers work, until all runs have ended, until all faults are over."""
+EXPECTED = (0, -signal.SIGKILL, -signal.SIGSEGV)
+"""How workers end on such a day: told to leave, killed, poisoned."""
 OURS = "harness"
 """How the history of this process is called."""
 
@@ -156,6 +159,9 @@ class Day:
 
     def _drain(self, workers: Workers) -> None:
         codes = Counter(workers.leave())
+        odd = {code: count for code, count in workers.ended.items() if code not in EXPECTED}
+        if odd:
+            self.outcome.problems.append(f"workers have ended by themselves: exit codes {odd}")
         if set(codes) - {0}:
             self.outcome.problems.append(f"workers that were told to leave have ended with {dict(codes)}")
 

@@ -73,7 +73,8 @@ def _values(stores: Stores) -> Iterator[tuple[str, bytes]]:
     if stores.cluster is not None:
         servers = [node for node in stores.cluster.nodes if node.answers("ROLE")[0] == "master"]  # type: ignore[misc]
     for server in servers:
-        with Redis(port=server.port) as client:
+        client: Any = Redis(host="127.0.0.1", port=server.port)
+        with client:
             for key in client.scan_iter(count=1000):
                 yield f"redis:{server.port}/{key.decode(errors='replace')}", key + b" " + _value(client, key)
 

@@ -68,8 +68,8 @@ class Progress:
             return
         active = ", ".join(one.name for one in look.injector.active()) or "none"
         self.console.print(
-            f"{look.now:6.1f} s  {look.phase}: {look.totals['completed']} steps ({self._rate():.0f}/s), {look.open} runs"
-            f" open, {len(look.injector.happened())} faults seen, now: {active}",
+            f"{look.now:6.1f} s  {look.phase}: {look.totals['completed']} steps ({self._rate():.0f}/s),"
+            f" {look.open} runs open, {len(look.injector.happened())} faults seen, now: {active}",
             highlight=False,
         )
 

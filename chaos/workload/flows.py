@@ -119,7 +119,7 @@ def bake(number: int, context: Context) -> dict[str, int]:
 
 def brew(number: int, context: Context) -> dict[str, int]:
     with noted(context):
-        if number % 7 == 0 and context.delivery == 1 and context.attempt == 1:
+        if number % 7 == 0 and context.fence == 1:  # at its first claim
             raise Snooze(after=0.2)
         return {"barrels": number}
 
