@@ -108,7 +108,7 @@ class PoisonStep(Fault):
     needs = WORKERS
     touches = frozenset({"poison"})
     lasts = (4.0, 10.0)
-    patience = 120.0
+    patience = 240.0
 
     def apply(self) -> str:
         self._name = f"poison-{self.chance.getrandbits(48):012x}"

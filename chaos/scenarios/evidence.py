@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ _INSPECTED = 200
 QUEUES = ("default", SLOW)
 
 
-def gather(world: World, *, seed: int, rested: float) -> Verdict:
+def gather(world: World, *, seed: int, rested: float, not_applicable: Mapping[str, str]) -> Verdict:
     """``rested``: seconds for which stores and workers were up without a break, at the end."""
     stores = world.stores
     clock = SystemClock()
@@ -47,7 +47,7 @@ def gather(world: World, *, seed: int, rested: float) -> Verdict:
                 patience=timedelta(seconds=60),
             ),
         )
-        return judge(evidence)
+        return judge(evidence, not_applicable=not_applicable)
     finally:
         journal.close()
         if leases is not journal:
@@ -80,7 +80,7 @@ def _values(stores: Stores) -> Iterator[tuple[str, bytes]]:
 
 
 def _value(client: Any, key: bytes) -> bytes:
-    read = {
+    read: dict[bytes, Callable[[], object]] = {
         b"string": lambda: client.get(key),
         b"list": lambda: client.lrange(key, 0, -1),
         b"hash": lambda: client.hgetall(key),
