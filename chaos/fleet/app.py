@@ -6,24 +6,12 @@ import os
 from pathlib import Path
 
 from chaos.fleet.places import FOLDER_OF_HISTORY, LEASES, TALLIES
-from chaos.fleet.settings import MESH, PATIENCE
+from chaos.fleet.settings import MESH, be_impatient
 from chaos.fleet.tally import Tally
 from chaos.workload.flows import JOURNAL, WORKFLOWS
 from squidmesh import Mesh
 
-
-def impatient() -> None:
-    """A scenario waits for what these wait for."""
-    if os.environ[JOURNAL].startswith("postgres"):
-        from squidmesh_postgres import pool
-
-        for name, seconds in PATIENCE.items():
-            if not hasattr(pool, name):
-                raise AttributeError(f"squidmesh_postgres.pool has no {name}")
-            setattr(pool, name, seconds)
-
-
-impatient()
+be_impatient()
 
 
 def connected() -> Mesh:

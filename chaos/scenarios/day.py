@@ -16,7 +16,7 @@ from rich.console import Console
 from chaos.faults.fault import World
 from chaos.faults.register import FAULTS
 from chaos.fleet import tallies
-from chaos.fleet.settings import MESH
+from chaos.fleet.settings import MESH, be_impatient
 from chaos.fleet.stores import Stores
 from chaos.fleet.waiting import NeverSo
 from chaos.fleet.workers import HISTORY, Workers
@@ -73,6 +73,7 @@ class Day:
     def run(self) -> Outcome:
         """Everything, the judgement included; whatever has been started has ended when it returns or raises."""
         self.folder.mkdir(parents=True, exist_ok=True)
+        be_impatient()
         with ExitStack() as stack:
             stores = stack.enter_context(Stores(self.folder, self.scenario.setup))
             recorder = Recorder(self.folder / HISTORY, process=OURS)
