@@ -78,8 +78,12 @@ def run(
     if unknown := [name for name in chosen if name not in SCENARIOS]:
         raise click.UsageError(f"no scenario {unknown[0]!r}; there are {', '.join(SCENARIOS)}")
     drawn = _drawn(seed)
-    codes = [_live(SCENARIOS[name], drawn, seconds, report, keep, f"run {name}") for name in chosen]
-    sys.exit(max(codes))
+    codes = {name: _live(SCENARIOS[name], drawn, seconds, report, keep, f"run {name}") for name in chosen}
+    words = {0: "[green]green[/]", RED: "[red]RED[/]", UNUSABLE: "[yellow]can not be done here[/]"}
+    for name, code in codes.items() if len(codes) > 1 else ():
+        _console.print(f"{name:<16} {words[code]}", highlight=False)
+    wrong = [code for code in codes.values() if code == RED or (code and names)]
+    sys.exit(max(wrong, default=0))
 
 
 @main.command()

@@ -133,7 +133,7 @@ class WorkerClock(OfOneWorker):
     expected = "nothing changes: no worker's wall clock is read"
     needs = WORKERS
     lasts = (5.0, 15.0)
-    patience = 60.0
+    patience = 180.0
     package = "libfaketime"
 
     def apply(self) -> str:
@@ -162,7 +162,7 @@ class OldWorker(OfOneWorker):
     expected = "both read each other's facts; no run strands"
     needs = WORKERS | {"old"}
     lasts = (5.0, 20.0)
-    patience = 60.0
+    patience = 180.0
 
     def apply(self) -> str:
         assert self.world.old is not None

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from chaos.fleet.places import FOLDER_OF_HISTORY, LEASES, TALLIES
+from chaos.fleet.places import FOLDER_OF_HISTORY, LEASES, PLANE, TALLIES
 from chaos.fleet.stores import Stores
 from chaos.workload.flows import JOURNAL, LEDGER, MENDED
 from squidmesh.testing import processes
@@ -106,6 +106,7 @@ class Workers:
         return {
             JOURNAL: journal,
             LEASES: leases or "",
+            PLANE: self.stores.leases_url or "",
             LEDGER: str(self.folder / "ledger"),
             MENDED: str(self.folder / "mended"),
             TALLIES: str(self.folder / "tallies"),

@@ -36,8 +36,8 @@ TURN = 0.1
 """Seconds from one look at everything to the next."""
 BEGINNING, RESTING, HEALING = 120.0, 240.0, 260.0
 """Seconds at most: until the first workers work, until all runs have ended, until all faults are over."""
-EXPECTED = (0, -signal.SIGKILL, -signal.SIGSEGV)
-"""How workers end on such a day: told to leave, killed, poisoned."""
+EXPECTED = (0, -signal.SIGTERM, -signal.SIGKILL, -signal.SIGSEGV)
+"""How workers end on such a day: told to leave, maybe before they could listen; killed; poisoned."""
 OURS = "harness"
 """How the history of this process is called."""
 
@@ -169,7 +169,7 @@ class Day:
         odd = {code: count for code, count in workers.ended.items() if code not in EXPECTED}
         if odd:
             self.outcome.problems.append(f"workers have ended by themselves: exit codes {odd}")
-        if set(codes) - {0}:
+        if set(codes) - {0, -signal.SIGTERM}:
             self.outcome.problems.append(f"workers that were told to leave have ended with {dict(codes)}")
 
     # ----------------------------------------------------------------------------------------------- what came of it

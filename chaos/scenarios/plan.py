@@ -28,9 +28,8 @@ class Planned:
 def make_plan(
     kinds: Sequence[type[Fault]], *, seed: int, seconds: float, every: float, longest: float = 30.0
 ) -> tuple[Planned, ...]:
-    """A fault about ``every`` so many seconds. Each kind comes once before any comes twice, as long as two that touch
-    the same are not to be there together; and none begins so late that it could not end. ``longest``: none lasts
-    longer.
+    """A fault about ``every`` so many seconds. Those kinds come first that have come least; but two that touch the same
+    are never there together, and none begins so late that it could not end. ``longest``: none lasts longer.
     """
     if not kinds:
         raise ValueError("no fault is possible here")
@@ -43,10 +42,12 @@ def make_plan(
         busy = [one for one in busy if one[0] > at]
         if not bag:
             bag = chance.sample(list(kinds), len(kinds))
-        kind = next((one for one in bag if _fits(one, busy, seconds - at)), None)
+        others = chance.sample(list(kinds), len(kinds))  # where none of the bag can be there now
+        kind = next((one for one in (*bag, *others) if _fits(one, busy, seconds - at)), None)
         if kind is not None:
-            bag.remove(kind)
-            lasts = min(chance.uniform(*kind.lasts), longest)
+            if kind in bag:
+                bag.remove(kind)
+            lasts = min(chance.uniform(*kind.lasts), longest, seconds - at)
             number = len(planned) + 1
             planned.append(
                 Planned(number=number, at=round(at, 2), fault=kind.name, lasts=round(lasts, 2), seed=f"{seed}/{number}")
