@@ -229,7 +229,9 @@ class Evidence:
     """``histories``: the lines of each process's file, one after the other; ``ledger`` the same. ``backend`` is None
     where nobody could look into it. ``searched``: texts and raw values in which no secret may stand, by a name to show
     (a log's lines, the value of a key of Redis, the output of an inspection); ``planted``: the secrets, by a name that
-    may be shown. Histories, ledger and texts are walked over once each.
+    may be shown. Histories, ledger and texts are walked over once each. ``all_recorded``: whoever has ever written to
+    this journal has left a history, so an entry of which none tells was made up. ``all_deeds``: each step with a
+    function writes to the ledger; otherwise only of those is an entry there demanded that the ledger knows by name.
     """
 
     journal: Journal
@@ -239,6 +241,8 @@ class Evidence:
     searched: Iterable[tuple[str, bytes]] = ()
     planted: Mapping[str, bytes] = field(default_factory=dict)
     settings: Settings = field(default_factory=Settings)
+    all_recorded: bool = False
+    all_deeds: bool = False
 
 
 def histories_in(folder: Path) -> list[Lines]:

@@ -105,7 +105,7 @@ class _Sitting:
                 self._seen["entries"] += len(dump.entries)
                 self._index.met(dump.thread)
             calls = self._index.calls_about(dump.thread)
-            i1(dump, read, calls, self.tallies["I1"])
+            i1(dump, read, calls, self.tallies["I1"], all_recorded=self._evidence.all_recorded)
             if read.kind == "run":
                 self._hear_run(self._case(dump, read, calls), read)
             else:
@@ -144,7 +144,7 @@ class _Sitting:
             i13(case.dump, read, case.state, self._parents, self._evidence.journal, tallies["I13"])
             i18(case, self._losses, self._paused, tallies["I18"])
             i20(case, self._kills, self._paused, tallies["I20"])
-        elif not read.broken and sum(tally.red for tally in tallies.values()) == before:
+        elif read.whole and sum(tally.red for tally in tallies.values()) == before:
             where = f"{case.name}@{case.folded.revision}"
             tallies["I2"].breach(where, f"the thread can not be folded: {case.folded.why}")
 
@@ -158,9 +158,10 @@ class _Sitting:
             definition=self._definition(first.fingerprint) if isinstance(first, RunStarted) else None,
             calls=calls,
             deeds=self._index.deeds_of(dump.thread),
-            ledger_steps=frozenset(self._index.steps),
+            ledger_steps=None if self._evidence.all_deeds else frozenset(self._index.steps),
             settings=self._evidence.settings,
             now=self._now,
+            whole=read.whole,
         )
 
     def _definition(self, fingerprint: str) -> Definition | None:

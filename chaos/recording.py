@@ -325,9 +325,14 @@ def _ask_lease_change(page: _Page, change: LeaseChange, *, group: int | None = N
     for offer in change.offers:
         page.ask("offer", group=group, **_of_item(offer))
     if (next_one := change.handover) is not None:
-        subject = _of_item(next_one.item) | {"fence": next_one.fence, "claim": claim_hash(next_one.claim_id)}
-        lent = {"lease": micros(change.claim.lease), "owner": change.claim.owner}
-        page.ask("handover", group=group, incarnation=change.claim.incarnation, **(subject | lent))
+        lent = {
+            "fence": next_one.fence,
+            "claim": claim_hash(next_one.claim_id),
+            "lease": micros(change.claim.lease),
+            "owner": change.claim.owner,
+            "incarnation": change.claim.incarnation,
+        }
+        page.ask("handover", group=group, **(_of_item(next_one.item) | lent))
 
 
 def _of_claim(claim: Claim) -> dict[str, Any]:

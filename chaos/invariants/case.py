@@ -22,7 +22,7 @@ from squidmesh.journal.state import RunState
 from squidmesh.journal.thread_codec import ThreadCodec
 from squidmesh.journal.triggers import TRIGGER_CODEC
 from squidmesh.ports.journal_store import Entry
-from squidmesh.workflow.definition import Definition
+from squidmesh.workflow.definition import Definition, FunctionStep
 
 ThreadKind = Literal["run", "queue", "trigger", "catalogue", "rows_only"]
 
@@ -66,44 +66,57 @@ class Said(NamedTuple):
 
 @dataclass(slots=True, kw_only=True)
 class Read:
-    """A thread's entries, decoded as far as that goes. ``broken``: revision and reason of each that can not be read."""
+    """A thread's entries, decoded up to the first that is missing or can not be read: nobody reads on behind that, the
+    runtime neither. ``whole``: there is none. ``broken``: revision and reason of the one that can not be read.
+    """
 
     kind: ThreadKind
     entries: list[tuple[Entry, Sequence[object]]] = field(default_factory=list)
-    broken: list[tuple[int, str]] = field(default_factory=list)
+    broken: tuple[int, str] | None = None
+    whole: bool = True
 
 
 def read_thread(dump: ThreadDump) -> Read:
     """A thread that is of no other kind is a run's."""
     if not dump.entries:
         return Read(kind="rows_only")
-    kind: ThreadKind = "run"
-    first = dump.entries[0]
-    for name, codec in _OTHERS.items():
+    read = Read(kind=_kind_of(dump.entries[0]))
+    for revision, entry in enumerate(dump.entries, start=1):
+        if entry.revision != revision:
+            read.whole = False
+            break
         try:
-            codec.decode_facts(first.body, thread=first.thread, revision=first.revision)
-        except CorruptHistory:
-            continue
-        kind = name
-    read = Read(kind=kind)
-    for entry in dump.entries:
-        try:
-            if kind == "run":
+            if read.kind == "run":
                 facts: Sequence[object] = decode_facts(entry.body, thread=entry.thread, revision=entry.revision)
             else:
-                facts = _OTHERS[kind].decode_facts(entry.body, thread=entry.thread, revision=entry.revision)
+                facts = _OTHERS[read.kind].decode_facts(entry.body, thread=entry.thread, revision=entry.revision)
         except CorruptHistory as error:
-            read.broken.append((entry.revision, str(error)))
-            continue
+            read.broken, read.whole = (entry.revision, str(error)), False
+            break
         read.entries.append((entry, facts))
     return read
+
+
+def _kind_of(first: Entry) -> ThreadKind:
+    try:
+        decode_facts(first.body, thread=first.thread, revision=first.revision)
+    except CorruptHistory:
+        for name, codec in _OTHERS.items():
+            try:
+                codec.decode_facts(first.body, thread=first.thread, revision=first.revision)
+            except CorruptHistory:
+                continue
+            return name
+    return "run"
 
 
 @dataclass(kw_only=True)
 class RunCase:
     """One run, with all that is known of it. ``facts`` are in the order in which they stand there, whatever revisions
     they claim. ``calls``: all that was asked about its thread and its items; ``deeds``: what its steps did.
-    ``reached``: the names of steps of which the ledger knows. ``definition`` is None where it can not be read.
+    ``ledger_steps``: the names of steps of which the ledger knows; None where it should know of all with a function.
+    ``definition`` is None where it can not be read. ``whole``: False where the thread goes on behind an entry that is
+    missing or can not be read.
     """
 
     name: str
@@ -112,9 +125,10 @@ class RunCase:
     definition: Definition | None
     calls: Sequence[Call]
     deeds: Sequence[PlacedDeed]
-    ledger_steps: frozenset[str]
+    ledger_steps: frozenset[str] | None
     settings: Settings
     now: Instant
+    whole: bool = True
 
     @cached_property
     def facts(self) -> list[Said]:
@@ -134,13 +148,24 @@ class RunCase:
                 found.setdefault(call.asked.entry, set()).add(call.process)
         return found
 
+    def is_function(self, step: str) -> bool:
+        """Whether it has a function of its author's; so has what no definition tells of."""
+        if self.definition is None or step not in self.definition.steps_by_name:
+            return True
+        return isinstance(self.definition.step(step), FunctionStep)
+
+    def is_in_ledger(self, step: str) -> bool:
+        """Whether the ledger should know of it."""
+        return self.is_function(step) if self.ledger_steps is None else step in self.ledger_steps
+
     @cached_property
     def folded(self) -> Folded:
         return fold_whole(self.entries)
 
     @property
     def state(self) -> RunState | None:
-        return self.folded.state
+        """As of the thread's end; None where nobody can tell."""
+        return self.folded.state if self.whole else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -83,7 +83,7 @@ def i4(case: RunCase, tally: Tally) -> None:
                         continue
                     if isinstance(result, _BY_ITS_HOLDER):
                         _by_its_holder(case, claim, entry.entry_id, said, tally)
-                    if isinstance(result, AttemptCompleted) and result.step in case.ledger_steps:
+                    if isinstance(result, AttemptCompleted) and case.is_in_ledger(result.step):
                         did = result.step, result.attempt, result.fence
                         if did not in entered:
                             tally.breach(said.place, f"nobody entered {result.step} under fence {result.fence}")
@@ -197,7 +197,7 @@ def i8(case: RunCase, tally: Tally) -> None:
                 its = deliveries[fact.step]
                 its.lost += its.out
                 its.out = True
-                if its.lost >= most and _is_function(case, fact.step):
+                if its.lost >= most and case.is_function(fact.step):
                     tally.breach(
                         said.place, f"{fact.step}#{fact.attempt} is claimed after {its.lost} lost deliveries of {most}"
                     )
@@ -234,10 +234,3 @@ def _max_attempts(case: RunCase, step: str) -> int | None:
         return None
     spec = case.definition.step(step)
     return spec.retry.max_attempts if isinstance(spec, FunctionStep) and spec.retry is not None else 1
-
-
-def _is_function(case: RunCase, step: str) -> bool:
-    """Built-in steps are completed as they are claimed, and can lose nobody."""
-    if case.definition is None or step not in case.definition.steps_by_name:
-        return True
-    return isinstance(case.definition.step(step), FunctionStep)

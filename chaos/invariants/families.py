@@ -128,7 +128,7 @@ class Parents:
         read = read_thread(dump)
         entries = run_entries(read)
         state = fold_whole(entries).state
-        if read.broken or state is None:
+        if not read.whole or state is None:
             return Parent(state=None, readable=False)
         last = entries[-1][1]
         cancels = any(isinstance(fact, RunCancelled) and fact.children == "cancel" for fact in last)
@@ -147,7 +147,7 @@ def i13(dump: ThreadDump, read: Read, state: RunState | None, parents: Parents, 
     Of all that stands under one thread's name: the run row, open attempts, dead letters, timers, signals, the row of a
     paused queue. A signal that its hearer can only refuse may stand until somebody has tried to tell it.
     """
-    if read.broken or (read.kind == "run" and state is None):
+    if not read.whole or (read.kind == "run" and state is None):
         return  # nobody can say what should stand there
     tally.saw()
     for look in range(_LOOKS):

@@ -76,10 +76,10 @@ def _succeeded(fact: AnyFact) -> str | None:
 
 
 def _begins(fact: AnyFact) -> str | None:
-    """Compensations are no steps of the graph."""
+    """Compensations are no steps of the graph, and a step that is tried again has begun before."""
     match fact:
-        case AttemptScheduled(attempt=1):
-            return fact.step if undone_by(fact.step) is None else None
+        case AttemptScheduled(cause="route" | "wait"):
+            return fact.step
         case ApprovalRequested() | PauseReached() | EventAwaited() | ChildrenAwaited():
             return fact.step
         case _:

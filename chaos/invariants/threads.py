@@ -14,12 +14,13 @@ from squidmesh.journal.fold import IllegalFact, fold
 from squidmesh.journal.state import RunState
 
 
-def i1(dump: ThreadDump, read: Read, calls: Sequence[Call], tally: Tally) -> None:
+def i1(dump: ThreadDump, read: Read, calls: Sequence[Call], tally: Tally, *, all_recorded: bool) -> None:
     """The revisions of a thread are 1 to n without a gap, and an entry never changes.
 
     Of a thread of any kind. An entry is the same as it was written if its bytes are those which the journal has
     acknowledged: each append that was answered with *ok* stands at its revision, under its id, with its bytes. One that
-    was only ever refused does not stand there. What an *unknown* append was about may be there or not.
+    was only ever refused does not stand there. What an *unknown* append was about may be there or not. And where all
+    that ever wrote have left a history, nothing stands there that nobody wrote.
     """
     standing: dict[int, tuple[str, str]] = {}
     ids: set[str] = set()
@@ -34,11 +35,17 @@ def i1(dump: ThreadDump, read: Read, calls: Sequence[Call], tally: Tally) -> Non
             tally.breach(place, f"the entry {entry.entry_id} is in this thread twice")
         ids.add(entry.entry_id)
         standing[entry.revision] = entry.entry_id, its_digest
-    for revision, why in read.broken:
+    if read.broken is not None:
+        revision, why = read.broken
         tally.breach(f"{dump.thread}@{revision}", f"it can not be read: {why}")
     if dump.entries:
         _acknowledged(dump.thread, standing, calls, tally)
         _refused(dump.thread, ids, calls, tally)
+    if all_recorded:
+        written = {call.asked.entry for call in calls if call.op == "append"}
+        for entry in dump.entries:
+            if entry.entry_id not in written:
+                tally.breach(f"{dump.thread}@{entry.revision}", f"nobody has written the entry {entry.entry_id}")
 
 
 def _acknowledged(thread: str, standing: dict[int, tuple[str, str]], calls: Sequence[Call], tally: Tally) -> None:
@@ -75,7 +82,7 @@ def i2(case: RunCase, tally: Tally) -> None:
     The stored checkpoint is tried, and one of half of the thread that is made for this. (A history that can not be
     folded at all is told of here too, unless another invariant says what is wrong with it: see :mod:`chaos.judge`.)
     """
-    whole = case.folded.state
+    whole = case.state
     if whole is None:
         return
     tally.saw()

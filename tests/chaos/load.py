@@ -172,6 +172,8 @@ class Day:
             "ledger": ledger_in(self.ledger),
             "searched": texts_in(self.logs),
             "planted": {"word": SECRET.encode()},
+            "all_recorded": True,
+            "all_deeds": True,
             "settings": Settings(lease=LEASE, sweep=SWEEP, max_deliveries=MOST, patience=timedelta(seconds=600)),
         }
         return Evidence(**{**given, **others})
@@ -236,6 +238,8 @@ class _Day:
         self.runs["doom"] = client.start_run(Doom.send, Errand(), key="doom").run_id
         self._given_up_and_replayed(mesh, marks)
         self._to_the_end(mesh)
+        self.runs["quiet"] = client.start_run(Doom.send, Errand(), key="quiet").run_id
+        work(mesh)
         self.runs["late"] = client.start_run(Feast.plan, Errand(), key="late").run_id
         self.world.pass_time(90)  # due for longer than a sweep, and held
         marks.close()
@@ -282,6 +286,7 @@ class _Day:
         mesh.replay_dead_letters([letter.item], actor="Gandalf", comment="mended")
 
     def _to_the_end(self, mesh: Mesh) -> None:
+        """With an approval, a pause, and what was retried."""
         walk = self.runs["walk"]
         for seconds in (21, 1, 10, 10):
             work(mesh)
