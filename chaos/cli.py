@@ -17,6 +17,7 @@ from rich.text import Text
 from chaos.faults.register import FAULTS, NOT_INJECTED, missing
 from chaos.fleet.setup import Journal, Leases, Setup
 from chaos.fleet.waiting import NeverSo
+from chaos.judging import judge_command
 from chaos.report.page import write_page
 from chaos.scenarios.catalogue import ORDINARY, SCENARIOS, Scenario
 from chaos.scenarios.day import Day
@@ -40,6 +41,9 @@ keep_option = click.option("--keep", is_flag=True, help="Keep the evidence of a 
 @click.group()
 def main() -> None:
     """Bad days on purpose, for a fleet that is started here, on this machine."""
+
+
+main.add_command(judge_command)
 
 
 @main.command("list")

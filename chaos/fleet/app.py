@@ -12,7 +12,6 @@ from chaos.workload.flows import JOURNAL, WORKFLOWS
 from squidmesh import Mesh
 
 
-
 def call_it_alike() -> None:
     """A Redis is called by its address. A wire has another one, and a Redis that is empty knows nobody: it would be
     taken for another plane.

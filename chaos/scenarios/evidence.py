@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
-
-from redis import Redis
 
 from chaos.evidence import Evidence, Settings, StoreJournal, dump_backend, histories_in, ledger_in, texts_in
 from chaos.faults.fault import World
@@ -15,6 +12,7 @@ from chaos.fleet.settings import LEASE, MAX_DELIVERIES, SWEEP
 from chaos.fleet.stores import Stores
 from chaos.fleet.workers import HISTORY
 from chaos.judge import judge
+from chaos.redis_values import values_of
 from chaos.verdict import Verdict
 from chaos.workload.flows import SLOW
 from chaos.workload.robot import planted
@@ -46,6 +44,8 @@ def gather(world: World, *, seed: int, rested: float, not_applicable: Mapping[st
                 max_deliveries=MAX_DELIVERIES,
                 patience=timedelta(seconds=60),
             ),
+            all_recorded=not stores.setup.old,
+            all_deeds=True,
         )
         return judge(evidence, not_applicable=not_applicable)
     finally:
@@ -66,29 +66,11 @@ def _logs(folder: Path) -> list[Path]:
 
 
 def _values(stores: Stores) -> Iterator[tuple[str, bytes]]:
-    """Each key of each server that delivers work, and what it holds."""
-    servers = [stores.redis] if stores.redis is not None else []
+    """What every key of the lease backend holds."""
     if stores.sentinels is not None:
-        servers = [stores.sentinels.primary()]  # type: ignore[list-item]
-    if stores.cluster is not None:
-        servers = [node for node in stores.cluster.nodes if node.answers("ROLE")[0] == "master"]  # type: ignore[misc]
-    for server in servers:
-        client: Any = Redis(host="127.0.0.1", port=server.port)
-        with client:
-            for key in client.scan_iter(count=1000):
-                yield f"redis:{server.port}/{key.decode(errors='replace')}", key + b" " + _value(client, key)
-
-
-def _value(client: Any, key: bytes) -> bytes:
-    read: dict[bytes, Callable[[], object]] = {
-        b"string": lambda: client.get(key),
-        b"list": lambda: client.lrange(key, 0, -1),
-        b"hash": lambda: client.hgetall(key),
-        b"zset": lambda: client.zrange(key, 0, -1, withscores=True),
-        b"set": lambda: client.smembers(key),
-        b"none": lambda: b"it has just expired",
-    }
-    return repr(read[client.type(key)]()).encode()
+        yield from values_of(stores.sentinels.primary().url)
+    elif stores.leases_url is not None:
+        yield from values_of(stores.leases_url)
 
 
 def _inspections(mesh: Mesh) -> Iterator[tuple[str, bytes]]:
