@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import secrets
 import shutil
 import sys
@@ -41,6 +42,8 @@ keep_option = click.option("--keep", is_flag=True, help="Keep the evidence of a 
 @click.group()
 def main() -> None:
     """Bad days on purpose, for a fleet that is started here, on this machine."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)  # whoever reads a log meanwhile sees how far it is
 
 
 main.add_command(judge_command)
