@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parents[2]
 NOTHING: Mapping[str, str] = {}
 _PAUSE = 1.0
 """Seconds, at least, from one worker of a seat to the next: one may refuse to begin."""
-_GRACE = 15.0
+_GRACE = 60.0
 """Seconds that a worker may take to leave at the end."""
 
 

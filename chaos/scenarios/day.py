@@ -185,10 +185,11 @@ class Day:
             self.folder / "tallies", began=self._began, length=outcome.load + outcome.rest
         )
         outcome.problems += world.robot.trouble[:20]
+        seen = {one.name for one in outcome.happened}
         outcome.problems += [
-            f"fault {one.planned.number}, {one.name}, was not seen to happen: {one.why}"
+            f"fault {one.planned.number}, {one.name}, was not seen to happen, nor any other of its kind: {one.why}"
             for one in outcome.injections
-            if one.state == "unseen"
+            if one.state == "unseen" and one.name not in seen
         ]
         outcome.problems += surprises(world.workers.logs())
         (self.folder / "outcome.json").write_text(json.dumps(outcome.to_json(), indent=1))

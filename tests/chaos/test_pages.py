@@ -1,4 +1,4 @@
-"""The pages on chaos and on guarantees name what is there: every fault, scenario and invariant, and tests that exist."""
+"""The pages on chaos and on guarantees name what is there: faults, scenarios, invariants, and tests that exist."""
 
 import ast
 import re
