@@ -84,7 +84,9 @@ class Workers:
         log = self.folder / "logs" / f"worker-{seat}-{number}.log"
         log.parent.mkdir(parents=True, exist_ok=True)
         command = [sys.executable, "-m", "squidmesh", "--app", "chaos.fleet.app:mesh", "worker"]
-        command += [f"--concurrency={self.stores.setup.slots}", "--grace=5", "--with=cron", *self.options]
+        command += [f"--concurrency={self.stores.setup.slots}", "--grace=5", *self.options]
+        if path is None:  # an older version may not know it
+            command += ["--with=cron"]
         with log.open("wb") as file:
             process = subprocess.Popen(
                 [*self.stores.place(seat), *command],
