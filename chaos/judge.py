@@ -7,7 +7,7 @@ the disk; the journal is walked over once, so memory does not grow with it.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain, islice
 
@@ -91,9 +91,10 @@ class _Sitting:
         faults = [fault for _, fault in index.faults]
         self._losses = Moments(faults, "leases_lost")
         self._kills = Moments(faults, "worker_killed")
-        self._held: dict[AttemptKey, Item] = {}
-        if evidence.backend is not None:
-            self._held = {item.key: item for item in evidence.backend.items}
+        self._held: dict[str, dict[AttemptKey, Item]] = defaultdict(dict)
+        """By run."""
+        for item in () if evidence.backend is None else evidence.backend.items:
+            self._held[parse_attempt_key(item.key)[0]][item.key] = item
 
     # -------------------------------------------------------------------------------------------------- the journal
 
@@ -140,7 +141,7 @@ class _Sitting:
         if case.state is not None:
             i10(case, self._paused, tallies["I10"])
             if self._evidence.backend is not None:
-                i11(case, self._evidence.backend, self._held, tallies["I11"])
+                i11(case, self._evidence.backend, self._held.get(case.name, {}), tallies["I11"])
             i13(case.dump, read, case.state, self._parents, self._evidence.journal, tallies["I13"])
             i18(case, self._losses, self._paused, tallies["I18"])
             i20(case, self._kills, self._paused, tallies["I20"])
@@ -203,15 +204,17 @@ class _Sitting:
 
     def hear_the_backend(self) -> None:
         """I11, of items whose run is not in the journal."""
-        for key in self._held:
-            run, _, _ = parse_attempt_key(key)
+        for run, items in self._held.items():
             if not self._index.is_met(run):
-                self.tallies["I11"].saw()
-                self.tallies["I11"].breach(key, "the backend holds it, and the journal has no such run")
+                self.tallies["I11"].saw(len(items))
+                for key in items:
+                    self.tallies["I11"].breach(key, "the backend holds it, and the journal has no such run")
 
     def search(self) -> None:
         """I19, in what was handed in and in the backend's items."""
-        items = ((f"item {key}", msgspec.json.encode(item)) for key, item in self._held.items())
+        items = (
+            (f"item {key}", msgspec.json.encode(item)) for of_run in self._held.values() for key, item in of_run.items()
+        )
         i19(chain(self._evidence.searched, items), self._evidence.planted, self._claims, self.tallies["I19"])
 
     # ----------------------------------------------------------------------------------------------------- the rest
@@ -224,7 +227,7 @@ class _Sitting:
             "calls": self._index.calls,
             "deeds": self._index.deeds,
             "faults": sum(fault.phase == "applied" for _, fault in reader.faults),
-            "items": len(self._held),
+            "items": sum(map(len, self._held.values())),
         }
 
     def notes(self) -> Iterator[str]:

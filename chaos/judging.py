@@ -95,7 +95,7 @@ def not_applicable_to(*, history: Path | None, searched: bool, backend: Backend 
     reasons["I18"] = "no history tells of a loss of leases"
     reasons["I20"] = "no history tells of a worker that was killed"
     if not searched:
-        reasons["I19"] = "no log, and no lease backend with values of its own, was handed in"
+        reasons["I19"] = "no log was handed in, and no lease backend whose values can be read"
     if backend is None:
         reasons["I11"] = "the leases of this journal are elsewhere; name them to have them judged"
     return reasons

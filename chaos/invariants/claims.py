@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from typing import NamedTuple
 
+from chaos.history import Call
 from chaos.invariants.case import RunCase, Said, Tally
+from squidmesh.ids import attempt_key
 from squidmesh.journal.facts import (
     AttemptCancelled,
     AttemptClaimed,
@@ -56,10 +58,11 @@ def i4(case: RunCase, tally: Tally) -> None:
     """The result of a worker is accepted under the current claim only.
 
     So the fact names the fence of the claim that was recorded last, and nothing has ended that. Where histories tell
-    who wrote, the process that recorded the claim is the one that wrote the result; where the ledger knows of the step,
-    it was entered under that fence. (Deadlines and cancels close attempts too, by facts of their own; anybody writes
-    these.)
+    who wrote, the process that recorded the claim is the one that wrote the result; where they tell of the grant, it
+    was recorded as it was granted; where the ledger knows of the step, it was entered under that fence. (Deadlines and
+    cancels close attempts too, by facts of their own; anybody writes these.)
     """
+    granted = {call.told.claim: call for call in case.calls if call.answer == "granted"}
     current: dict[str, _Current] = {}
     entered = {(one.deed.step, one.deed.attempt, one.deed.fence) for one in case.deeds if one.deed.what == "entered"}
     raised = {(one.deed.step, one.deed.attempt, one.deed.fence) for one in case.deeds if one.deed.what == "raised"}
@@ -69,6 +72,8 @@ def i4(case: RunCase, tally: Tally) -> None:
             match fact:
                 case AttemptClaimed():
                     current[fact.step] = _Current(fact.attempt, fact.fence, entry.entry_id, said)
+                    if (grant := granted.get(fact.claim_hash)) is not None:
+                        _as_granted(case, fact, grant, said, tally)
                 case AttemptCancelled() | AttemptDeadLettered():
                     current.pop(fact.step, None)
                 case ChildStarted():
@@ -105,6 +110,14 @@ def _under(claim: _Current | None, attempt: int, fence: int, step: str, said: Sa
     else:
         return True
     return False
+
+
+def _as_granted(case: RunCase, fact: AttemptClaimed, grant: Call, said: Said, tally: Tally) -> None:
+    tally.saw()
+    told = grant.told
+    recorded = (attempt_key(case.name, fact.step, fact.attempt), fact.generation, fact.fence, fact.owner)
+    if recorded != (told.item, told.generation, told.fence, told.owner):
+        tally.breach(said.place, f"the claim is not recorded as it was granted ({grant.place}): {recorded}")
 
 
 def _by_its_holder(case: RunCase, claim: _Current, entry: str, said: Said, tally: Tally) -> None:

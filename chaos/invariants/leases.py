@@ -77,7 +77,7 @@ def i6(case: RunCase, windows: Sequence[Window], tally: Tally) -> None:
                         f"{item} is lent to {newer.told.owner} (fence {newer.told.fence}) while the lease of "
                         f"{older.told.owner} (fence {older.told.fence}, {older.place}) lasts {left:.3f} s more",
                     )
-                elif (buried := _buried(older, newer, grants, calls)) is not None:
+                elif (buried := _buried(older, newer, calls)) is not None:
                     tally.breach(newer.place, f"{item} is lent again after it was ended for good ({buried.place})")
 
 
@@ -124,18 +124,20 @@ def _may_end(call: Call, lease: Call) -> bool:
     return call.op == "drop" or (call.op in ("offer", "handover") and _pair(call) > _pair(lease))
 
 
-def _buried(older: Call, newer: Call, grants: Sequence[Call], calls: Sequence[Call]) -> Call | None:
-    """The call that ended the item for good under the older claim, which was the newest one then; None where there was
-    none, or where what it left behind may be gone."""
-    if older.told.generation != newer.told.generation:  # a dead letter that was replayed
+def _buried(older: Call, newer: Call, calls: Sequence[Call]) -> Call | None:
+    """The call that ended the item for good under the older claim, where the newer one followed on that; None where
+    there was none, or where what it left behind may be gone.
+
+    Fences are granted one by one. So where the newer one is not the next, there was another claim between them, of
+    which nobody may have heard, and the call may have been refused as stale.
+    """
+    if _pair(newer) != (older.told.generation, (older.told.fence or 0) + 1):
         return None
     for call in calls:
         if call.op not in ("settle", "shelve") or call.told.claim != older.told.claim or call.ended is None:
             continue
         if call.outcome != "ok" or call.ended > newer.begun:
             continue
-        if any(_pair(grant) > _pair(older) and grant.begun <= call.ended for grant in grants):
-            continue  # it may have been refused, as a stale one is
         if newer.begun - call.ended < 2 * (older.told.lease or 0) * _MICRO:
             return call
     return None
@@ -146,13 +148,17 @@ def i11(case: RunCase, backend: Backend, held: Mapping[AttemptKey, Item], tally:
     and journal have been up for that long. (On journal leases it holds by construction: there the row of the agenda is
     what is delivered.)
 
-    And the other way round (protocol 3.8): an attempt that has been closed for two periods is not held any more.
+    And the other way round (protocol 3.8): an attempt that has been closed for two periods is not held any more, and
+    one that its thread does not know is not held at all. ``held``: the items of this run.
     """
     sweep = micros(case.settings.sweep + _GRACE)
     up_for = None if backend.up_for is None else micros(backend.up_for)
     rows = {row.item for row in case.dump.rows.attempts}
-    for (step, attempt), (due, closed) in _attempts(case).items():
-        item = attempt_key(case.name, step, attempt)
+    attempts = {attempt_key(case.name, *key): times for key, times in _attempts(case).items()}
+    for item in sorted(held.keys() - attempts.keys()):
+        tally.saw()
+        tally.breach(item, "the backend holds it, and its run knows no such attempt")
+    for item, (due, closed) in attempts.items():
         if closed is not None:
             tally.saw()
             if item in held and closed + 2 * sweep < case.now and (up_for is None or up_for > 2 * sweep):

@@ -169,13 +169,17 @@ def _next(left: list[str] | None) -> str:
 def i16(case: RunCase, tally: Tally) -> None:
     """A dead letter is in the journal, keeps its identity through a replay, and its replay names an actor.
 
-    The rows of dead letters are those attempts that the thread has given up and nobody has taken back; and no item was
-    shelved of which the thread does not tell.
+    Each replay is one generation more, and nothing else is. The rows of dead letters are those attempts that the thread
+    has given up and nobody has taken back; and no item was shelved of which the thread does not tell.
     """
+    generations: Counter[str] = Counter()
     dead: dict[str, AttemptDeadLettered] = {}
     ever: set[tuple[str, int]] = set()
     for said in case.facts:
         fact = said.fact
+        if isinstance(fact, AttemptClaimed | AttemptDeadLettered) and fact.generation != generations[fact.step]:
+            were = generations[fact.step]
+            tally.breach(said.place, f"{fact.step} is of generation {fact.generation}, and was replayed {were} times")
         match fact:
             case AttemptDeadLettered():
                 tally.saw()
@@ -184,6 +188,7 @@ def i16(case: RunCase, tally: Tally) -> None:
             case DeadLetterReplayed() | DeadLetterDiscarded():
                 tally.saw()
                 letter = dead.pop(fact.step, None)
+                generations[fact.step] += isinstance(fact, DeadLetterReplayed)
                 item = f"{fact.step}#{fact.attempt}"
                 if letter is None or letter.attempt != fact.attempt:
                     tally.breach(said.place, f"{type(fact).__name__} of {item}, which is no dead letter")

@@ -19,11 +19,18 @@ def stuck(case: RunCase, paused: Mapping[str, PausedQueueRow]) -> str | None:
     or does. With a ``patience``, what is due for longer than that is stuck as well: nobody has come for it.
     """
     state = case.state
-    if state is None or state.ended:  # what can not be folded is told of elsewhere
+    if state is None:  # it is told of elsewhere
         return None
     if case.definition is None:
-        return "its definition can not be read"
-    why = explain(case.definition, state, now=case.now, known_steps=None, paused=paused)
+        return "its definition is not in the journal, or can not be read"
+    if (overdue := _overdue(case)) is not None:
+        return f"nobody has fired {overdue}"
+    if state.ended:
+        return None
+    try:
+        why = explain(case.definition, state, now=case.now, known_steps=None, paused=paused)
+    except (LookupError, ValueError, TypeError, AttributeError) as error:  # a state that none should be in
+        return f"explain_run has no words for it: {type(error).__name__}: {error}"
     if why.reason == "corrupt_history":
         return why.summary
     if case.settings.patience is None:
@@ -35,8 +42,15 @@ def stuck(case: RunCase, paused: Mapping[str, PausedQueueRow]) -> str | None:
         a.claim is not None and a.claim.at < before for a in state.open_attempts()
     ):
         return why.summary
-    overdue = [row.timer for row in case.dump.rows.timers if row.due_at < before and row.run_id == case.name]
-    return f"nobody has fired {overdue[0]}" if overdue else None
+    return None
+
+
+def _overdue(case: RunCase) -> str | None:
+    """A timer of the run's own, or a word between it and its parent, that was to be heard long ago."""
+    if case.settings.patience is None:
+        return None
+    before = case.now - micros(case.settings.patience)
+    return next((row.timer for row in case.dump.rows.timers if row.due_at < before), None)
 
 
 def i10(case: RunCase, paused: Mapping[str, PausedQueueRow], tally: Tally) -> None:

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from msgspec import structs
 
 from chaos.evidence import Backend, Deeds, Evidence, Lines, ListedJournal, ThreadDump
-from chaos.history import AnyLine, read_file
+from chaos.history import AnyLine, Began, Fault, Note, read_file
 from chaos.invariants.case import fold_whole
 from chaos.invariants.families import Parents
 from chaos.ledger import read_ledger
@@ -26,21 +26,21 @@ F = TypeVar("F", bound=AnyFact)
 @dataclass
 class Spoilt:
     """One day, to be altered. Rows of a run follow its altered thread, as they would in a store, as long as that can be
-    folded; ``lie`` alters the dump itself.
+    folded; ``lie`` alters the dump itself. ``alone``: no history tells what was asked and answered.
     """
 
-    def __init__(self, day: Day, *, appends_known: bool) -> None:
+    def __init__(self, day: Day, *, alone: bool = False) -> None:
         self.day = day
-        self._appends_known = appends_known
+        self._alone = alone
         self.runs = day.runs
         self._dumps = {dump.thread: dump for dump in day.journal.dumps}
         self._touched: set[ThreadId] = set()
         self.backend: Backend = day.backend
         self.texts: list[tuple[str, bytes]] = []
         self.histories = [list(read_file(path)) for path in sorted(day.histories.glob("*.jsonl"))]
-        if not appends_known:
+        if alone:
             self.histories = [
-                [one for one in lines if getattr(one[1], "op", "") != "append"] for lines in self.histories
+                [one for one in lines if isinstance(one[1], Began | Fault | Note)] for lines in self.histories
             ]
         self.deeds = [list(read_ledger(path)) for path in sorted(day.ledger.glob("*.jsonl"))]
 
@@ -127,7 +127,7 @@ class Spoilt:
         texts = [*true.searched, *self.texts]
         return self.day.evidence(
             journal=self._journal(), backend=self.backend, histories=self._histories(), ledger=self._ledger(),
-            searched=texts, all_recorded=self._appends_known, all_deeds=bool(self.deeds),
+            searched=texts, all_recorded=not self._alone, all_deeds=bool(self.deeds),
         )  # fmt: skip
 
     def _histories(self) -> Sequence[Lines]:

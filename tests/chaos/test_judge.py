@@ -33,7 +33,7 @@ def test_so_is_one_on_journal_leases(tmp_path: Path) -> None:
 
 
 def test_a_hash_of_a_claim_is_no_claim_id(day: Day) -> None:
-    spoilt = Spoilt(day, appends_known=True)
+    spoilt = Spoilt(day)
     hashes = [line.claim for _, _, line in spoilt.lines(Ok, answer="granted")]
     spoilt.texts += [("a row", str(claim).encode()) for claim in hashes]
     assert judge(spoilt.evidence()).ok
@@ -41,7 +41,7 @@ def test_a_hash_of_a_claim_is_no_claim_id(day: Day) -> None:
 
 def test_a_cut_connection_proves_neither_success_nor_failure(day: Day) -> None:
     """Of every append that was answered nobody heard the answer: whether it is there or not is no lie."""
-    spoilt = Spoilt(day, appends_known=True)
+    spoilt = Spoilt(day)
     for number, place, line in list(spoilt.lines(Ok, op="append")):
         where = spoilt.histories[number][place][0]
         unknown = Unknown(mono=line.mono, call=line.call, op="append", n=line.n, answer="commit_unknown")
@@ -54,7 +54,7 @@ def test_a_cut_connection_proves_neither_success_nor_failure(day: Day) -> None:
 
 
 def test_a_refused_append_that_stands_there_is_one(day: Day) -> None:
-    spoilt = Spoilt(day, appends_known=True)
+    spoilt = Spoilt(day)
     entry, _ = spoilt.entries("walk")[0]
     for number, place, line in list(spoilt.lines(Invoke, op="append", entry=entry.entry_id)):
         for later, (where, answer) in enumerate(spoilt.histories[number]):
@@ -66,7 +66,7 @@ def test_a_refused_append_that_stands_there_is_one(day: Day) -> None:
 
 def test_a_lease_that_the_backend_lost_may_be_lent_again(day: Day) -> None:
     """While leases were lost, or a clock was moved, an overlap is nobody's fault."""
-    spoilt = Spoilt(day, appends_known=True)
+    spoilt = Spoilt(day)
     an_item_is_lent_twice_at_a_time(spoilt)
     number, place, forged = next(spoilt.lines(Ok, owner="sauron@1"))
     mark = Fault(mono=forged.mono - 500, name="failover", phase="applied", mark=77, harm="leases_rolled_back", at=0)
@@ -115,7 +115,7 @@ def test_without_histories_what_only_they_tell_was_not_checked(day: Day) -> None
 
 
 def test_a_reason_excuses_nothing_that_is_broken(day: Day) -> None:
-    spoilt = Spoilt(day, appends_known=True)
+    spoilt = Spoilt(day)
     an_item_is_missing_from_the_backend(spoilt)
     assert judge(spoilt.evidence(), not_applicable={"I11": "because"}).red == {"I11"}
     with pytest.raises(ValueError, match="I21"):

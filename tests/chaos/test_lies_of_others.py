@@ -12,6 +12,7 @@ from chaos.judge import judge
 from chaos.ledger import Deed
 from squidmesh.ids import AttemptKey
 from squidmesh.journal.facts import (
+    AttemptClaimed,
     AttemptCompleted,
     ChildStarted,
 )
@@ -67,6 +68,15 @@ def another_process_wrote_the_result(spoilt: Spoilt) -> None:
         if not (isinstance(one[1], Ok) and (one[1].call, one[1].n) == (asked.call, asked.n))
     ]  # fmt: skip
     spoilt.histories[number - 1] += forged
+
+
+@breaks_besides("I4")
+def a_claim_is_recorded_otherwise_than_it_was_granted(spoilt: Spoilt) -> None:
+    _, facts = spoilt.entries("doom")[spoilt.place("doom", AttemptClaimed)]
+    (claimed,) = [fact for fact in facts if isinstance(fact, AttemptClaimed)]
+    number, place, lent = next(spoilt.lines(Ok, answer="granted", claim=claimed.claim_hash))
+    where = spoilt.histories[number][place][0]
+    spoilt.histories[number][place] = where, structs.replace(lent, owner="sauron@1")
 
 
 @breaks_besides("I4")
@@ -156,7 +166,7 @@ def a_request_id_is_in_a_log(spoilt: Spoilt) -> None:
 @pytest.mark.parametrize("name", OTHERS)
 def test_a_lie_of_anything_else_is_found_for_what_it_is(day: Day, name: str) -> None:
     lie, broken = OTHERS[name]
-    spoilt = Spoilt(day, appends_known=True)
+    spoilt = Spoilt(day)
     lie(spoilt)
     verdict = judge(spoilt.evidence())
     assert verdict.red == broken, verdict.table()
