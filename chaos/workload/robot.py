@@ -24,6 +24,9 @@ MIX: Mix = ((Parcel, 5), (Feast, 4), (Trip, 3), (Consent, 2), (Family, 1), (Book
 _KEYED, _TWICE, _CANCELLED = 0.3, 0.1, 0.02
 """Shares: of starts with a key, of these, used once more; of runs that are cancelled."""
 _PORTION = 20
+"""What it looks at in a round."""
+_STARTS = 60
+"""Runs that it starts in a round, at most."""
 _PAUSE = 0.25
 """Seconds between two rounds."""
 
@@ -95,7 +98,7 @@ class Robot:
         self.open = sum(counts.values()) - self.ended
 
     def _start(self) -> None:
-        wanted = min(_PORTION, self.most - self.open) if self._starting else 0
+        wanted = min(_STARTS, self.most - self.open) if self._starting else 0
         if wanted <= 0:
             return
         flows, weights = zip(*self.mix, strict=True)
