@@ -147,7 +147,7 @@ def _live(
 ) -> int:
     """One day; the exit code that it deserves."""
     length = "" if in_minutes else f" --seconds {seconds:g}"
-    command = f"python -m chaos {words} --seed {seed}{length}"
+    command = f"./dev chaos {words} --seed {seed}{length}"
     _console.rule(f"[bold]{scenario.name}[/], seed {seed}")
     _console.print(f"to repeat: {command}", highlight=False, soft_wrap=True)
     folder = Path(tempfile.mkdtemp(prefix=f"chaos-{scenario.name}-{seed}-"))
@@ -161,8 +161,12 @@ def _live(
         shutil.rmtree(folder, ignore_errors=True)
         return UNUSABLE
     except (NeverSo, KeyboardInterrupt) as error:
-        _console.print(f"[red]broken off:[/] {str(error) or 'by you'}; all that is known: {folder}", highlight=False)
+        _console.print(f"[red]broken off:[/] {str(error) or 'by you'}", highlight=False, soft_wrap=True)
+        _console.print(f"evidence: {folder}", highlight=False, soft_wrap=True)
         return RED
+    except BaseException:
+        _console.print(f"evidence: {folder}", highlight=False, soft_wrap=True)
+        raise
     return _tell(outcome, folder, report, keep)
 
 

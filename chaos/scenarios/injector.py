@@ -12,9 +12,11 @@ from redis.exceptions import RedisError
 
 from chaos.faults.fault import Fault, NoTarget, World
 from chaos.faults.register import FAULTS
+from chaos.fleet.waiting import NeverSo
 from chaos.recorder import Recorder
 from chaos.scenarios.plan import Planned
 from squidmesh import BackendError
+from squidmesh.testing.processes import NoServer
 
 State = Literal["waiting", "active", "over", "unseen", "dropped"]
 NOT_NOW = (NoTarget, BackendError, psycopg.Error, RedisError, OSError)
@@ -109,7 +111,10 @@ class Injector:
 
     def _heal(self, one: Injection, now: float) -> None:
         assert one.fault is not None
-        one.fault.heal()
+        try:
+            one.fault.heal()
+        except NoServer as error:
+            raise NeverSo(f"{one.name} can not be healed: {error}") from error
         one.healed = now
         one.state = "over" if one.evidence else "unseen"
         detail = one.evidence or "not seen to have happened"
