@@ -6,7 +6,6 @@ import signal
 import sqlite3
 import time
 from contextlib import closing
-from pathlib import Path
 
 from chaos.faults.fault import Fault, NoTarget, state_of
 from chaos.fleet.faketime import FakeTime
@@ -172,11 +171,13 @@ class OldWorker(OfOneWorker):
 
     def seen(self) -> str | None:
         now = self.world.workers.seats.get(self.victim.seat)
-        line = None if now is None or not now.words else self.world.workers.last_line(now)
-        if line is None or line.get("completed", 0) == 0:
+        if now is None or not now.words:
             return None
-        package = Path(str(line["package"]))
-        return f"it has completed {line['completed']} attempts with {package.parent.name}/{package.name}"
+        assert self.world.old is not None
+        told = f"package {self.world.old}" in now.log.read_text(errors="replace")
+        book = self.world.folder / "ledger" / f"steps-{now.pid}.jsonl"
+        steps = book.read_bytes().count(b'"what":"returned"') if book.exists() else 0
+        return f"process {now.pid} has ended {steps} steps with the old package" if told and steps else None
 
     def heal(self) -> None:
         self.world.workers.replace_back(self.victim.seat)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from chaos.fleet.patience import be_impatient
 from chaos.fleet.places import FOLDER_OF_HISTORY, LEASES, PLANE, TALLIES
-from chaos.fleet.settings import MESH, be_impatient
+from chaos.fleet.settings import MESH
 from chaos.fleet.tally import Tally
+from chaos.recording import connect
 from chaos.workload.flows import JOURNAL, WORKFLOWS
 from squidmesh import Mesh
 
@@ -24,12 +26,8 @@ def call_it_alike() -> None:
 
 
 def connected() -> Mesh:
-    """Its calls are written down, where there is a folder for that. (An old version's are not: it has other ports.)"""
+    """Its calls are written down."""
     url, leases = os.environ[JOURNAL], os.environ.get(LEASES) or None
-    if FOLDER_OF_HISTORY not in os.environ:
-        return Mesh.connect(url, leases=leases, workflows=WORKFLOWS, **MESH)
-    from chaos.recording import connect
-
     history = Path(os.environ[FOLDER_OF_HISTORY])
     return connect(url, history=history, process="worker", leases=leases, workflows=WORKFLOWS, **MESH)
 

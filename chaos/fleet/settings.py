@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from squidmesh_postgres import pool
-
 LEASE = 4.0
 SWEEP = 3.0
 MAX_DELIVERIES = 6
@@ -18,13 +16,3 @@ MESH: dict[str, Any] = {
     "max_deliveries": MAX_DELIVERIES,
 }
 """Seconds, in ``Mesh.connect``'s own words."""
-_PATIENCE = {"LOCK_TIMEOUT": 1.0, "PATIENCE": 3.0, "IDLE_TIMEOUT": 3.0}
-"""Seconds that a worker waits for a PostgreSQL, by their names in ``squidmesh_postgres.pool``; shorter than its own."""
-
-
-def be_impatient() -> None:
-    """This process waits shorter for a PostgreSQL than it would: a day waits for what its processes wait for."""
-    for name, seconds in _PATIENCE.items():
-        if not hasattr(pool, name):
-            raise AttributeError(f"squidmesh_postgres.pool has no {name}")
-        setattr(pool, name, seconds)

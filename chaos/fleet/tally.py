@@ -15,7 +15,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import squidmesh
 from squidmesh import Instrument
 
 EVERY = 0.5
@@ -73,7 +72,6 @@ class Tally(Instrument):
                     "waits": self._waits,
                     **self._counts,
                 }
-                line["package"] = squidmesh.__path__[0]
                 text = json.dumps(line)
             os.write(self._file, text.encode() + b"\n")
             pause.wait(EVERY)

@@ -83,7 +83,8 @@ class Workers:
         number, self._hired = self._hired, self._hired + 1
         log = self.folder / "logs" / f"worker-{seat}-{number}.log"
         log.parent.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, "-m", "squidmesh", "--app", "chaos.fleet.app:mesh", "worker"]
+        app = "chaos.fleet.app:mesh" if path is None else "chaos.fleet.old_app:mesh"
+        command = [sys.executable, "-m", "squidmesh", "--app", app, "worker"]
         command += [f"--concurrency={self.stores.setup.slots}", "--grace=5", *self.options]
         if path is None:  # an older version may not know it
             command += ["--with=cron"]
@@ -103,7 +104,6 @@ class Workers:
 
     def _told(self, seat: int, path: Path | None) -> dict[str, str]:
         journal, leases = self.stores.ways(seat)
-        history = {} if path is not None else {FOLDER_OF_HISTORY: str(self.folder / HISTORY)}
         places = [*([path] if path is not None else []), ROOT, *([] if path is not None else [ROOT / "backends"])]
         return {
             JOURNAL: journal,
@@ -112,7 +112,7 @@ class Workers:
             LEDGER: str(self.folder / "ledger"),
             MENDED: str(self.folder / "mended"),
             TALLIES: str(self.folder / "tallies"),
-            **history,
+            FOLDER_OF_HISTORY: str(self.folder / HISTORY),
             "PYTHONPATH": os.pathsep.join(map(str, places)),
         }
 

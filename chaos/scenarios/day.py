@@ -16,7 +16,8 @@ from rich.console import Console
 from chaos.faults.fault import World
 from chaos.faults.register import FAULTS
 from chaos.fleet import tallies
-from chaos.fleet.settings import MESH, be_impatient
+from chaos.fleet.patience import be_impatient
+from chaos.fleet.settings import MESH
 from chaos.fleet.stores import Stores
 from chaos.fleet.waiting import NeverSo
 from chaos.fleet.workers import HISTORY, Workers
