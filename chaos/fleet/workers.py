@@ -24,6 +24,8 @@ HISTORY = "history"
 """The folder of what processes have asked and were told (:mod:`chaos.history`)."""
 ROOT = Path(__file__).resolve().parents[2]
 NOTHING: Mapping[str, str] = {}
+CLOCK = "FAKETIME_TIMESTAMP_FILE"
+"""Who has it in its environment has another clock than ours."""
 _PAUSE = 1.0
 """Seconds, at least, from one worker of a seat to the next: one may refuse to begin."""
 _GRACE = 60.0
@@ -38,6 +40,7 @@ class WorkerProcess:
     process: subprocess.Popen[bytes]
     log: Path
     words: str = ""
+    faked: bool = False
 
     @property
     def pid(self) -> int:
@@ -97,7 +100,7 @@ class Workers:
                 stderr=file,
                 cwd=self.folder,
             )
-        made = WorkerProcess(seat=seat, process=process, log=log, words=words)
+        made = WorkerProcess(seat=seat, process=process, log=log, words=words, faked=CLOCK in more)
         self.seats[seat] = made
         self._all.append(made)
         return made
@@ -165,8 +168,9 @@ class Workers:
         found: dict[str, Any] | None = json.loads(whole[-1]) if whole else None
         return found
 
-    def logs(self) -> list[Path]:
-        return [worker.log for worker in self._all]
+    def logs(self) -> list[tuple[Path, bool]]:
+        """Of all workers there ever were; and whether they had another clock than ours."""
+        return [(worker.log, worker.faked) for worker in self._all]
 
     def leave(self) -> list[int]:
         """All are told to leave; their exit codes. One that does not within its grace is killed, and counts -9."""

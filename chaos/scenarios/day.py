@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -39,6 +40,9 @@ BEGINNING, RESTING, HEALING = 120.0, 240.0, 260.0
 """Seconds at most: until the first workers work, until all runs have ended, until all faults are over."""
 EXPECTED = (0, -signal.SIGTERM, -signal.SIGKILL, -signal.SIGSEGV)
 """How workers end on such a day: told to leave, maybe before they could listen; killed; poisoned."""
+_TRACEBACK = re.compile(r"Traceback \(most recent call last\):\n(?:[ \t].*\n)*(.*)")
+_REFUSED_SLEEP = "OSError: [Errno 22] Invalid argument"
+_MOST_SHOWN = 20
 OURS = "harness"
 """How the history of this process is called."""
 
@@ -185,7 +189,7 @@ class Day:
         outcome.seconds = tallies.seconds(
             self.folder / "tallies", began=self._began, length=outcome.load + outcome.rest
         )
-        outcome.problems += world.robot.trouble[:20]
+        outcome.problems += world.robot.trouble[:_MOST_SHOWN]
         seen = {one.name for one in outcome.happened}
         outcome.problems += [
             f"fault {one.planned.number}, {one.name}, was not seen to happen, nor any other of its kind: {one.why}"
@@ -226,11 +230,13 @@ def _left(mesh: Mesh) -> list[str]:
     return found
 
 
-def surprises(logs: list[Path]) -> list[str]:
-    """Threads that have ended by an error which nobody expected."""
+def surprises(logs: Iterable[tuple[Path, bool]]) -> list[str]:
+    """Threads that have ended by an error which nobody expected. With each log, whether its clock was not its own:
+    libfaketime refuses a sleep whose time has come already, as no kernel does.
+    """
     found = []
-    for log in logs:
-        text = log.read_text(errors="replace")
-        if (at := text.find("Traceback")) >= 0:
-            found.append(f"{log.name}: {text[at : at + 2000].strip().splitlines()[-1]}")
-    return found
+    for log, faked in logs:
+        for told in _TRACEBACK.finditer(log.read_text(errors="replace")):
+            if not (faked and "time.sleep(" in told[0] and told[1] == _REFUSED_SLEEP):
+                found.append(f"{log.name}: {told[1]}")
+    return found[:_MOST_SHOWN]

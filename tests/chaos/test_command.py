@@ -63,5 +63,17 @@ def test_an_invariant_is_excused_only_where_the_day_had_nothing_of_the_kind():
 def test_a_traceback_in_a_log_is_a_problem(tmp_path: Path):
     good, bad = tmp_path / "good.log", tmp_path / "bad.log"
     good.write_text("worker_started\n")
-    bad.write_text("worker_started\nTraceback (most recent call last):\n  File x\nKeyError: 'pump'\n")
-    assert surprises([good, bad]) == ["bad.log: KeyError: 'pump'"]
+    bad.write_text("worker_started\nTraceback (most recent call last):\n  File x\nKeyError: 'pump'\nworker_ended\n")
+    assert surprises([(good, False), (bad, False), (bad, True)]) == ["bad.log: KeyError: 'pump'"] * 2
+
+
+def test_a_sleep_that_libfaketime_refuses_is_no_surprise(tmp_path: Path):
+    log = tmp_path / "worker.log"
+    sleep = (
+        "Traceback (most recent call last):\n  File x\n    time.sleep(_LOOK)\nOSError: [Errno 22] Invalid argument\n"
+    )
+    log.write_text(sleep)
+    assert surprises([(log, True)]) == []
+    assert surprises([(log, False)]) == ["worker.log: OSError: [Errno 22] Invalid argument"]
+    log.write_text(sleep + "Traceback (most recent call last):\n  File x\nKeyError: 'pump'\n")
+    assert surprises([(log, True)]) == ["worker.log: KeyError: 'pump'"]
