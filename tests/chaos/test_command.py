@@ -69,9 +69,8 @@ def test_a_traceback_in_a_log_is_a_problem(tmp_path: Path):
 
 def test_a_sleep_that_libfaketime_refuses_is_no_surprise(tmp_path: Path):
     log = tmp_path / "worker.log"
-    sleep = (
-        "Traceback (most recent call last):\n  File x\n    time.sleep(_LOOK)\nOSError: [Errno 22] Invalid argument\n"
-    )
+    told = "OSError: [Errno 22] Invalid argument"
+    sleep = f"Traceback (most recent call last):\n  File x\n    time.sleep(_LOOK)\n{told}\n"
     log.write_text(sleep)
     assert surprises([(log, True)]) == []
     assert surprises([(log, False)]) == [f"worker.log: {told}"]
