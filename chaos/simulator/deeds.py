@@ -1,11 +1,11 @@
 """What happens at a moment of a script: what clients say, what an operator does, and what nature does to a fleet.
 
 Of clients (``who``: the name of a run): ``start`` (``what``: its workflow), ``start within`` (a transaction of the
-host's, which offers nothing, and is committed ``seconds`` after it has begun), ``start again``, ``approve``, ``reject``,
-``resume``, ``cancel``, ``event``, ``replay`` (all dead letters), ``pause queue``, ``resume queue``. Of nature: ``kill``,
-``stall`` (SIGSTOP), ``drain`` and ``cut`` (from the server ``what``) of a worker ``who``; ``wipe``, ``keep`` (a
-snapshot), ``roll back`` (to it), ``new life`` (the same, and its memory has another incarnation) and ``jump`` (of its
-clock) of the lease backend; ``down`` of the server ``what``. ``seconds``: for how long, or how far.
+host's, which offers nothing, and is committed ``seconds`` after it has begun), ``start again``, ``approve``,
+``reject``, ``resume``, ``cancel``, ``event``, ``replay`` (all dead letters), ``pause queue``, ``resume queue``. Of
+nature: ``kill``, ``stall`` (SIGSTOP), ``drain`` and ``cut`` (from the server ``what``) of a worker ``who``; ``wipe``,
+``keep`` (a snapshot), ``roll back`` (to it), ``new life`` (the same, and its memory has another incarnation) and
+``jump`` (of its clock) of the lease backend; ``down`` of the server ``what``. ``seconds``: for how long, or how far.
 """
 
 from __future__ import annotations
@@ -130,7 +130,7 @@ def operate(world: World, mesh: Mesh) -> None:
         _try(world, lambda: mesh.resume_queue("default", actor="operator"))
         for run_id, run in list(world.watch.runs.items()):
             for what, about in [] if run.ended else waits_for(run):
-                _try(world, lambda r=run_id, w=what, a=about: _answer(mesh, r, w, a, round_))  # type: ignore[misc]
+                _try(world, lambda r=run_id, w=what, a=about, n=round_: _answer(mesh, r, w, a, n))  # type: ignore[misc]
         world.loop.sleep(SECOND)
 
 

@@ -49,7 +49,7 @@ def about(name: str) -> str:
 
 @contextmanager
 def planted(name: str) -> Iterator[None]:
-    """``KeyError`` where there is no such bug, ``AttributeError`` where the code that it breaks has another name now."""
+    """``KeyError`` where there is no such bug, ``AttributeError`` where the code that it breaks is called otherwise."""
     with ExitStack() as ground:
         _FOUND[name](ground)
         yield
@@ -204,7 +204,7 @@ def cursor_vouches_for_offers_that_were_lost(ground: ExitStack) -> None:
 
 @bug
 def cursor_of_another_life(ground: ExitStack) -> None:
-    """3.8: a pass goes on at a cursor, whatever life of the memory it is of, and whether the journal knows its token."""
+    """3.8: a pass goes on at a cursor, whatever life of the memory it is of, and whether the journal has its token."""
 
     def known(self: Any, cursor: Any, queue: str, life: str, mark: int) -> int:
         return int(mark if cursor is None else cursor.position)

@@ -1,8 +1,8 @@
-"""A real server whose clock a test moves while it runs, by libfaketime."""
+"""A real server whose clock is moved while it runs, by libfaketime."""
 
 from pathlib import Path
 
-from tests.support.debian import files_of
+from chaos.fleet.debian import files_of
 
 
 class FakeTime:

@@ -1,7 +1,9 @@
-"""A TCP proxy on loopback that reads PostgreSQL's protocol: it loses the answers to the statements that it is told of.
+"""A link to a PostgreSQL that reads its protocol: it loses the answers to the statements that it is told of.
 
 A statement is sent as text once a session, and by its name from then on; so the proxy learns the names.
 """
+
+from __future__ import annotations
 
 import re
 import socket
@@ -9,8 +11,9 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from types import TracebackType
 from typing import IO
+
+from chaos.wires.wire import Wire, hang_up
 
 _UNTYPED = 4
 """Bytes of a length, which is all that stands before the first words of a session."""
@@ -24,63 +27,42 @@ STEP_COMMITS = re.compile(r"^COMMIT$")
 """What ends the transaction of a step."""
 
 
-class PostgresProxy:
-    """Between clients and one server. A context manager."""
+class PostgresWire(Wire):
+    """``lost``: a word for each answer that was lost: how."""
 
     def __init__(self, port: int) -> None:
-        self._server = port
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port: int = self._listener.getsockname()[1]
+        super().__init__(port)
         self.lost: list[str] = []
-        """A word for each answer that was lost: how."""
         self._orders: list[tuple[re.Pattern[str], str]] = []
         self._errands: list[tuple[re.Pattern[str], Callable[[], object]]] = []
-        self._lock = threading.Lock()
-        self._closed = False
 
     def lose(self, answers: int, to: re.Pattern[str] = APPENDS, *, early: bool = False) -> None:
         """The next so many answers to such statements, and with each its connection. The server
         has done it then; or, if ``early``, it has got the statement, and may not have looked at it yet.
         """
-        with self._lock:
+        with self.lock:
             self._orders += [(to, "early" if early else "done")] * answers
 
     def first(self, errand: Callable[[], object], before: re.Pattern[str] = APPENDS) -> None:
         """To be run, once, when the next such statement has come, and before the server gets it."""
-        with self._lock:
+        with self.lock:
             self._errands.append((before, errand))
 
-    def __enter__(self) -> "PostgresProxy":
-        threading.Thread(target=self._accept, daemon=True).start()
-        return self
+    def spare(self) -> None:
+        """What was to be lost, and was not yet, is not."""
+        with self.lock:
+            self._orders = []
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._closed = True
-        self._listener.close()
-
-    def _accept(self) -> None:
-        while not self._closed:
-            try:
-                client, _ = self._listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._serve, args=(client,), daemon=True).start()
-
-    def _serve(self, client: socket.socket) -> None:
-        with client, suppress(OSError), socket.create_connection(("127.0.0.1", self._server)) as server:
-            for line in (client, server):  # small words shall not wait for each other
-                line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            session = _Session(client, server, self)
-            asking = threading.Thread(target=session.ask, daemon=True)
-            asking.start()
-            session.answer()
-            _hang_up(client, server)
-            asking.join()
+    def carry(self, client: socket.socket, server: socket.socket) -> None:
+        session = _Session(client, server, self)
+        asking = threading.Thread(target=session.ask, daemon=True)
+        asking.start()
+        session.answer()
+        hang_up(client, server)
+        asking.join()
 
     def takes(self, statement: str, how: str) -> bool:
-        with self._lock:
+        with self.lock:
             for order in self._orders:
                 if order[1] == how and order[0].search(statement):
                     self._orders.remove(order)
@@ -89,7 +71,7 @@ class PostgresProxy:
         return False
 
     def run_errands(self, statement: str) -> None:
-        with self._lock:
+        with self.lock:
             due = [errand for errand in self._errands if errand[0].search(statement)]
             self._errands = [errand for errand in self._errands if errand not in due]
         for _, errand in due:
@@ -99,10 +81,10 @@ class PostgresProxy:
 class _Session:
     """One client's connection: two directions, a thread each."""
 
-    def __init__(self, client: socket.socket, server: socket.socket, proxy: PostgresProxy) -> None:
+    def __init__(self, client: socket.socket, server: socket.socket, wire: PostgresWire) -> None:
         self._client = client
         self._server = server
-        self._proxy = proxy
+        self._wire = wire
         self._names: dict[bytes, str] = {}
         self._bound = ""
         self._asked: deque[list[str]] = deque([[]])
@@ -119,11 +101,12 @@ class _Session:
             self._introduce(words)
             held = b""
             for kind, body in _messages(words):
+                self._wire.passes()
                 executed = self._read(kind, body)
                 if executed is not None:
-                    self._proxy.run_errands(executed)
+                    self._wire.run_errands(executed)
                 held += _framed(kind, body)
-                early = executed is not None and self._proxy.takes(executed, "early")
+                early = executed is not None and self._wire.takes(executed, "early")
                 if early:  # nothing more comes of it: so that there is something to commit
                     self._read(b"S", b"")
                     held += _framed(b"S", b"")
@@ -134,7 +117,7 @@ class _Session:
                 if early:
                     break
         self._begun.set()
-        _hang_up(self._client, self._server)
+        hang_up(self._client, self._server)
 
     def _introduce(self, words: IO[bytes]) -> None:
         while True:
@@ -169,8 +152,9 @@ class _Session:
         held = b""
         with suppress(OSError), self._server.makefile("rb") as words:
             for kind, body in _messages(words):
+                self._wire.passes()
                 held += _framed(kind, body)
-                if kind == b"Z" and any(self._proxy.takes(statement, "done") for statement in self._asked.popleft()):
+                if kind == b"Z" and any(self._wire.takes(statement, "done") for statement in self._asked.popleft()):
                     return
                 if self._mute:
                     return
@@ -195,9 +179,3 @@ def _exactly(words: IO[bytes], size: int) -> bytes:
 
 def _framed(kind: bytes, body: bytes) -> bytes:
     return kind + (len(body) + 4).to_bytes(4) + body
-
-
-def _hang_up(*lines: socket.socket) -> None:
-    for line in lines:
-        with suppress(OSError):
-            line.shutdown(socket.SHUT_RDWR)

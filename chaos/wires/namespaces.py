@@ -1,9 +1,10 @@
-"""Machines of our own: network namespaces with a bridge between them, whose links a test cuts and heals.
+"""Machines of our own: network namespaces with a bridge between them, whose links are cut and healed.
 
 Needs root on Linux, and leaves nothing behind. The addresses are seen inside of these namespaces only.
 """
 
 import ctypes
+import json
 import os
 import subprocess
 from collections.abc import Iterator, Sequence
@@ -12,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import pytest
+from squidmesh.testing.processes import NoServer
 
 SUBNET = "10.77.0.0/24"
 STORE = "10.77.0.1"
@@ -32,7 +33,7 @@ class Network:
 
     def __enter__(self) -> Self:
         if os.geteuid() != 0:
-            pytest.fail("network namespaces need root: run this test as root", pytrace=False)
+            raise NoServer("network namespaces need root on Linux")
         with self._undo as undo:
             for name in (self._store, *self._nodes):
                 _ip("netns", "add", name)
@@ -66,6 +67,16 @@ class Network:
     def heal(self, node: int) -> None:
         _ip("-n", self._store, "link", "set", _port(node), "master", "bridge")
 
+    def arrived(self, node: int) -> int:
+        """Packets that have come out of that node so far, whatever became of them."""
+        (link,) = json.loads(_ip("-n", self._store, "-s", "-j", "link", "show", _port(node)))
+        return int(link["stats64"]["rx"]["packets"])
+
+    def reaches(self, node: int) -> bool:
+        """Whether that node has the store's bridge before it now."""
+        (link,) = json.loads(_ip("-n", self._store, "-j", "link", "show", _port(node)))
+        return bool(link.get("master") == "bridge")
+
     @contextmanager
     def at_the_store(self) -> Iterator[None]:
         """This thread, and the threads and processes that it starts meanwhile, are there."""
@@ -95,10 +106,11 @@ def _enter(namespace: int) -> None:
         raise OSError(number, os.strerror(number))
 
 
-def _ip(*words: str) -> None:
+def _ip(*words: str) -> str:
     done = subprocess.run(["ip", *words], capture_output=True, text=True)
     if done.returncode:
-        pytest.fail(f"ip {' '.join(words)}: {done.stderr.strip()}", pytrace=False)
+        raise NoServer(f"ip {' '.join(words)}: {done.stderr.strip()}")
+    return done.stdout
 
 
 def _remove(name: str) -> None:
