@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager
 from datetime import timedelta
 from itertools import count
 from operator import attrgetter
@@ -66,6 +66,7 @@ class PostgresJournal:
         self._sql = load("journal", schema)
         self._found = Raw(load("commit", schema)["found"])
         self._announce = Raw(load("commit", schema)["announce"])
+        self._announce_behind = Raw(load("commit", schema)["announce_behind"])
         self._read_raw = Raw(self._sql["read"])
         self._locks = Locks(pool.name, self._sql["locked_threads"])
         self._commits = count(1)
@@ -99,27 +100,33 @@ class PostgresJournal:
 
     def _send(self, connection: Connection[Any], batch: Batch) -> list[Answer]:
         """What stands between two synchronisations of a pipeline is one transaction. The words go behind it in one of
-        their own: PostgreSQL lets only one transaction at a time commit with words.
+        their own, on the same journey: PostgreSQL lets only one transaction at a time commit with words.
         """
-        if batch.new:
-            with connection.pipeline():
-                self._found.execute(connection, {"new": msgspec.json.encode(batch.new).decode()})
+        if not (batch.new or batch.words):
+            return self._answers(batch, self._write(connection, batch))
+        answers: list[Answer] | None = None
+        try:
+            with connection.pipeline() as pipeline:
+                if batch.new:
+                    self._found.execute(connection, {"new": msgspec.json.encode(batch.new).decode()})
                 written = self._write(connection, batch)
-        else:
-            written = self._write(connection, batch)
-        answers = self._answers(batch, written)
-        if batch.words:
-            with suppress(psycopg.Error):  # it is committed; a word is only a hint
-                self._say(connection, batch.words)
+                if batch.words:
+                    pipeline.sync()
+                    self._say(connection, batch.words, self._announce_behind)
+                answers = self._answers(batch, written)
+        except psycopg.Error:
+            if answers is None:
+                raise
+            # It is committed, and only the words are lost, which are hints.
         return answers
 
     def _write(self, connection: Connection[Any], batch: Batch, mark: str | None = None) -> Cursor[Any]:
         statement = batch.statement(self._schema, marked=mark is not None)
         return statement.execute(connection, batch.parameters(mark=mark), binary=True)
 
-    def _say(self, connection: Connection[Any], words: set[str]) -> None:
+    def _say(self, connection: Connection[Any], words: set[str], announce: Raw) -> None:
         told = {"channel": self._schema, "queues": msgspec.json.encode(sorted(words)).decode()}
-        self._announce.execute(connection, told)
+        announce.execute(connection, told)
 
     def _answers(self, batch: Batch, written: Cursor[Any]) -> list[Answer]:
         (now, *_), *refused = written.fetchall()
@@ -151,7 +158,7 @@ class PostgresJournal:
                 self._found.execute(connection, {"new": msgspec.json.encode(batch.new).decode()})
             answers += self._answers(batch, self._write(connection, batch, mark))
             if aloud and batch.words:
-                self._say(connection, batch.words if also is None else {*batch.words, also})
+                self._say(connection, batch.words if also is None else {*batch.words, also}, self._announce)
         return answers
 
     def _fold_tallies(self, connection: Connection[Any]) -> None:

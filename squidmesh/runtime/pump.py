@@ -124,8 +124,8 @@ class Pump:
         """
         if self._pulse is not None:
             self._pulse.turn()
-        fired = self._timers.fire_now_and_then(rested=self._rested)
-        self._gather()
+        works = self._gather() or bool(self._running)
+        fired = self._timers.fire_now_and_then(rested=self._rested, works=works)
         self._give_up_waiting()
         waiting, outcomes = self._aside.part(self._unrecorded)
         goes_on = self._continues and claim and not self._waiting and not self._solitude.closed
@@ -218,8 +218,10 @@ class Pump:
         assignment.lost.set()
         self._heartbeats.let_go(assignment.claim)
 
-    def _gather(self) -> None:
-        for outcome in self._slots.drain():
+    def _gather(self) -> bool:
+        """Whether anything has ended."""
+        ended = self._slots.drain()
+        for outcome in ended:
             if self._running.pop(outcome.assignment.claim.claim_id, None) is None:
                 continue  # released at the end of a drain; the journal would refuse it
             self._solitude.leave()
@@ -229,6 +231,7 @@ class Pump:
                 continue
             self._heartbeats.outcome_waits(outcome.assignment.claim)
             self._unrecorded.append(outcome)
+        return bool(ended)
 
     def _free(self) -> int:
         """How many more assignments could start."""

@@ -62,18 +62,26 @@ class Timers:
         self._monotonic = monotonic
         self._look_at = 0.0
         self._next: Instant | None = None
+        self._owes_a_look = False
 
-    def fire_now_and_then(self, *, rested: bool) -> list[HeldRun]:
+    def fire_now_and_then(self, *, rested: bool, works: bool) -> list[HeldRun]:
         """As :meth:`fire`, where that is worth a look: after a rest, when something was set here, or some time after
-        the last look.
+        the last look. A pump that ``works`` is woken by its own steps, mostly: it looks no more often than one that has
+        no rest, and keeps its next rest short where it has not looked after one.
         """
-        if rested or self._recorder.take_timer_set() or self._monotonic() >= self._look_at:
+        woken = rested and not works
+        if woken or self._recorder.take_timer_set() or self._is_due() or self._monotonic() >= self._look_at:
             return self.fire()
+        self._owes_a_look |= rested
         return []
+
+    def _is_due(self) -> bool:
+        return self._next is not None and self._next <= self._store.now()
 
     def fire(self) -> list[HeldRun]:
         """The runs for which something was recorded. A store that is away is told to the observer, and asked again."""
         touched: list[HeldRun] = []
+        self._owes_a_look = False
         try:
             for _ in range(_MOST_ROUNDS):
                 self._recorder.take_timer_set()
@@ -88,6 +96,8 @@ class Timers:
 
     def rest(self, longest: timedelta) -> timedelta:
         """How long there is nothing to fire, at most ``longest``."""
+        if self._owes_a_look:
+            longest = min(longest, timedelta(seconds=max(0.0, self._look_at - self._monotonic())))
         if self._next is None:
             return longest
         return max(timedelta(0), min(longest, duration(self._next - self._store.now())))

@@ -13,6 +13,11 @@ INSERT INTO squidmesh.threads (thread, revision)
 SELECT thread, 0 FROM json_array_elements_text(%(new)s::json) AS new (thread) ORDER BY thread
 ON CONFLICT (thread) DO NOTHING;
 
+-- name: announce_behind
+-- In a transaction of its own, behind the one that it speaks of: a word is a hint, and waits for no disk.
+SELECT set_config('synchronous_commit', 'off', true), pg_notify(%(channel)s, queue)
+FROM json_array_elements_text(%(queues)s::json) AS word (queue);
+
 -- name: announce
 SELECT pg_notify(%(channel)s, queue) FROM json_array_elements_text(%(queues)s::json) AS word (queue);
 
