@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import timedelta
 from itertools import count
 from operator import attrgetter
@@ -100,24 +100,18 @@ class PostgresJournal:
 
     def _send(self, connection: Connection[Any], batch: Batch) -> list[Answer]:
         """What stands between two synchronisations of a pipeline is one transaction. The words go behind it in one of
-        their own, on the same journey: PostgreSQL lets only one transaction at a time commit with words.
+        their own: PostgreSQL lets only one transaction at a time commit with words.
         """
-        if not (batch.new or batch.words):
-            return self._answers(batch, self._write(connection, batch))
-        answers: list[Answer] | None = None
-        try:
-            with connection.pipeline() as pipeline:
-                if batch.new:
-                    self._found.execute(connection, {"new": msgspec.json.encode(batch.new).decode()})
+        if batch.new:
+            with connection.pipeline():
+                self._found.execute(connection, {"new": msgspec.json.encode(batch.new).decode()})
                 written = self._write(connection, batch)
-                if batch.words:
-                    pipeline.sync()
-                    self._say(connection, batch.words, self._announce_behind)
-                answers = self._answers(batch, written)
-        except psycopg.Error:
-            if answers is None:
-                raise
-            # It is committed, and only the words are lost, which are hints.
+        else:
+            written = self._write(connection, batch)
+        answers = self._answers(batch, written)
+        if batch.words:
+            with suppress(psycopg.Error):  # it is committed; a word is only a hint
+                self._say(connection, batch.words, self._announce_behind)
         return answers
 
     def _write(self, connection: Connection[Any], batch: Batch, mark: str | None = None) -> Cursor[Any]:
