@@ -105,6 +105,13 @@ class Backend(Protocol):
         ...
 
 
+def is_served(backend: Backend) -> bool:
+    """Whether another process does its work, so that threads of this one go on while that commits. A backend says so
+    by a member of this name; one that does not works in this process.
+    """
+    return bool(getattr(backend, "is_served", False))
+
+
 class BackendFactory(Protocol):
     """What the entry point names. ``clock`` is used by embedded backends only; servers have clocks of their own.
 

@@ -118,6 +118,11 @@ class Pump:
         """How many slots have something."""
         return len(self._running)
 
+    @property
+    def has_room(self) -> bool:
+        """Whether more assignments could start now."""
+        return self._free() > 0
+
     def turn(self, *, claim: bool = True, start: bool = True) -> Turn:
         """``claim=False`` takes nothing new; ``start=False`` starts nothing that waits. Both: what has ended is
         recorded, nothing else, as a drain does.
