@@ -16,7 +16,7 @@ from squidmesh.runtime.pump import Pump, Turn
 from squidmesh.runtime.shares import QueueShare
 from squidmesh.runtime.slots import WorkerSlots
 
-MANY_SLOTS = 16
+MANY_SLOTS = 32
 """From so many on, a worker has two pumps where a server does the journal's work: one decides while the other one's
 commit is on its way. Each has half of the slots."""
 
