@@ -13,7 +13,7 @@ from typing import Protocol
 from squidmesh.config import MeshConfig
 from squidmesh.errors import BackendUnavailable, CommitUnknown, CorruptHistory, InvalidUrl, ThreadsLocked
 from squidmesh.ids import AttemptKey
-from squidmesh.ports.backend import Backend, is_served
+from squidmesh.ports.backend import Backend, is_served, nobody_listens
 from squidmesh.ports.journal_store import Wakeup
 from squidmesh.ports.lease_backend import LeaseBackend
 from squidmesh.ports.observer import Observer
@@ -98,7 +98,10 @@ class Engine:
         self.config = config
         self.instruments = Instruments(observer)
         self.observer: Observer = self.instruments
-        self.store = coded(journal.journal(), codec)
+        opened = journal.journal()
+        if leases is not None:
+            nobody_listens(opened)
+        self.store = coded(opened, codec)
         self.leases: LeaseBackend = (leases or journal).leases()
         if leases is not None and self.leases.in_journal:
             raise InvalidUrl("keeps its leases in a journal; allowed is a lease backend of its own", field="leases")

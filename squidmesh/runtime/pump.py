@@ -130,7 +130,7 @@ class Pump:
         if self._pulse is not None:
             self._pulse.turn()
         works = self._gather() or bool(self._running)
-        fired = self._timers.fire_now_and_then(rested=self._rested, works=works)
+        fired = [] if self._continues else self._timers.fire_now_and_then(rested=self._rested, works=works)
         self._give_up_waiting()
         waiting, outcomes = self._aside.part(self._unrecorded)
         goes_on = self._continues and claim and not self._waiting and not self._solitude.closed
@@ -152,6 +152,8 @@ class Pump:
             self._admit(self._intake.admit(grant, verdict))
         if start:
             self._start()
+        if self._continues:  # nobody waits for this turn's return: what is to run, runs first
+            fired = self._timers.fire_now_and_then(rested=self._rested, works=works)
         recorded = self._recorder.refreshed(self._recorded)
         idle_for = timedelta(0) if asked or outcomes or fired or recorded else self._rest(idle_for)
         self._rested = idle_for > timedelta(0)

@@ -34,6 +34,33 @@ held AS MATERIALIZED (
     WHERE thread = ANY (ARRAY(SELECT thread FROM given)) ORDER BY thread FOR UPDATE
 )
 
+-- name: given_new
+-- Where every group is one thread that begins, and nothing else decides about it: its row is written as it is to be, once.
+-- What it wrote is known by its return. A row with revision 0 is one that somebody left.
+clock AS MATERIALIZED (SELECT squidmesh.moment() AS now),
+given AS MATERIALIZED (
+    SELECT * FROM ROWS FROM (
+        json_to_recordset(%(appends)s::json)
+            AS (g integer, thread text, expected integer, epoch bigint, entry_id text, body text)
+    ) WITH ORDINALITY AS given (g, thread, expected, epoch, entry_id, body, place)
+),
+held AS (
+    INSERT INTO squidmesh.threads (thread, revision) SELECT thread, 1 FROM given ORDER BY thread
+    ON CONFLICT (thread) DO UPDATE SET revision = 1 WHERE threads.revision = 0
+    RETURNING thread
+)
+
+-- name: judged_new
+-- A thread that somebody else began after this statement did is not seen by it: it has an entry at least.
+judged AS MATERIALIZED (
+    SELECT given.g, given.thread, given.place,
+        CASE WHEN held.thread IS NULL THEN coalesce(
+            (SELECT greatest(abs(revision), 1) FROM squidmesh.threads WHERE threads.thread = given.thread), 1
+        ) END AS revision,
+        held.thread IS NOT NULL AS agrees, false AS moved
+    FROM given LEFT JOIN held ON held.thread = given.thread
+)
+
 -- name: judged
 judged AS MATERIALIZED (
     SELECT given.g, given.thread, given.place,
@@ -72,6 +99,13 @@ counted AS (
     UPDATE squidmesh.threads SET revision = revision + 1 WHERE thread = ANY (ARRAY(SELECT thread FROM written))
 )
 
+-- name: written_new
+written AS MATERIALIZED (SELECT * FROM given WHERE (g IN (SELECT g FROM accepted)) IS TRUE),
+appended AS (
+    INSERT INTO squidmesh.entries (thread, revision, entry_id, body)
+    SELECT thread, 1, entry_id, decode(body, 'base64') FROM written ORDER BY place
+)
+
 -- name: by_themselves
 -- In place of all that is above, where rows are written without an entry (reindex.py): under the locks of their threads.
 clock AS MATERIALIZED (SELECT squidmesh.moment() AS now),
@@ -106,14 +140,16 @@ put_runs AS (
         parent = excluded.parent
 )
 
--- name: agenda
+-- name: remove
 removed AS (
     DELETE FROM squidmesh.agenda WHERE item = ANY (ARRAY(
         SELECT item FROM json_to_recordset(%(remove)s::json) AS (g integer, item text)
         WHERE (g IN (SELECT g FROM accepted)) IS TRUE
     ))
     RETURNING item
-),
+)
+
+-- name: put
 put_rows AS MATERIALIZED (
     SELECT * FROM ROWS FROM (
         json_to_recordset(%(put)s::json) AS (
@@ -144,7 +180,10 @@ put AS (
         concurrency_key = excluded.concurrency_key, concurrency_limit = excluded.concurrency_limit,
         writer = excluded.writer, aside_until = NULL
     RETURNING item
-),
+)
+
+-- name: agenda_done
+-- The parts that follow begin when the agenda is as it should be.
 agenda_done AS MATERIALIZED (SELECT item FROM removed UNION ALL SELECT item FROM put)
 
 -- name: unbury
