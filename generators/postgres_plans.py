@@ -55,8 +55,8 @@ def shown() -> Iterator[Shown]:
     yield Shown(
         title="Claim",
         about="`agenda_order` gives what is visible in the order of claims, and the limit ends it: it passes over what "
-        "others hold, one look into `leases_pkey` each. The repetition of a request is found by `leases_by_owner`, and "
-        "what comes next by the beginnings of `agenda_order`, `leases_by_end` and `agenda_aside_until`.",
+        "others hold, one look into `leases_pkey` each. The repetition of a request is found by `leases_by_request`, "
+        "and what comes next by the beginnings of `agenda_order`, `leases_by_end` and `agenda_aside_until`.",
         sql=of_leases("claim", "share_of_one", "heads", "granted"),
     )
     yield Shown(
