@@ -34,6 +34,9 @@ analysed, in one that was analysed, and in one that was analysed when it held mu
 """
 
 
+STARTED = ("run_rows", "runs", "put", "set_timers", "definitions")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shown:
     """``about``: which index bounds it."""
@@ -80,19 +83,29 @@ def shown() -> Iterator[Shown]:
     yield Shown(
         title="Commit of a step, with the claim of the next",
         about="The same; what a run was before is found by `runs_pkey`, and its lease by `leases_pkey`.",
-        sql=commit("judged_by_epoch", "runs", "remove", "put", "agenda_done", "hand_over"),
+        sql=commit("judged_by_epoch", "run_rows", "runs_known", "remove", "put", "agenda_done", "hand_over"),
     )
     yield Shown(
         title="Commit of a last step",
         about="The same. The lease of an attempt that is closed is removed by a trigger, by `leases_pkey`.",
-        sql=commit("judged", "runs", "remove"),
+        sql=commit("judged", "run_rows", "runs_known", "remove"),
     )
     yield Shown(
         title="Commit of starts",
         about="`threads_pkey` tells which of them are there already; the others are written once, with their rows.",
         sql=_composed(
             OUR_SCHEMA,
-            ("given_new", "judged_new", "accepted", "written_new", "runs", "put", "set_timers", "definitions"),
+            (
+                "given_new",
+                "judged_new",
+                "accepted",
+                "written_new",
+                "run_rows",
+                "runs",
+                "put",
+                "set_timers",
+                "definitions",
+            ),
             "answer",
         ).sql,
     )

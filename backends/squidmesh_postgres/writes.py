@@ -17,6 +17,7 @@ from squidmesh_postgres.statements import load
 from squidmesh_postgres.wakeup import ANYTHING
 
 _ORDER = (
+    "run_rows",
     "runs",
     "remove",
     "put",
@@ -87,6 +88,8 @@ class Rows:
     @property
     def parts(self) -> tuple[str, ...]:
         wanted = {part for part in _ORDER if self._arrays.get(part)}
+        if "runs" in wanted:
+            wanted.add("run_rows")
         if not wanted.isdisjoint(LEASE_PARTS):
             wanted |= _AGENDA
         return tuple(part for part in _ORDER if part in wanted)
@@ -139,7 +142,10 @@ class Batch(Rows):
             return _composed(schema, ("given_new", "judged_new", "accepted", "written_new", *self.parts), "answer")
         judged = "judged_by_epoch" if self._by_epoch else "judged"
         accepted = "accepted_with_mark" if marked else "accepted"
-        return _composed(schema, ("given", judged, accepted, "written", *self.parts), "answer")
+        parts = self.parts
+        if not self.new:
+            parts = tuple("runs_known" if part == "runs" else part for part in parts)
+        return _composed(schema, ("given", judged, accepted, "written", *parts), "answer")
 
     def to_begin(self, *, marked: bool = False) -> list[str]:
         """The threads that must be there before the statement."""
@@ -187,7 +193,7 @@ _TABLES = {
     "resume": "pauses",
     "pause": "pauses",
 }
-_ARRAYS = ("appends", *(part for part in _ORDER if part != "agenda_done"))
+_ARRAYS = ("appends", *(part for part in _ORDER if part not in ("run_rows", "agenda_done")))
 
 
 def one_by_one(groups: Sequence[Group]) -> Iterator[Batch]:

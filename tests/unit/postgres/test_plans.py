@@ -35,7 +35,7 @@ def some_commit(*parts):
 
 
 def starts():
-    parts = ("runs", "put", "set_timers", "definitions")
+    parts = ("run_rows", "runs", "put", "set_timers", "definitions")
     return _composed("squidmesh", ("given_new", "judged_new", "accepted", "written_new", *parts), "answer")
 
 
@@ -47,7 +47,7 @@ def statements():
     for by_epoch in (False, True):
         for marked in (False, True):
             yield pytest.param(whole_commit(by_epoch, marked), id=f"commit-{by_epoch}-{marked}")
-    for parts in (("put",), ("remove",), ("runs", "put"), ("runs", "remove")):
+    for parts in (("put",), ("remove",), ("run_rows", "runs_known", "put"), ("run_rows", "runs_known", "remove")):
         yield pytest.param(some_commit(*parts), id=f"commit-{'-'.join(parts)}")
     yield pytest.param(starts(), id="commit-starts")
     for name, sql in of_leases().items():
