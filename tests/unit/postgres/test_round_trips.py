@@ -2,6 +2,7 @@
 
 from collections import Counter
 from contextlib import contextmanager
+from datetime import timedelta
 
 import psycopg
 import pytest
@@ -43,7 +44,10 @@ def journeys(asked):
 
 
 @pytest.fixture
-def journal(backend):
+def journal(backend, monkeypatch):
+    """Whose pumps look at nothing now and then: what is counted does not depend on how long it takes."""
+    monkeypatch.setattr("squidmesh.runtime.engine.BUSY_LOOK", 3600.0)
+    monkeypatch.setattr("squidmesh.runtime.pauses.AGE", timedelta(hours=1))
     with open_backend(backend, WORKFLOW) as opened:
         opened.mesh.execute_next()
         opened.start(WORKFLOW, 1)
