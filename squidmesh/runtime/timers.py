@@ -101,12 +101,17 @@ class Timers:
     def rest(self, longest: timedelta) -> timedelta:
         """How long there is nothing to fire, at most ``longest``."""
         if self._owes_a_look:
-            longest = min(longest, timedelta(seconds=max(0.0, self._look_at - self._monotonic())))
+            longest = min(longest, self._until_the_look())
         if self._next is None:
             return longest
         if self._left:
-            return max(timedelta(0), min(longest, timedelta(seconds=self._look_at - self._monotonic())))
+            return min(longest, self._until_the_look())
         return max(timedelta(0), min(longest, duration(self._next - self._store.now())))
+
+    def _until_the_look(self) -> timedelta:
+        """Not nothing while it is to come, however soon: who does not rest at all looks as often as he asks."""
+        left = self._look_at - self._monotonic()
+        return max(timedelta(microseconds=1), timedelta(seconds=left)) if left > 0 else timedelta(0)
 
     def _fire_due(self, touched: list[HeldRun]) -> None:
         last: TimerRow | None = None
