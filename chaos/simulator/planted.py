@@ -253,7 +253,7 @@ def due_timer_waits_for_the_next_look(ground: ExitStack) -> None:
     fire it, until it is time for the next look. (It did, until the simulator found it.)
     """
 
-    def fire(self: Any, *, rested: bool) -> Any:
+    def fire(self: Any, *, rested: bool, works: bool = False) -> Any:
         looks = rested or self._recorder.take_timer_set() or self._monotonic() >= self._look_at
         return self.fire() if looks else []
 

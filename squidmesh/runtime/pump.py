@@ -119,14 +119,19 @@ class Pump:
         """How many slots have something."""
         return len(self._running)
 
+    @property
+    def has_room(self) -> bool:
+        """Whether more assignments could start now."""
+        return self._free() > 0
+
     def turn(self, *, claim: bool = True, start: bool = True) -> Turn:
         """``claim=False`` takes nothing new; ``start=False`` starts nothing that waits. Both: what has ended is
         recorded, nothing else, as a drain does.
         """
         if self._pulse is not None:
             self._pulse.turn()
-        fired = self._timers.fire_now_and_then(rested=self._rested)
-        self._gather()
+        works = self._gather() or bool(self._running)
+        fired = [] if self._continues else self._timers.fire_now_and_then(rested=self._rested, works=works)
         self._give_up_waiting()
         waiting, outcomes = self._aside.part(self._unrecorded)
         goes_on = self._continues and claim and not self._waiting and not self._solitude.closed
@@ -148,6 +153,8 @@ class Pump:
             self._admit(self._intake.admit(grant, verdict))
         if start:
             self._start()
+        if self._continues:  # nobody waits for this turn's return: what is to run, runs first
+            fired = self._timers.fire_now_and_then(rested=self._rested, works=works)
         recorded = self._recorder.refreshed(self._recorded)
         idle_for = timedelta(0) if asked or outcomes or fired or recorded else self._rest(idle_for)
         self._rested = idle_for > timedelta(0)
@@ -221,8 +228,10 @@ class Pump:
         assignment.lost.set()
         self._heartbeats.let_go(assignment.claim)
 
-    def _gather(self) -> None:
-        for outcome in self._slots.drain():
+    def _gather(self) -> bool:
+        """Whether anything has ended."""
+        ended = self._slots.drain()
+        for outcome in ended:
             if self._running.pop(outcome.assignment.claim.claim_id, None) is None:
                 continue  # released at the end of a drain; the journal would refuse it
             self._solitude.leave()
@@ -232,6 +241,7 @@ class Pump:
                 continue
             self._heartbeats.outcome_waits(outcome.assignment.claim)
             self._unrecorded.append(outcome)
+        return bool(ended)
 
     def _free(self) -> int:
         """How many more assignments could start."""

@@ -300,7 +300,7 @@ class Recorder:
             entry.run.row = append.rows.run
         if entry.run.state.ended:
             self._runs.drop(entry.run.state.run_id)
-            self._endings.one_more()
+            self._endings.one_more(entry.run)
         else:
             self._runs.keep(entry.run)
 

@@ -394,7 +394,7 @@ def test_a_read_whose_answer_was_lost_may_be_repeated(far, proxy):
 
 def test_words_that_can_not_be_said_are_no_error_of_the_commit(store):
     """It is committed, and whoever repeated it would take his own entry for another's."""
-    store._announce = Raw("SELECT 1 / 0 FROM (SELECT %(channel)s::text, %(queues)s::text) AS word")
+    store._announce_behind = Raw("SELECT 1 / 0 FROM (SELECT %(channel)s::text, %(queues)s::text) AS word")
     assert store.commit([word()]) == [Committed()]
     assert count(store) == [1, 0]
 
