@@ -34,6 +34,9 @@ analysed, in one that was analysed, and in one that was analysed when it held mu
 """
 
 
+STARTED = ("run_rows", "runs", "put", "set_timers", "definitions")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shown:
     """``about``: which index bounds it."""
@@ -55,8 +58,8 @@ def shown() -> Iterator[Shown]:
     yield Shown(
         title="Claim",
         about="`agenda_order` gives what is visible in the order of claims, and the limit ends it: it passes over what "
-        "others hold, one look into `leases_pkey` each. The repetition of a request is found by `leases_by_owner`, and "
-        "what comes next by the beginnings of `agenda_order`, `leases_by_end` and `agenda_aside_until`.",
+        "others hold, one look into `leases_pkey` each. The repetition of a request is found by `leases_by_request`, "
+        "and what comes next by the beginnings of `agenda_order`, `leases_by_end` and `agenda_aside_until`.",
         sql=of_leases("claim", "share_of_one", "heads", "granted"),
     )
     yield Shown(
@@ -75,27 +78,41 @@ def shown() -> Iterator[Shown]:
         title="Commit of claims",
         about="`threads_pkey` for the threads that are locked, and the primary keys of what is written. The epoch is "
         "in `plane`, which has one row.",
-        sql=commit("judged_by_epoch", "agenda"),
+        sql=commit("judged_by_epoch", "put"),
     )
     yield Shown(
         title="Commit of a step, with the claim of the next",
         about="The same; what a run was before is found by `runs_pkey`, and its lease by `leases_pkey`.",
-        sql=commit("judged_by_epoch", "runs", "agenda", "hand_over"),
+        sql=commit("judged_by_epoch", "run_rows", "runs_known", "remove", "put", "agenda_done", "hand_over"),
     )
     yield Shown(
         title="Commit of a last step",
         about="The same. The lease of an attempt that is closed is removed by a trigger, by `leases_pkey`.",
-        sql=commit("judged", "runs", "agenda"),
+        sql=commit("judged", "run_rows", "runs_known", "remove"),
     )
     yield Shown(
-        title="Commit of starts: the threads",
+        title="Commit of starts",
+        about="`threads_pkey` tells which of them are there already; the others are written once, with their rows.",
+        sql=_composed(
+            OUR_SCHEMA,
+            (
+                "given_new",
+                "judged_new",
+                "accepted",
+                "written_new",
+                "run_rows",
+                "runs",
+                "put",
+                "set_timers",
+                "definitions",
+            ),
+            "answer",
+        ).sql,
+    )
+    yield Shown(
+        title="Commit in which threads begin beside others that go on: the threads",
         about="In front of the commit, in the same round trip. `threads_pkey` tells which are there already.",
         sql=load("commit")["found"],
-    )
-    yield Shown(
-        title="Commit of starts: what they write",
-        about="`definitions_pkey`, `runs_pkey` and `agenda_pkey` tell what is there already.",
-        sql=commit("judged", "runs", "agenda", "set_timers", "definitions"),
     )
     yield Shown(
         title="Read threads",

@@ -29,6 +29,8 @@ class _Closable(Protocol):
 class PostgresBackend:
     """One schema of one database. What was handed out ends with the backend. ``monotonic`` is there for tests."""
 
+    is_served = True
+
     def __init__(self, url: str, *, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._address = address = Address(url)
         self.url = address.url

@@ -66,9 +66,15 @@ class PostgresJournal:
         self._sql = load("journal", schema)
         self._found = Raw(load("commit", schema)["found"])
         self._announce = Raw(load("commit", schema)["announce"])
+        self._announce_behind = Raw(load("commit", schema)["announce_behind"])
         self._read_raw = Raw(self._sql["read"])
         self._locks = Locks(pool.name, self._sql["locked_threads"])
         self._commits = count(1)
+        self._is_heard = True
+
+    def nobody_listens(self) -> None:
+        """From now on its own commits say nothing."""
+        self._is_heard = False
 
     def now(self) -> Instant:
         return self._times.now()
@@ -76,8 +82,8 @@ class PostgresJournal:
     # ------------------------------------------------------------------------------------------------- threads
 
     def commit(self, groups: Sequence[Group]) -> list[Answer]:
-        """One round trip, and one statement where no thread begins, whatever the size of the batch; one more where
-        somebody is to be woken.
+        """One round trip, and one statement, whatever the size of the batch; two statements where threads begin beside
+        others that go on, and another round trip where somebody is to be woken.
         """
         if not groups:
             return []
@@ -101,25 +107,25 @@ class PostgresJournal:
         """What stands between two synchronisations of a pipeline is one transaction. The words go behind it in one of
         their own: PostgreSQL lets only one transaction at a time commit with words.
         """
-        if batch.new:
+        if begun := batch.to_begin():
             with connection.pipeline():
-                self._found.execute(connection, {"new": msgspec.json.encode(batch.new).decode()})
+                self._found.execute(connection, {"new": msgspec.json.encode(begun).decode()})
                 written = self._write(connection, batch)
         else:
             written = self._write(connection, batch)
         answers = self._answers(batch, written)
-        if batch.words:
+        if batch.words and self._is_heard:
             with suppress(psycopg.Error):  # it is committed; a word is only a hint
-                self._say(connection, batch.words)
+                self._say(connection, batch.words, self._announce_behind)
         return answers
 
     def _write(self, connection: Connection[Any], batch: Batch, mark: str | None = None) -> Cursor[Any]:
         statement = batch.statement(self._schema, marked=mark is not None)
         return statement.execute(connection, batch.parameters(mark=mark), binary=True)
 
-    def _say(self, connection: Connection[Any], words: set[str]) -> None:
+    def _say(self, connection: Connection[Any], words: set[str], announce: Raw) -> None:
         told = {"channel": self._schema, "queues": msgspec.json.encode(sorted(words)).decode()}
-        self._announce.execute(connection, told)
+        announce.execute(connection, told)
 
     def _answers(self, batch: Batch, written: Cursor[Any]) -> list[Answer]:
         (now, *_), *refused = written.fetchall()
@@ -147,11 +153,11 @@ class PostgresJournal:
         whole = Batch(groups)
         answers: list[Answer] = []
         for batch in one_by_one(groups) if whole.is_tangled else [whole]:
-            if batch.new:
-                self._found.execute(connection, {"new": msgspec.json.encode(batch.new).decode()})
+            if begun := batch.to_begin(marked=mark is not None):
+                self._found.execute(connection, {"new": msgspec.json.encode(begun).decode()})
             answers += self._answers(batch, self._write(connection, batch, mark))
             if aloud and batch.words:
-                self._say(connection, batch.words if also is None else {*batch.words, also})
+                self._say(connection, batch.words if also is None else {*batch.words, also}, self._announce)
         return answers
 
     def _fold_tallies(self, connection: Connection[Any]) -> None:

@@ -17,8 +17,11 @@ from squidmesh_postgres.statements import load
 from squidmesh_postgres.wakeup import ANYTHING
 
 _ORDER = (
+    "run_rows",
     "runs",
-    "agenda",
+    "remove",
+    "put",
+    "agenda_done",
     *LEASE_PARTS,
     "unbury",
     "bury",
@@ -29,8 +32,8 @@ _ORDER = (
     "checkpoints",
     "definitions",
 )
-_BOTH = {"agenda": ("remove", "put")}
-"""Parts that read two arrays."""
+_AGENDA = {"remove", "put", "agenda_done"}
+"""Parts of which those of leases speak: they wait for the agenda."""
 _encode = msgspec.json.encode
 
 
@@ -54,7 +57,7 @@ class Rows:
     def add(self, g: int, rows: RowChanges) -> None:
         if rows.run is not None:
             self.put("runs", g, rows.run)
-        coming = {row.item for row in rows.put}
+        coming = [row.item for row in rows.put]
         for item in rows.remove:
             if item not in coming:
                 self._name("remove", g, "item", item)
@@ -63,9 +66,12 @@ class Rows:
             self.put("put", g, row)
             if row.owner is None:
                 self.words.add(row.queue)
-        self._replace(g, "unbury", "bury", "item", rows.unbury, rows.bury)
-        self._replace(g, "drop_timers", "set_timers", "timer", rows.drop_timers, rows.set_timers)
-        self._replace(g, "resume", "pause", "queue", rows.resume, rows.pause)
+        if rows.unbury or rows.bury:
+            self._replace(g, "unbury", "bury", "item", rows.unbury, rows.bury)
+        if rows.drop_timers or rows.set_timers:
+            self._replace(g, "drop_timers", "set_timers", "timer", rows.drop_timers, rows.set_timers)
+        if rows.resume or rows.pause:
+            self._replace(g, "resume", "pause", "queue", rows.resume, rows.pause)
         if rows.set_timers:
             self.words.add(ANYTHING)
 
@@ -81,10 +87,12 @@ class Rows:
 
     @property
     def parts(self) -> tuple[str, ...]:
-        parts = [part for part in _ORDER if any(self._arrays.get(array) for array in _BOTH.get(part, (part,)))]
-        if "agenda" not in parts and any(part in parts for part in LEASE_PARTS):
-            parts.insert(0, "agenda")  # theirs begin when that is done
-        return tuple(parts)
+        wanted = {part for part in _ORDER if self._arrays.get(part)}
+        if "runs" in wanted:
+            wanted.add("run_rows")
+        if not wanted.isdisjoint(LEASE_PARTS):
+            wanted |= _AGENDA
+        return tuple(part for part in _ORDER if part in wanted)
 
     def _replace(self, g: int, leave: str, come: str, key: str, left: Iterable[str], came: Sequence[Any]) -> None:
         """What leaves and comes in one entry is replaced."""
@@ -105,13 +113,18 @@ class Rows:
 
 
 class Batch(Rows):
-    """What the groups of one commit write, encoded before anything is locked. ``new``: threads that begin here."""
+    """What the groups of one commit write, encoded before anything is locked. ``new``: threads that begin here.
+    ``only_begins``: and each group is one of them, and nothing else may refuse it.
+    """
 
     def __init__(self, groups: Sequence[Group]) -> None:
         super().__init__()
         self._groups = len(groups)
         self.new: list[str] = []
         self._by_epoch = any(group.epoch is not None for group in groups)
+        self.only_begins = not self._by_epoch and all(
+            len(group.appends) == 1 and group.appends[0].expected_revision == 0 and not group.leases for group in groups
+        )
         threads: set[str] = set()
         for g, group in enumerate(groups):
             for append in group.appends:
@@ -125,9 +138,18 @@ class Batch(Rows):
             self._arrays[part] = [_encode(row) for row in rows]
 
     def statement(self, schema: str, *, marked: bool = False) -> Raw:
+        if self.only_begins and not marked:
+            return _composed(schema, ("given_new", "judged_new", "accepted", "written_new", *self.parts), "answer")
         judged = "judged_by_epoch" if self._by_epoch else "judged"
         accepted = "accepted_with_mark" if marked else "accepted"
-        return _composed(schema, ("given", judged, accepted, "written", *self.parts), "answer")
+        parts = self.parts
+        if not self.new:
+            parts = tuple("runs_known" if part == "runs" else part for part in parts)
+        return _composed(schema, ("given", judged, accepted, "written", *parts), "answer")
+
+    def to_begin(self, *, marked: bool = False) -> list[str]:
+        """The threads that must be there before the statement."""
+        return [] if self.only_begins and not marked else self.new
 
     def answers(self, refused: Iterable[Sequence[Any]]) -> list[Answer]:
         """``refused``: rows of the answer, without the first."""
@@ -171,7 +193,7 @@ _TABLES = {
     "resume": "pauses",
     "pause": "pauses",
 }
-_ARRAYS = ("appends", "remove", "put", *(part for part in _ORDER if part != "agenda"))
+_ARRAYS = ("appends", *(part for part in _ORDER if part not in ("run_rows", "agenda_done")))
 
 
 def one_by_one(groups: Sequence[Group]) -> Iterator[Batch]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import timedelta
+from functools import partial
 from itertools import chain, count
 from typing import Any
 from uuid import uuid4
@@ -190,9 +191,9 @@ class RedisLeases:
     def _elsewhere(self, settlement: Settlement) -> Iterator[tuple[str, wire.Arguments]]:
         """What it brings to other lanes than its own."""
         own = self._lane(settlement.claim)
-        for item, arguments in _brought(settlement):
+        for item, told in _brought(settlement):
             if (lane := self._lanes.lane(item.queue, item.key, item.concurrency_key)) != own:
-                yield lane, arguments
+                yield lane, told()
 
     def _try(self, calls: Sequence[Call], delays: Mapping[str, int]) -> list[BackendUnavailable]:
         """What servers refused for want of memory, or did not answer to. Any other error is raised."""
@@ -221,9 +222,9 @@ class RedisLeases:
         for settlement in settlements:
             own = self._lane(settlement.claim)
             ended.setdefault(own, []).append(wire.settled(settlement.claim))
-            for item, arguments in _brought(settlement):
+            for item, told in _brought(settlement):
                 if self._lanes.lane(item.queue, item.key, item.concurrency_key) == own:
-                    along.setdefault(own, []).append(arguments)
+                    along.setdefault(own, []).append(told())
         for lane, claims in ended.items():
             items = list(wire.chunks(along.get(lane, [])))
             batches = list(wire.chunks(claims))
@@ -384,12 +385,12 @@ def _summed(queue: str, lanes: Sequence[QueueStats]) -> QueueStats:
     )
 
 
-def _brought(settlement: Settlement) -> Iterator[tuple[Item, wire.Arguments]]:
-    """The items that come with a settlement."""
+def _brought(settlement: Settlement) -> Iterator[tuple[Item, Callable[[], wire.Arguments]]]:
+    """The items that come with a settlement, and what makes the arguments of each."""
     for item in settlement.offers:
-        yield item, wire.item(item)
-    if settlement.handover is not None:
-        yield settlement.handover.item, wire.handed_over(settlement.claim, settlement.handover)
+        yield item, partial(wire.item, item)
+    if (handover := settlement.handover) is not None:
+        yield handover.item, partial(wire.handed_over, settlement.claim, handover)
 
 
 def _told(asked: Sequence[tuple[str, Sequence[int]]], answers: Sequence[Sequence[str]]) -> list[int]:

@@ -29,6 +29,8 @@ from squidmesh.ports.lease_backend import (
 
 Arguments = list[str | int]
 NONE = "*"
+_NOBODY = "* * 0 0 0"
+"""In the place of a recorded claim."""
 BATCH = 200
 """Values a script takes at once, so that no call of ours keeps the others waiting for long."""
 _WORD = re.compile(r"[!-~]{1,512}")
@@ -63,7 +65,7 @@ def length(value: timedelta, field: str) -> int:
 
 
 def item(one: Item) -> Arguments:
-    """The 12 arguments of an item; its order is (generation, floor)."""
+    """The argument of an item: 12 words. Its order is (generation, floor)."""
     return _item(one, one.floor, one.recorded)
 
 
@@ -85,16 +87,11 @@ def _item(one: Item, fence: int, recorded: RecordedClaim | None) -> Arguments:
         raise DataRefused(f"concurrency_key: {group[:80]!r} is refused; allowed are 1 to 128 of A-Z a-z 0-9 . _ -")
     if not 0 <= one.priority <= 9:
         raise DataRefused(f"priority: {one.priority} is refused; allowed is 0 to 9")
-    return [
-        word(one.key, "item"),
-        one.priority,
-        number(one.generation, "generation"),
-        number(fence, "floor"),
-        length(one.delay, "delay"),
-        group or NONE,
-        number(one.concurrency_limit or 0, "concurrency_limit"),
-        *_holder(recorded),
-    ]
+    key, delay = word(one.key, "item"), length(one.delay, "delay")
+    generation, fence = number(one.generation, "generation"), number(fence, "floor")
+    limit = number(one.concurrency_limit or 0, "concurrency_limit")
+    told = f"{key} {one.priority} {generation} {fence} {delay} {group or NONE} {limit} "
+    return [told + (_NOBODY if recorded is None else " ".join(map(str, _holder(recorded))))]
 
 
 def _holder(recorded: RecordedClaim | None) -> Arguments:
@@ -128,7 +125,8 @@ def adopted(claim: Claim) -> Arguments:
 
 
 def settled(claim: Claim) -> Arguments:
-    return [*held(claim), length(claim.lease, "lease")]
+    """The argument of a claim that ends: 5 words."""
+    return [" ".join(map(str, (*held(claim), length(claim.lease, "lease"))))]
 
 
 def released(release: Release) -> Arguments:

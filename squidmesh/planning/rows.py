@@ -7,9 +7,10 @@ An entry's changes name only the attempts that its facts touch, never the whole 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeGuard, get_args
 
 from squidmesh.clock import Instant
-from squidmesh.ids import RunId, attempt_key, is_random
+from squidmesh.ids import AttemptKey, RunId, attempt_key, is_random
 from squidmesh.journal.facts import (
     AnyFact,
     AttemptCancelled,
@@ -28,9 +29,10 @@ from squidmesh.journal.rows import AttemptRow, DeadLetterRow, RowChanges, RunRow
 from squidmesh.journal.state import OPEN_ATTEMPT, RunnableState, RunState
 from squidmesh.planning.timers import timer_changes, timers_of
 
-_CLOSES = (AttemptCompleted, AttemptFailed, AttemptTimedOut, AttemptCancelled, AttemptDeadLettered)
-_TOUCHES = (AttemptScheduled, AttemptClaimed, ClaimReleased, DeliveryLost, DeadLetterReplayed)
-_BURIES = (AttemptDeadLettered, DeadLetterReplayed, DeadLetterDiscarded)
+_Closes = AttemptCompleted | AttemptFailed | AttemptTimedOut | AttemptCancelled | AttemptDeadLettered
+_Touches = AttemptScheduled | AttemptClaimed | ClaimReleased | DeliveryLost | DeadLetterReplayed
+_Buries = AttemptDeadLettered | DeadLetterReplayed | DeadLetterDiscarded | AttemptCancelled
+_CLOSES, _TOUCHES, _BURIES = (frozenset(get_args(kinds)) for kinds in (_Closes, _Touches, _Buries))
 
 
 def run_row(state: RunState) -> RunRow:
@@ -57,27 +59,38 @@ def changes(before: RunRow | None, facts: Sequence[AnyFact], after: RunState) ->
     """``before``: the run row as it stands; ``after``: the state that includes ``facts``."""
     row = run_row(after)
     opened: dict[str, None] = {}
-    closed: list[tuple[str, int]] = []
+    closed: list[AttemptKey] = []
     buried: dict[tuple[str, int], None] = {}
     for fact in facts:
-        if isinstance(fact, _BURIES) or (isinstance(fact, AttemptCancelled) and _was_dead(fact, after)):
-            buried[fact.step, fact.attempt] = None
-        if isinstance(fact, _CLOSES):
-            closed.append((fact.step, fact.attempt))
-        elif isinstance(fact, _TOUCHES):
+        if _closes(fact):
+            closed.append(attempt_key(after.run_id, fact.step, fact.attempt))
+        elif _touches(fact):
             opened[fact.step] = None
+        if _buries(fact) and (not isinstance(fact, AttemptCancelled) or _was_dead(fact, after)):
+            buried[fact.step, fact.attempt] = None
+    touched = [after.runnables[step] for step in opened]
     set_timers, drop_timers = timer_changes(facts, after)
     return RowChanges(
         run=row if row != before else None,
-        put=tuple(
-            attempt_row(after, after.runnables[step]) for step in opened if after.runnables[step].status in OPEN_ATTEMPT
-        ),
-        remove=tuple(attempt_key(after.run_id, step, attempt) for step, attempt in closed),
-        bury=tuple(dead_letter_row(after, after.runnables[step]) for step, _ in buried if step in after.dead_steps),
-        unbury=tuple(attempt_key(after.run_id, *key) for key in buried if key[0] not in after.dead_steps),
+        put=tuple([attempt_row(after, runnable) for runnable in touched if runnable.status in OPEN_ATTEMPT]),
+        remove=tuple(closed),
+        bury=tuple([dead_letter_row(after, after.runnables[step]) for step, _ in buried if step in after.dead_steps]),
+        unbury=tuple([attempt_key(after.run_id, *key) for key in buried if key[0] not in after.dead_steps]),
         set_timers=set_timers,
         drop_timers=drop_timers,
     )
+
+
+def _closes(fact: AnyFact) -> TypeGuard[_Closes]:
+    return type(fact) in _CLOSES
+
+
+def _touches(fact: AnyFact) -> TypeGuard[_Touches]:
+    return type(fact) in _TOUCHES
+
+
+def _buries(fact: AnyFact) -> TypeGuard[_Buries]:
+    return type(fact) in _BURIES
 
 
 def rebuild(state: RunState) -> RowChanges:

@@ -7,6 +7,7 @@ opened by the sender's terminal entry, and closed by the entry of the one who he
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import TypeGuard, get_args
 
 from squidmesh.ids import RunId
 from squidmesh.journal.facts import (
@@ -18,6 +19,7 @@ from squidmesh.journal.facts import (
     AttemptCompleted,
     AttemptDeadLettered,
     AttemptFailed,
+    AttemptScheduled,
     AttemptTimedOut,
     ChildEnded,
     ClaimReleased,
@@ -27,6 +29,7 @@ from squidmesh.journal.facts import (
     EventTaken,
     GateClosed,
     GateTimedOut,
+    RouteTaken,
     RunCancelled,
     RunCompleted,
     RunFailed,
@@ -35,26 +38,31 @@ from squidmesh.journal.facts import (
 from squidmesh.journal.rows import TimerRow
 from squidmesh.journal.state import RunState
 
-_OF_A_CLAIM = (
-    AttemptCancelled,
-    AttemptClaimed,
-    AttemptCompleted,
-    AttemptDeadLettered,
-    AttemptFailed,
-    AttemptTimedOut,
-    ClaimReleased,
-    DeliveryLost,
+_OfAClaim = (
+    AttemptCancelled
+    | AttemptClaimed
+    | AttemptCompleted
+    | AttemptDeadLettered
+    | AttemptFailed
+    | AttemptTimedOut
+    | ClaimReleased
+    | DeliveryLost
 )
+_OF_A_CLAIM = frozenset(get_args(_OfAClaim))
 _OPENS_GATE = (ApprovalRequested, EventAwaited)
 _ENDS_GATE = (ApprovalDecided, EventTaken, GateTimedOut, GateClosed)
 _ENDS_RUN = (RunCompleted, RunFailed, RunCancelled)
+_SETS_NOTHING = frozenset({RouteTaken, AttemptScheduled})
+"""Of every step, so they are passed over first."""
 
 
 def timer_changes(facts: Iterable[AnyFact], after: RunState) -> tuple[tuple[TimerRow, ...], tuple[str, ...]]:
     """What an entry sets and what it drops. ``after`` is the state that includes it."""
     touched: dict[str, TimerRow | None] = {}
     for fact in facts:
-        if isinstance(fact, _OF_A_CLAIM):
+        if type(fact) in _SETS_NOTHING:
+            continue
+        if _is_of_a_claim(fact):
             if after.runnables[fact.step].timed:
                 touched[_step_name(after, fact.step)] = _step_timer(after, fact.step)
         elif isinstance(fact, _OPENS_GATE):
@@ -76,11 +84,18 @@ def timer_changes(facts: Iterable[AnyFact], after: RunState) -> tuple[tuple[Time
                 touched[_run_name(after)] = None
             if isinstance(fact, RunCancelled) and fact.signal is not None:
                 touched[fact.signal] = None
-            touched |= {signal.timer: signal for signal in signals_of(after, cancel=_cancels(fact))}
+            for signal in signals_of(after, cancel=_cancels(fact)):
+                touched[signal.timer] = signal
+    if not touched:
+        return (), ()
     return (
         tuple(row for row in touched.values() if row is not None),
         tuple(name for name, row in touched.items() if row is None),
     )
+
+
+def _is_of_a_claim(fact: AnyFact) -> TypeGuard[_OfAClaim]:
+    return type(fact) in _OF_A_CLAIM
 
 
 def timers_of(state: RunState) -> Iterator[TimerRow]:

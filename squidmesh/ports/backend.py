@@ -105,6 +105,22 @@ class Backend(Protocol):
         ...
 
 
+def is_served(backend: Backend) -> bool:
+    """Whether another process does its work, so that threads of this one go on while that commits. A backend says so
+    by a member of this name; one that does not works in this process.
+    """
+    return bool(getattr(backend, "is_served", False))
+
+
+def nobody_listens(journal: JournalStore) -> None:
+    """Told to the journal of a mesh whose leases are elsewhere: pumps sleep on the words of that backend, so a journal
+    that says words of its own (:meth:`Backend.wakeup`) can spare them. The words of a host's transaction are others.
+    """
+    spare = getattr(journal, "nobody_listens", None)
+    if spare is not None:
+        spare()
+
+
 class BackendFactory(Protocol):
     """What the entry point names. ``clock`` is used by embedded backends only; servers have clocks of their own.
 

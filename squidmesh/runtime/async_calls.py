@@ -49,7 +49,7 @@ class AsyncCalls:
                 loop.call_soon_threadsafe(changed.set)
 
         pause = _FIRST_PAUSE
-        with awaited.engine.endings.listening(tell):
+        with awaited.engine.endings.listening(awaited.run_id, tell):
             while True:
                 changed.clear()
                 if (ended := await self._call(awaited.look)) is not None:

@@ -13,7 +13,7 @@ from typing import Protocol
 from squidmesh.config import MeshConfig
 from squidmesh.errors import BackendUnavailable, CommitUnknown, CorruptHistory, InvalidUrl, ThreadsLocked
 from squidmesh.ids import AttemptKey
-from squidmesh.ports.backend import Backend
+from squidmesh.ports.backend import Backend, is_served, nobody_listens
 from squidmesh.ports.journal_store import Wakeup
 from squidmesh.ports.lease_backend import LeaseBackend
 from squidmesh.ports.observer import Observer
@@ -98,7 +98,10 @@ class Engine:
         self.config = config
         self.instruments = Instruments(observer)
         self.observer: Observer = self.instruments
-        self.store = coded(journal.journal(), codec)
+        opened = journal.journal()
+        if leases is not None:
+            nobody_listens(opened)
+        self.store = coded(opened, codec)
         self.leases: LeaseBackend = (leases or journal).leases()
         if leases is not None and self.leases.in_journal:
             raise InvalidUrl("keeps its leases in a journal; allowed is a lease backend of its own", field="leases")
@@ -212,6 +215,11 @@ class Engine:
             pulse=pulse,
             continues=continues,
         )
+
+    @property
+    def journal_is_served(self) -> bool:
+        """Whether a commit leaves the interpreter to other threads for long enough to be worth another pump."""
+        return is_served(self.stores.journal)
 
     def start_heartbeats(self, *, sidecar: bool = False) -> None:
         """Begins the heartbeat thread, once. ``sidecar``: and a process beside this one, which relieves it; where the

@@ -62,21 +62,26 @@ class Timers:
         self._monotonic = monotonic
         self._look_at = 0.0
         self._next: Instant | None = None
+        self._owes_a_look = False
         self._left = False
         """Whether the last look has left something that was due: who can not be told, is told again at the next."""
 
-    def fire_now_and_then(self, *, rested: bool) -> list[HeldRun]:
+    def fire_now_and_then(self, *, rested: bool, works: bool = False) -> list[HeldRun]:
         """As :meth:`fire`, where that is worth a look: after a rest, when something was set here or has become due, or
-        some time after the last look.
+        some time after the last look. A pump that ``works`` is woken by its own steps, mostly: it looks no more often
+        than one that has no rest, and keeps its next rest short where it has not looked after one.
         """
+        woken = rested and not works
         became_due = not self._left and self._is_due()
-        if rested or became_due or self._recorder.take_timer_set() or self._monotonic() >= self._look_at:
+        if woken or became_due or self._recorder.take_timer_set() or self._monotonic() >= self._look_at:
             return self.fire()
+        self._owes_a_look |= rested
         return []
 
     def fire(self) -> list[HeldRun]:
         """The runs for which something was recorded. A store that is away is told to the observer, and asked again."""
         touched: list[HeldRun] = []
+        self._owes_a_look = False
         try:
             for _ in range(_MOST_ROUNDS):
                 self._recorder.take_timer_set()
@@ -95,11 +100,18 @@ class Timers:
 
     def rest(self, longest: timedelta) -> timedelta:
         """How long there is nothing to fire, at most ``longest``."""
+        if self._owes_a_look:
+            longest = min(longest, self._until_the_look())
         if self._next is None:
             return longest
         if self._left:
-            return max(timedelta(0), min(longest, timedelta(seconds=self._look_at - self._monotonic())))
+            return min(longest, self._until_the_look())
         return max(timedelta(0), min(longest, duration(self._next - self._store.now())))
+
+    def _until_the_look(self) -> timedelta:
+        """Not nothing while it is to come, however soon: who does not rest at all looks as often as he asks."""
+        left = self._look_at - self._monotonic()
+        return max(timedelta(microseconds=1), timedelta(seconds=left)) if left > 0 else timedelta(0)
 
     def _fire_due(self, touched: list[HeldRun]) -> None:
         last: TimerRow | None = None

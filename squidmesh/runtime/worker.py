@@ -1,4 +1,4 @@
-"""A worker: a pump's thread and its slots, in this process."""
+"""A worker: one pump, or two, with their threads and slots, in this process."""
 
 from __future__ import annotations
 
@@ -6,17 +6,15 @@ import threading
 import time
 from collections.abc import Sequence
 from datetime import timedelta
+from functools import partial
 from types import TracebackType
 
 from squidmesh.clock import check_duration
 from squidmesh.errors import UsageError, WrongPlane
-from squidmesh.ports.journal_store import Wakeup
 from squidmesh.ports.vitals import WorkerSigns
 from squidmesh.runtime.engine import Engine
-from squidmesh.runtime.heartbeat import Pulse
-from squidmesh.runtime.pump import Pump, Turn
+from squidmesh.runtime.pumping import MANY_SLOTS, Nudges, Orders, Pumping
 from squidmesh.runtime.shares import QueueShare
-from squidmesh.runtime.slots import WorkerSlots
 
 DEFAULT_GRACE = timedelta(seconds=20)
 LONGEST_GRACE = timedelta(days=1)
@@ -52,14 +50,9 @@ class Worker:
         self._owner_id = owner_id
         self._grace = grace
         self._sidecar = sidecar
-        self._draining = threading.Event()
-        self._release = threading.Event()
-        self._aborted = threading.Event()
-        self._turned = threading.Event()
+        self._orders = Orders()
         self._thread: threading.Thread | None = None
-        self._wakeup: Wakeup | None = None
-        self._pulse: Pulse | None = None
-        self._turning: Pump | None = None
+        self._pumps: tuple[Pumping, ...] = ()
         self.failed: BaseException | None = None
         """What ended the pump, if it did not end as it should."""
 
@@ -73,9 +66,8 @@ class Worker:
         self._engine.start_heartbeats(sidecar=self._sidecar)
         if self._reconcile:
             self._engine.start_reconciling(self._queues)
-        self._wakeup = self._engine.wakeup_for(self._queues)
+        self._pumps = self._make_pumps()
         self._engine.workers.add(self)
-        self._pulse = Pulse()
         self._thread = threading.Thread(target=self._run, name="squidmesh-pump", daemon=True)
         self._thread.start()
         self._engine.register.enter(self, owner_id=self._owner_id, leases=self._leases)
@@ -86,21 +78,21 @@ class Worker:
         True where that worked; False where the pump could not record it in time (its leases end by themselves).
         """
         allowed = self._grace if grace is None else check_grace(grace)
-        self._draining.set()
+        self._orders.draining.set()
         self._engine.register.tell()
         self._poke()
         self.join(allowed)
-        self._release.set()
+        self._orders.release.set()
         self._poke()
         self.join(max(allowed, timedelta(seconds=5)))
         clean = not self.running
-        self._aborted.set()
+        self._orders.aborted.set()
         return clean and self.failed is None
 
     def abort(self) -> None:
         """Stops at once: records nothing more, gives nothing back."""
-        self._aborted.set()
-        self._draining.set()
+        self._orders.aborted.set()
+        self._orders.draining.set()
         self._poke()
 
     @property
@@ -114,13 +106,14 @@ class Worker:
 
     def signs(self) -> WorkerSigns:
         """How it is: for health checks and metrics. Asks no store."""
-        quiet = None if self._pulse is None else timedelta(seconds=time.monotonic() - self._pulse.seen_at)
+        seen_at = min((one.pulse.seen_at for one in self._pumps), default=None)
+        quiet = None if seen_at is None else timedelta(seconds=time.monotonic() - seen_at)
         return WorkerSigns(
             quiet=quiet,
             patience=self._engine.config.lease,
             running=self.running,
-            draining=self._draining.is_set(),
-            busy=0 if self._turning is None else self._turning.busy,
+            draining=self._orders.draining.is_set(),
+            busy=sum(one.busy for one in self._pumps),
             capacity=self._concurrency,
             held=self._engine.heartbeats.holds,
             failed=None if self.failed is None else f"{type(self.failed).__name__}: {self.failed}",
@@ -135,10 +128,13 @@ class Worker:
             self._thread.join(timeout)
 
     def wait_turned(self) -> bool:
-        """Waits until the pump has turned once, and tells whether it did before it ended."""
-        while not self._turned.wait(_LOOK):
+        """Waits until each pump has turned once, and tells whether they did before they ended."""
+        return all(self._has_turned(one) for one in self._pumps)
+
+    def _has_turned(self, pumping: Pumping) -> bool:
+        while not pumping.turned.wait(_LOOK):
             if not self.running:
-                return self._turned.is_set()
+                return pumping.turned.is_set()
         return True
 
     def __enter__(self) -> Worker:
@@ -153,62 +149,57 @@ class Worker:
 
     def _leases(self) -> int:
         """Claims of its own that have no recorded outcome yet."""
-        return 0 if self._turning is None else self._turning.holds
+        return sum(one.holds for one in self._pumps)
 
     def _poke(self) -> None:
-        if self._wakeup is not None:
-            self._wakeup.poke()
+        for one in self._pumps:
+            one.wakeup.poke()
+
+    def _make_pumps(self) -> tuple[Pumping, ...]:
+        """Two where that helps. The second one hears of work from the first, when that has its slots full: so a worker
+        that has little to do claims with one of them.
+        """
+        first = partial(Pumping, self._engine, self._orders, owner_id=self._owner_id, queues=self._queues)
+        wakeup = self._engine.wakeup_for(self._queues)
+        is_plain = all(share.is_plain for share in self._queues)  # shares and limits are of a whole worker
+        if self._concurrency < MANY_SLOTS or not is_plain or not self._engine.journal_is_served:
+            return (first(slots=self._concurrency, wakeup=wakeup, misplaced=self._misplaced),)
+        half, nudges = self._concurrency // 2, Nudges()
+        return (
+            first(slots=self._concurrency - half, wakeup=wakeup, misplaced=self._misplaced, when_full=nudges.poke),
+            first(slots=half, wakeup=nudges, misplaced=self._misplaced),
+        )
 
     def _run(self) -> None:
-        assert self._wakeup is not None
-        ended = False
+        first, *others = self._pumps
+        threads = [
+            threading.Thread(target=self._attempt, args=[one], name="squidmesh-pump-2", daemon=True) for one in others
+        ]
         try:
-            self._pump(self._wakeup)
-            ended = True
+            for thread in threads:
+                thread.start()
+            self._attempt(first)
+        finally:
+            for thread in threads:
+                thread.join()
+            self._engine.workers.discard(self)
+            clean = self.failed is None or isinstance(self.failed, WrongPlane)
+            self._engine.register.leave(self, clean=clean and not self._orders.aborted.is_set())
+            self._engine.forget_wakeup(first.wakeup)
+
+    def _attempt(self, pumping: Pumping) -> None:
+        """What ends one pump ends the worker."""
+        try:
+            pumping.run()
         except BaseException as error:
-            if not self._aborted.is_set():  # an abort is no failure, whatever it interrupted
+            if not self._orders.aborted.is_set():  # an abort is no failure, whatever it interrupted
                 self.failed = error
                 self._engine.observer.notice("pump_failed", error=f"{type(error).__name__}: {error}")
-        finally:
-            self._engine.workers.discard(self)
-            self._engine.register.leave(self, clean=ended and not self._aborted.is_set())
-            self._engine.forget_wakeup(self._wakeup)
+                self.abort()
 
-    def _pump(self, wakeup: Wakeup) -> None:
-        slots = WorkerSlots(self._concurrency, carry=self._engine.carry, wake=wakeup.poke)
-        pump = self._engine.pump(
-            slots,
-            owner_id=self._owner_id,
-            queues=self._queues,
-            pulse=self._pulse,
-            patience=None,
-            continues=True,
-            give_up=self._aborted.is_set,
-        )
-        self._turning = pump
-        try:
-            self._claim_on(pump, wakeup)
-            if not self._aborted.is_set():
-                pump.release_waiting()
-            while pump.holds and not self._release.is_set() and not self._aborted.is_set():
-                self._rest(pump.turn(claim=False, start=False), wakeup)
-            if not self._aborted.is_set():
-                pump.release_held()
-        finally:
-            pump.abandon()  # what is left, after an abort or a failure; nothing, after a drain
-            slots.close()
-
-    def _claim_on(self, pump: Pump, wakeup: Wakeup) -> None:
-        """Until the drain. A worker whose mesh was moved to another backend leaves: what it does is still recorded."""
-        try:
-            while not self._draining.is_set():
-                turn = pump.turn()
-                self._turned.set()
-                self._rest(turn, wakeup)
-        except WrongPlane as error:
+    def _misplaced(self, error: WrongPlane) -> None:
+        if self.failed is None:
             self.failed = error
             self._engine.observer.notice("wrong_plane", error=str(error))
-
-    def _rest(self, turn: Turn, wakeup: Wakeup) -> None:
-        if turn.idle_for > timedelta(0):
-            wakeup.wait(turn.idle_for)
+        self._orders.draining.set()
+        self._poke()

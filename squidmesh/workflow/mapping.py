@@ -25,8 +25,9 @@ _SHOWN = 20
 
 def find(context: Mapping[str, Any], keys: tuple[str, ...]) -> Any:
     """The value at the end of the path, or :data:`ABSENT`."""
-    level: Any = context
-    for key in keys:
+    first, *others = keys
+    level = context.get(first, ABSENT)
+    for key in others:
         if not isinstance(level, Mapping):
             return ABSENT
         level = level.get(key, ABSENT)

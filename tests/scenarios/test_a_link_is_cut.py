@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from chaos.wires.namespaces import STORE, SUBNET, Network
 from squidmesh.testing.postgres import Postgres
 from squidmesh.testing.servers import Server
 from tests.scenarios.fleet import until
 from tests.scenarios.postgres_fleet import PostgresFleet
-from tests.support.netns import STORE, SUBNET, Network
 
 NODES, WORKERS_A_NODE = 3, 2
 SLOTS = NODES * WORKERS_A_NODE * 2

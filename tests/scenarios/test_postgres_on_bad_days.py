@@ -17,12 +17,12 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from chaos.wires.postgres_wire import APPENDS, STEP_APPENDS, STEP_COMMITS, PostgresWire
 from squidmesh import NotFound
 from squidmesh.testing.postgres_programs import Account
 from tests.scenarios.deal import Deal
 from tests.scenarios.fleet import WORKERS, until
 from tests.scenarios.postgres_fleet import DATABASE, PostgresFleet
-from tests.support.postgres_proxy import APPENDS, STEP_APPENDS, STEP_COMMITS, PostgresProxy
 from tests.support.postgreses import VERSIONS, started
 from tests.support.redises import started as redis_started
 
@@ -41,7 +41,7 @@ SESSIONS = "SELECT pid FROM pg_stat_activity WHERE application_name = 'squidmesh
 class Day:
     """A server with its fleet, and what stands between them. ``chance`` is the scenario's own."""
 
-    def __init__(self, fleet: PostgresFleet, proxy: PostgresProxy) -> None:
+    def __init__(self, fleet: PostgresFleet, proxy: PostgresWire) -> None:
         self.fleet = fleet
         self.server = fleet.server
         self.proxy = proxy
@@ -212,7 +212,7 @@ def day_of(
     with ExitStack() as stack:
         postgres = stack.enter_context(started(VERSIONS[0], folder / "postgres", templates=templates))
         valkey = stack.enter_context(redis_started("valkey", folder / "valkey", aof=True)) if redis else None
-        proxy = stack.enter_context(PostgresProxy(postgres.port))
+        proxy = stack.enter_context(PostgresWire(postgres.port))
         fleet = PostgresFleet(
             folder, postgres, redis=valkey, port=proxy.port, limits=IMPATIENT, sweep=sweep, workers=workers
         )
@@ -348,7 +348,7 @@ def test_the_disk_is_full(full: str, tmp_path: Path, postgres_templates: Path) -
             server.execute(f"CREATE TABLESPACE small LOCATION '{disk / 'tables'}'")
             tablespace = "small"
         fleet = stack.enter_context(PostgresFleet(tmp_path, server, limits=IMPATIENT, tablespace=tablespace))
-        day = Day(fleet, stack.enter_context(PostgresProxy(server.port)))
+        day = Day(fleet, stack.enter_context(PostgresWire(server.port)))
         for _ in range(2):
             fleet.start_and_wait(200, 20)
             said = day.said()

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
+from chaos.fleet.faketime import FakeTime
 from squidmesh.testing.servers import Server
 from tests.scenarios.fleet import until
 from tests.scenarios.redis_fleet import RedisFleet
-from tests.support.faketime import FakeTime
 from tests.support.redises import left_behind, started
 
 pytestmark = [pytest.mark.all, pytest.mark.timeout(600)]

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from chaos.wires.redis_wire import RedisWire
 from squidmesh.testing.servers import Server
 from tests.scenarios.fleet import until
 from tests.scenarios.redis_fleet import ReplicatedFleet
-from tests.support.partition import Link
 from tests.support.redises import started
 
 pytestmark = [pytest.mark.all, pytest.mark.timeout(300)]
@@ -28,8 +28,8 @@ def server(tmp_path: Path) -> Iterator[Server]:
 
 
 @pytest.fixture
-def link(server: Server) -> Iterator[Link]:
-    with Link(server.port) as link:
+def link(server: Server) -> Iterator[RedisWire]:
+    with RedisWire(server.port) as link:
         yield link
 
 
@@ -51,7 +51,7 @@ def test_the_server_is_down_for_longer_than_every_lease(server: Server, tmp_path
         fleet.judge()
 
 
-def test_all_workers_are_cut_off(link: Link, server: Server, tmp_path: Path) -> None:
+def test_all_workers_are_cut_off(link: RedisWire, server: Server, tmp_path: Path) -> None:
     """What they had sent arrives when the link heals: long after they have given it up."""
     with ReplicatedFleet(tmp_path, server.url, apart=dict.fromkeys(range(4), link.url)) as fleet:
         fleet.start_and_wait(RUNS, RUNS // 2)
@@ -66,7 +66,7 @@ def test_all_workers_are_cut_off(link: Link, server: Server, tmp_path: Path) -> 
         fleet.judge()
 
 
-def test_half_of_the_workers_are_cut_off(link: Link, server: Server, tmp_path: Path) -> None:
+def test_half_of_the_workers_are_cut_off(link: RedisWire, server: Server, tmp_path: Path) -> None:
     """The others take over what those held, and the journal takes no word of theirs for it afterwards."""
     with ReplicatedFleet(tmp_path, server.url, apart={0: link.url, 1: link.url}) as fleet:
         fleet.start_and_wait(RUNS, RUNS // 2)

@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
+from chaos.wires.redis_wire import RedisWire
 from squidmesh.testing.servers import Server
 from tests.scenarios.fleet import until
 from tests.scenarios.redis_fleet import RedisFleet
 from tests.scenarios.sale import LEASE
 from tests.support.parts import aside
-from tests.support.proxy import Proxy
 from tests.support.redises import left_behind, started
 
 RUNS = 60
@@ -136,7 +136,7 @@ def test_an_old_dump_is_restored(fleet: RedisFleet, redis: Redis, tmp_path: Path
 @pytest.mark.parametrize("losses", [1, aside(4)])
 def test_answers_are_lost(kind: str, server: Server, tmp_path: Path, losses: int) -> None:
     """The server has done it: claims, settlements and heartbeats are asked again, and are not done twice."""
-    with Proxy(server.port) as proxy, RedisFleet(tmp_path, server, port=proxy.port) as fleet:
+    with RedisWire(server.port) as proxy, RedisFleet(tmp_path, server, port=proxy.port) as fleet:
         for lost in range(5, 5 * losses + 1, 5):
             in_flight(fleet)
             proxy.swallow(5)

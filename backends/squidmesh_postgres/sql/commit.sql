@@ -13,6 +13,11 @@ INSERT INTO squidmesh.threads (thread, revision)
 SELECT thread, 0 FROM json_array_elements_text(%(new)s::json) AS new (thread) ORDER BY thread
 ON CONFLICT (thread) DO NOTHING;
 
+-- name: announce_behind
+-- In a transaction of its own, behind the one that it speaks of: a word is a hint, and waits for no disk.
+SELECT set_config('synchronous_commit', 'off', true), pg_notify(%(channel)s, queue)
+FROM json_array_elements_text(%(queues)s::json) AS word (queue);
+
 -- name: announce
 SELECT pg_notify(%(channel)s, queue) FROM json_array_elements_text(%(queues)s::json) AS word (queue);
 
@@ -27,6 +32,33 @@ given AS MATERIALIZED (
 held AS MATERIALIZED (
     SELECT thread, revision FROM squidmesh.threads
     WHERE thread = ANY (ARRAY(SELECT thread FROM given)) ORDER BY thread FOR UPDATE
+)
+
+-- name: given_new
+-- Where every group is one thread that begins, and nothing else decides about it: its row is written as it is to be, once.
+-- What it wrote is known by its return. A row with revision 0 is one that somebody left.
+clock AS MATERIALIZED (SELECT squidmesh.moment() AS now),
+given AS MATERIALIZED (
+    SELECT * FROM ROWS FROM (
+        json_to_recordset(%(appends)s::json)
+            AS (g integer, thread text, expected integer, epoch bigint, entry_id text, body text)
+    ) WITH ORDINALITY AS given (g, thread, expected, epoch, entry_id, body, place)
+),
+held AS (
+    INSERT INTO squidmesh.threads (thread, revision) SELECT thread, 1 FROM given ORDER BY thread
+    ON CONFLICT (thread) DO UPDATE SET revision = 1 WHERE threads.revision = 0
+    RETURNING thread
+)
+
+-- name: judged_new
+-- A thread that somebody else began after this statement did is not seen by it: it has an entry at least.
+judged AS MATERIALIZED (
+    SELECT given.g, given.thread, given.place,
+        CASE WHEN held.thread IS NULL THEN coalesce(
+            (SELECT greatest(abs(revision), 1) FROM squidmesh.threads WHERE threads.thread = given.thread), 1
+        ) END AS revision,
+        held.thread IS NOT NULL AS agrees, false AS moved
+    FROM given LEFT JOIN held ON held.thread = given.thread
 )
 
 -- name: judged
@@ -67,13 +99,20 @@ counted AS (
     UPDATE squidmesh.threads SET revision = revision + 1 WHERE thread = ANY (ARRAY(SELECT thread FROM written))
 )
 
+-- name: written_new
+written AS MATERIALIZED (SELECT * FROM given WHERE (g IN (SELECT g FROM accepted)) IS TRUE),
+appended AS (
+    INSERT INTO squidmesh.entries (thread, revision, entry_id, body)
+    SELECT thread, 1, entry_id, decode(body, 'base64') FROM written ORDER BY place
+)
+
 -- name: by_themselves
 -- In place of all that is above, where rows are written without an entry (reindex.py): under the locks of their threads.
 clock AS MATERIALIZED (SELECT squidmesh.moment() AS now),
 given AS MATERIALIZED (SELECT 0 AS g WHERE false),
 accepted AS MATERIALIZED (SELECT 0 AS g)
 
--- name: runs
+-- name: run_rows
 run_rows AS MATERIALIZED (
     SELECT * FROM json_to_recordset(%(runs)s::json) AS (
         g integer, run_id text, workflow text, version text, trigger text, key text, queue text, status text,
@@ -88,7 +127,9 @@ tallied AS (
         UNION ALL
         SELECT workflow, status, -1 FROM squidmesh.runs WHERE run_id = ANY (ARRAY(SELECT run_id FROM run_rows))
     ) AS change GROUP BY workflow, status HAVING sum(n) <> 0
-),
+)
+
+-- name: runs
 put_runs AS (
     -- A run's workflow, key, queue and start never change: their indexes are left alone.
     INSERT INTO squidmesh.runs
@@ -101,14 +142,35 @@ put_runs AS (
         parent = excluded.parent
 )
 
--- name: agenda
+-- name: runs_known
+-- In place of that where no thread begins: an update is half of what an insertion costs that finds its row there. What
+-- is missing all the same is put.
+updated_runs AS (
+    UPDATE squidmesh.runs SET
+        version = run_rows.version, trigger = run_rows.trigger, status = run_rows.status,
+        step = run_rows.step, error = run_rows.error, due_at = run_rows.due_at, ended_at = run_rows.ended_at,
+        parent = run_rows.parent
+    FROM run_rows
+    WHERE runs.run_id = ANY (ARRAY(SELECT run_id FROM run_rows)) AND runs.run_id = run_rows.run_id
+    RETURNING runs.run_id
+),
+put_runs AS (
+    INSERT INTO squidmesh.runs
+        (run_id, workflow, version, trigger, key, queue, status, step, error, started_at, due_at, ended_at, parent)
+    SELECT run_id, workflow, version, trigger, key, queue, status, step, error, started_at, due_at, ended_at, parent
+    FROM run_rows WHERE run_id <> ALL (ARRAY(SELECT run_id FROM updated_runs)) ORDER BY run_id
+)
+
+-- name: remove
 removed AS (
     DELETE FROM squidmesh.agenda WHERE item = ANY (ARRAY(
         SELECT item FROM json_to_recordset(%(remove)s::json) AS (g integer, item text)
         WHERE (g IN (SELECT g FROM accepted)) IS TRUE
     ))
     RETURNING item
-),
+)
+
+-- name: put
 put_rows AS MATERIALIZED (
     SELECT * FROM ROWS FROM (
         json_to_recordset(%(put)s::json) AS (
@@ -139,7 +201,10 @@ put AS (
         concurrency_key = excluded.concurrency_key, concurrency_limit = excluded.concurrency_limit,
         writer = excluded.writer, aside_until = NULL
     RETURNING item
-),
+)
+
+-- name: agenda_done
+-- The parts that follow begin when the agenda is as it should be.
 agenda_done AS MATERIALIZED (SELECT item FROM removed UNION ALL SELECT item FROM put)
 
 -- name: unbury

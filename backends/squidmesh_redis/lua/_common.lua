@@ -259,13 +259,30 @@ local function remember_length(length)
 end
 
 local has_stones
+local looked_up = {}  -- by key: what look_up_stones() found, or false
 local fresh, fresh_stones = {}, {}  -- by key; and as pairs, for buried() to write
 
 -- generation, fence and until; nothing where there is no tombstone.
 local function stone(key)
   if has_stones == nil then has_stones = call('EXISTS', BURIED, OLDER) > 0 end
-  local found = fresh[key] or has_stones and (call('HGET', BURIED, key) or call('HGET', OLDER, key))
+  local found = fresh[key]
+  if not found and has_stones then
+    found = looked_up[key]
+    if found == nil then found = call('HGET', BURIED, key) or call('HGET', OLDER, key) end
+  end
   if found then return match(found, '(%d+) (%d+) (%d+)') end
+end
+
+-- For many keys at once. What is buried after it in the same script stands in `fresh`.
+local function look_up_stones(keys)
+  if has_stones == nil then has_stones = call('EXISTS', BURIED, OLDER) > 0 end
+  if not has_stones or #keys < 2 then return end
+  for first = 1, #keys, AT_ONCE do
+    local last = math.min(first + AT_ONCE - 1, #keys)
+    local younger = call('HMGET', BURIED, unpack(keys, first, last))
+    local older = call('HMGET', OLDER, unpack(keys, first, last))
+    for n = first, last do looked_up[keys[n]] = younger[n - first + 1] or older[n - first + 1] end
+  end
 end
 
 local function is_buried(key, generation, fence, at)
@@ -321,16 +338,42 @@ end
 
 -- ---------------------------------------------------------------------------------------------- bringing items
 
--- 12 arguments an item: key, priority, generation, fence, delay, concurrency key or *, limit (0: none), and of the
--- recorded claim owner or *, hash or *, generation, fence, lease length.
-local function arguments_of_item()
-  local given = {
-    key = word(), priority = digits(), generation = digits(), fence = digits(), delay = number(),
-    group = none_or_word(), limit = digits(),
-    owner = none_or_word(), hash = none_or_word(), held_generation = digits(), held_fence = digits(), length = digits(),
+-- An item is one argument of 12 words: key, priority, generation, fence, delay, concurrency key or *, limit (0: none), and
+-- of the recorded claim owner or *, hash or *, generation, fence, lease length. A claim that ends is one of 5: key,
+-- generation, fence, hash of the claim id, lease length. To take a text apart costs less than to be told many.
+local ITEM = '^(%S+) (%d) (%d+) (%d+) (%d+) (%S+) (%d+) (%S+) (%S+) (%d+) (%d+) (%d+)$'
+local CLAIM = '^(%S+) (%d+) (%d+) (%S+) (%d+)$'
+
+local function counts(...)
+  for n = 1, select('#', ...) do
+    local found = select(n, ...)
+    if #found > 15 and tonumber(found) >= 9007199254740992 then refuse('count') end
+  end
+end
+
+local function none_or(found)
+  if found ~= '*' then return found end
+end
+
+local function argument_of_item()
+  at_argument = at_argument + 1
+  local key, priority, generation, fence, delay, group, limit, owner, hash, held_generation, held_fence, length =
+    match(ARGV[at_argument] or '', ITEM)
+  if not key then refuse('item') end
+  counts(generation, fence, delay, limit, held_generation, held_fence, length)
+  return {
+    key = key, priority = priority, generation = generation, fence = fence, delay = tonumber(delay),
+    group = none_or(group), limit = limit, owner = none_or(owner), hash = none_or(hash),
+    held_generation = held_generation, held_fence = held_fence, length = length,
   }
-  if #given.priority > 1 then refuse('priority') end
-  return given
+end
+
+local function argument_of_claim()
+  at_argument = at_argument + 1
+  local key, generation, fence, hash, length = match(ARGV[at_argument] or '', CLAIM)
+  if not key then refuse('claim') end
+  counts(generation, fence, length)
+  return {key = key, generation = generation, fence = fence, hash = hash, length = length}
 end
 
 local function arrivals(count)
@@ -356,7 +399,12 @@ local function put(given, known, at, arrival, new)
     item.owner, item.hash, item.held_fence, item.length = given.owner, given.hash, given.held_fence, given.length
     item.generation = greater(item.generation, given.held_generation)
     item.fence = greater(item.fence, given.held_fence)
-    begin_lease(given.key, item, at + given.length)
+    if item.group then
+      begin_lease(given.key, item, at + given.length)
+    else
+      new.leases[#new.leases + 1] = int(at + given.length)
+      new.leases[#new.leases + 1] = given.key
+    end
   else
     local ready = new.ready[item.priority] or {}
     new.ready[item.priority] = ready
@@ -369,12 +417,13 @@ local function put(given, known, at, arrival, new)
 end
 
 local function nothing_new()
-  return {states = {}, ready = {}}
+  return {states = {}, ready = {}, leases = {}}
 end
 
 local function write_new(new)
   if #new.states == 0 then return end
   for priority, members in pairs(new.ready) do call_for_all('ZADD', KEYS[READY + priority], members) end
+  if #new.leases > 0 then call_for_all('ZADD', LEASED, new.leases) end
   call_for_all('HSET', ITEMS, new.states)
 end
 
@@ -386,6 +435,7 @@ local function put_all(items, at)
   local keys, new, brought = {}, nothing_new(), {}
   for n, given in ipairs(items) do keys[n] = given.key end
   local known = read_all(keys)
+  look_up_stones(keys)
   for n, given in ipairs(items) do
     local key = given.key
     if brought[key] then  -- once more in the same call: as if it had come in the next one

@@ -1,9 +1,9 @@
 -- Makes items deliverable.
--- KEYS: the queue's. ARGV: how many items, then 12 arguments each (see _common). Returns the
+-- KEYS: the queue's. ARGV: how many items, then they (see _common). Returns the
 --   positions, from 1, of those that a tombstone keeps out.
 -- Refused as a whole when the server is out of memory: the work waits in the journal.
 local items = {}
-for n = 1, number() do items[n] = arguments_of_item() end
+for n = 1, number() do items[n] = argument_of_item() end
 complete()
 
 return put_all(items, now())

@@ -1,13 +1,12 @@
 -- Ends the items of claims for good, and brings the items of the same queue that come with that.
--- KEYS: the queue's. ARGV: how many claims, then for each: key, generation, fence, hash of the claim id, lease length;
---   how many items, then 12 arguments each (see _common). Returns how many items may try again that had waited for a
+-- KEYS: the queue's. ARGV: how many claims, then they; how many items, then they (see _common). Returns how many items may try again that had waited for a
 --   concurrency key.
 -- Works when the server is out of memory: what ends makes room for what follows from it.
 local claims, items = {}, {}
 for n = 1, number() do
-  claims[n] = {key = word(), generation = digits(), fence = digits(), hash = word(), length = digits()}
+  claims[n] = argument_of_claim()
 end
-for n = 1, number() do items[n] = arguments_of_item() end
+for n = 1, number() do items[n] = argument_of_item() end
 complete()
 
 local at = now()

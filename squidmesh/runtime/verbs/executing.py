@@ -18,6 +18,8 @@ from squidmesh.runtime.verbs.reading import Reading
 from squidmesh.runtime.worker import DEFAULT_GRACE, Worker, check_grace
 
 _CONCURRENCY = range(1, 1025)
+_FIRST_PAUSE, _FIRST_PAUSE_BESIDE_A_WORKER = 0.002, 0.016
+"""Seconds until a wait looks at the store again. Of what a worker of this process ends it is told."""
 
 
 class Executing(Reading):
@@ -81,13 +83,16 @@ class Executing(Reading):
         the run goes on.
         """
         awaited = self._await(run_id, timeout)
-        for _ in awaited.engine.endings.looks():
-            if (ended := awaited.look()) is not None:
-                return ended
+        engine, run_id = awaited.engine, awaited.run_id
+        first = _FIRST_PAUSE_BESIDE_A_WORKER if engine.workers else _FIRST_PAUSE
+        with engine.endings.awaited(run_id):
+            for _ in engine.endings.looks(run_id, first=first):
+                if (ended := awaited.look()) is not None:
+                    return ended
         raise AssertionError("looks() never ends")
 
     def _await(self, run_id: str, timeout: timedelta | float | None) -> Awaited:
-        return Awaited(run_id, timeout, inspect=partial(self._inspect, with_output=True), open_engine=self._engine)
+        return Awaited(run_id, timeout, tell=partial(self._told, with_output=True), open_engine=self._engine)
 
 
 def _owner(given: object) -> str:

@@ -109,8 +109,10 @@ class Reading(Opening):
         seen = look(engine, wanted)
         return run_graph(seen.definition, seen.state, now=engine.store.now(), details=history)
 
-    def _inspect(self, engine: Engine, run_id: str, *, history: bool = False, with_output: bool = False) -> Run:
-        seen: Look = look(engine, run_id, history=history)
+    def _inspect(self, engine: Engine, run_id: str, *, history: bool = False) -> Run:
+        return self._told(engine, look(engine, run_id, history=history))
+
+    def _told(self, engine: Engine, seen: Look, *, with_output: bool = False) -> Run:
         return inspect(
             seen.state,
             now=engine.store.now(),

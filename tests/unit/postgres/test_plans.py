@@ -30,6 +30,15 @@ def whole_commit(by_epoch, marked):
     return _composed("squidmesh", ("given", judged, accepted, "written", *_ORDER), "answer")
 
 
+def some_commit(*parts):
+    return _composed("squidmesh", ("given", "judged_by_epoch", "accepted", "written", *parts), "answer")
+
+
+def starts():
+    parts = ("run_rows", "runs", "put", "set_timers", "definitions")
+    return _composed("squidmesh", ("given_new", "judged_new", "accepted", "written_new", *parts), "answer")
+
+
 def statements():
     for file in FILES:
         for name, sql in load(file).items():
@@ -38,6 +47,9 @@ def statements():
     for by_epoch in (False, True):
         for marked in (False, True):
             yield pytest.param(whole_commit(by_epoch, marked), id=f"commit-{by_epoch}-{marked}")
+    for parts in (("put",), ("remove",), ("run_rows", "runs_known", "put"), ("run_rows", "runs_known", "remove")):
+        yield pytest.param(some_commit(*parts), id=f"commit-{'-'.join(parts)}")
+    yield pytest.param(starts(), id="commit-starts")
     for name, sql in of_leases().items():
         yield pytest.param(sql, id=f"leases.{name}")
 

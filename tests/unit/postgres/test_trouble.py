@@ -17,6 +17,7 @@ from squidmesh_postgres import PostgresBackend, pool, schema
 from squidmesh_postgres.faults import translate, translate_commit
 from squidmesh_postgres.raw import Raw
 
+from chaos.wires.postgres_wire import STEP_COMMITS, PostgresWire
 from squidmesh import Context, Mesh, Workflow, complete, manual, step
 from squidmesh.errors import (
     AccessRefused,
@@ -34,7 +35,6 @@ from squidmesh.journal.rows import RowChanges
 from squidmesh.ports.journal_store import Committed, Conflict, Group, ThreadRead
 from squidmesh.testing.journal_suite import alone, append, attempt_row, revisions, run_row, thread_id
 from squidmesh.testing.postgres_programs import Account
-from tests.support.postgres_proxy import STEP_COMMITS, PostgresProxy
 from tests.support.postgreses import VERSIONS, started
 
 LIMIT = timedelta(seconds=30)
@@ -356,7 +356,7 @@ def test_a_server_that_says_nothing_at_all_is_given_up(server, url, monkeypatch)
 
 @pytest.fixture
 def proxy(server):
-    with PostgresProxy(server.port) as proxy:
+    with PostgresWire(server.port) as proxy:
         yield proxy
 
 
@@ -394,7 +394,7 @@ def test_a_read_whose_answer_was_lost_may_be_repeated(far, proxy):
 
 def test_words_that_can_not_be_said_are_no_error_of_the_commit(store):
     """It is committed, and whoever repeated it would take his own entry for another's."""
-    store._announce = Raw("SELECT 1 / 0 FROM (SELECT %(channel)s::text, %(queues)s::text) AS word")
+    store._announce_behind = Raw("SELECT 1 / 0 FROM (SELECT %(channel)s::text, %(queues)s::text) AS word")
     assert store.commit([word()]) == [Committed()]
     assert count(store) == [1, 0]
 

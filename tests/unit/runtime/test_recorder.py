@@ -143,14 +143,27 @@ def test_an_unchanged_run_row_is_not_written_again(rig: Rig) -> None:
 
 def test_a_run_that_has_ended_is_let_go_and_whoever_waits_is_told(rig: Rig) -> None:
     writer = claimed(rig)
-    looks = rig.endings.looks(first=0.0)
-    for attempt in (1, 2, 3):
-        rig.clock.advance(timedelta(seconds=60))
-        writer.record(claim("a", attempt=attempt, fence=attempt + 1), fail("a", attempt=attempt, fence=attempt + 1))
-    assert writer.runs.get("a") is None
-    next(looks)
-    assert audit(rig.store, "a").phase == "failed"
-    assert rig.endings._count == 1
+    with rig.endings.awaited("a"):
+        looks = rig.endings.looks("a", first=3600.0)
+        next(looks)
+        for attempt in (1, 2, 3):
+            rig.clock.advance(timedelta(seconds=60))
+            writer.record(claim("a", attempt=attempt, fence=attempt + 1), fail("a", attempt=attempt, fence=attempt + 1))
+        assert writer.runs.get("a") is None
+        next(looks)
+        ended = rig.endings.of("a")
+        assert ended is not None and ended.state == audit(rig.store, "a")
+    assert rig.endings.of("a") is None, "nobody waits for it any more"
+
+
+def test_a_run_that_nobody_waits_for_is_not_kept(rig: Rig) -> None:
+    writer = claimed(rig)
+    with rig.endings.awaited("b"):
+        for attempt in (1, 2, 3):
+            rig.clock.advance(timedelta(seconds=60))
+            writer.record(claim("a", attempt=attempt, fence=attempt + 1), fail("a", attempt=attempt, fence=attempt + 1))
+        assert audit(rig.store, "a").ended_at is not None
+        assert rig.endings.of("a") is None
 
 
 # ----------------------------------------------------------------------------------------------------- conflicts

@@ -1,0 +1,1 @@
+"""Real processes: stores, workers, and what surrounds them."""
