@@ -8,14 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from datetime import timedelta
 from typing import Any
 from unittest.mock import patch
 
 from msgspec import structs
 
 from chaos.simulator.journal import Journal
-from squidmesh.clock import duration
 from squidmesh.errors import CommitUnknown
 from squidmesh.journal import fold
 from squidmesh.memory import leases
@@ -253,23 +251,3 @@ def timers_are_not_fired(ground: ExitStack) -> None:
 def lost_deliveries_are_not_counted(ground: ExitStack) -> None:
     """I8: an attempt whose workers die is handed out for ever."""
     _put(ground, claims, "given_up", lambda runnable, command: None)
-
-
-@bug
-def due_timer_waits_for_the_next_look(ground: ExitStack) -> None:
-    """A pump that is busy when a timer becomes due asks again and again whether there is something to do, and does not
-    fire it, until it is time for the next look. (It did, until the simulator found it.)
-    """
-
-    def fire(self: Any, *, rested: bool) -> Any:
-        looks = rested or self._recorder.take_timer_set() or self._monotonic() >= self._look_at
-        return self.fire() if looks else []
-
-    def rest(self: Any, longest: Any) -> Any:
-        if self._next is None:
-            return real(self, longest)
-        return max(timedelta(0), min(longest, duration(self._next - self._store.now())))
-
-    real = Timers.rest
-    _put(ground, Timers, "fire_now_and_then", fire)
-    _put(ground, Timers, "rest", rest)

@@ -51,9 +51,16 @@ def digests(number: int, hash_seed: str) -> list[str]:
     return told.stdout.split()
 
 
+def planted_scripts() -> list[tuple[str, Script]]:
+    """Of every bug."""
+    return [(bug, load(SCRIPTS / "planted" / f"{bug}.json")) for bug in planted.names()]
+
+
 def red_at(player: Player, seeds: range) -> tuple[int, str] | None:
-    """The first seed whose schedule is red."""
-    return next(((seed, red) for seed in seeds if (red := player.seed(seed).red) is not None), None)
+    """The first seed whose schedule is red, and why. Not because what was planted is broken itself."""
+    found = next(((seed, red) for seed in seeds if (red := player.seed(seed).red) is not None), None)
+    assert found is None or not any(error in found[1] for error in ("TypeError", "AttributeError", "NameError")), found
+    return found
 
 
 def test_schedules_break_nothing(player: Player) -> None:
@@ -117,12 +124,26 @@ def test_what_was_red_once_is_green(player: Player) -> None:
         assert player.script(load(path)).red is None, path.name
 
 
-@pytest.mark.parametrize("bug", sorted(path.stem for path in SCRIPTS.glob("planted/*.json")))
-def test_the_script_of_a_planted_bug_is_red_with_it_and_green_without(bug: str, player: Player) -> None:
-    script = load(SCRIPTS / "planted" / f"{bug}.json")
-    with planted.planted(bug):
-        assert player.script(script).red == script.note
-    assert player.script(script).red is None
+def test_the_script_of_a_planted_bug_is_red_with_it_and_green_without(player: Player) -> None:
+    """Those of deeds alone. A mishap befalls the n-th call of a process, so a script that has some may come to nothing
+    when the product calls less; they are held to it under ``all``.
+    """
+    tried = 0
+    for bug, script in planted_scripts():
+        assert player.script(script).red is None, bug
+        if not script.mishaps:
+            tried += 1
+            with planted.planted(bug):
+                assert player.script(script).red is not None, bug
+    assert tried >= 3
+
+
+@pytest.mark.all
+def test_every_script_of_a_planted_bug_is_red_with_it(player: Player) -> None:
+    for bug, script in planted_scripts():
+        again = f"python -m chaos.simulator --planted {bug} --out chaos/simulator/scripts/planted/{bug}.json"
+        with planted.planted(bug):
+            assert player.script(script).red == script.note, f"make it anew: {again}"
 
 
 def test_a_script_is_read_as_it_was_written() -> None:
