@@ -176,13 +176,20 @@ def _stream(house: House, topic_of: Callable[[Ask], Topic]) -> Callable[[Request
                 raise Refused(401, "Who are you?", "Sign in first.")
             if house.live.is_full:
                 raise Refused(503, "Too many", "As many pages are live as may be.")
-            topic = await run_in_threadpool(topic_of, Ask(house, request))
+            topic = await run_in_threadpool(_readable, topic_of, Ask(house, request))
         except (Refused, SquidMeshError) as error:
             return _refusal(house, request, error)
         headers = {"X-Accel-Buffering": "no", "Cache-Control": "no-store"}
         return StreamingResponse(house.live.follow(topic), media_type="text/event-stream", headers=headers)
 
     return endpoint
+
+
+def _readable(topic_of: Callable[[Ask], Topic], ask: Ask) -> Topic:
+    """What can not be looked at is refused now, and not in a stream."""
+    topic = topic_of(ask)
+    topic.look()
+    return topic
 
 
 def _files() -> list[Route]:

@@ -4,7 +4,7 @@ change while a run goes on. Colours are the style sheet's; each state has an ico
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -17,12 +17,16 @@ _WIDTH, _HEIGHT = 204, 54
 _LANE = 30
 """The width of a column that holds no box."""
 _ACROSS = 34
-_DOWN, _DOWN_LABELLED = 40, 66
+_DOWN, _DOWN_A_LABEL = 40, 25
 _MARGIN = 10
 _PORT = 22
 """Between two edges that leave, or reach, one box."""
 _LETTER = 7.4
 _LONGEST_NAME, _LONGEST_NOTE, _LONGEST_LABEL = 20, 27, 30
+_KIND_ICONS = {
+    **{"function": "idle", "wait": "waiting", "log": "skipped", "approval": "paused", "pause": "paused"},
+    **{"event": "waiting", "wait_for_children": "waiting", "complete": "completed"},
+}
 _DRAW_LAST = {"selected": 3, "pending": 2, "blocked": 1, "skipped": 0}
 
 
@@ -62,10 +66,17 @@ class _Picture:
         parts = [self._edge(edge, link) for edge, link in pairs]
         parts += [self._tag(edge, link) for edge, link in pairs if self._labels[edge.id]]
         parts += [self._node(node) for node in self._graph.nodes]
+        columns = min(6, len(set(self._placement.columns.values())))
         return Markup(
-            '<svg class="graph" role="img" aria-label="{name}" viewBox="0 0 {w} {h}" width="{w}" height="{h}">'
+            '<svg class="graph of-{columns}" role="img" aria-label="{name}" viewBox="0 0 {w} {h}" width="{w}">'
             "<title>{name}</title>{parts}</svg>"
-        ).format(name=name, w=round(width), h=round(height), parts=Markup("").join(parts))
+        ).format(
+            columns=columns,
+            name=name,
+            w=round(width),
+            h=round(height),
+            parts=Markup("").join(parts),
+        )
 
     # ------------------------------------------------------------------------------------------------- measuring
 
@@ -83,10 +94,13 @@ class _Picture:
         """The top of each row. There is more room below one from which edges with words lead."""
         rows = self._placement.rows
         last = max(rows.values())
-        labelled = {rows[edge.source] for edge in self._graph.edges if self._labels[edge.id]}
+        by_node = Counter(edge.source for edge in self._graph.edges if self._labels[edge.id])
+        most: dict[int, int] = {}
+        for name, labels in by_node.items():
+            most[rows[name]] = max(most.get(rows[name], 0), labels)
         tops = [float(_MARGIN)]
         for row in range(last):
-            tops.append(tops[-1] + _HEIGHT + (_DOWN_LABELLED if row in labelled else _DOWN))
+            tops.append(tops[-1] + _HEIGHT + _DOWN + _DOWN_A_LABEL * most.get(row, 0))
         return tops
 
     def _ports(self, end: str, other: str) -> dict[str, float]:
@@ -148,10 +162,10 @@ class _Picture:
         width = len(text) * 6.4 + 12
         edges = [one for one in self._graph.edges if one.source == edge.source and self._labels[one.id]]
         order = sorted(edges, key=lambda one: self._leaving[one.id])
-        step = (gap - 26) / max(1, len(order) - 1) if len(order) > 1 else 0
+        step = (gap - 40) / max(1, len(order) - 1)
         level = order.index(edge)
         middle = (x1 + x2) / 2
-        y = y1 + (gap / 2 if len(order) == 1 else 11 + step * level)
+        y = y1 + (gap / 2 if len(order) == 1 else 16 + step * level)
         if len(order) > 1:
             along = (y - y1) / gap
             middle = x1 + (x2 - x1) * (3 * along**2 - 2 * along**3)
@@ -173,27 +187,29 @@ class _Picture:
     def _node(self, node: GraphNode) -> Markup:
         x, y = self._column(node.id).x, self._top(node.id)
         return Markup(
-            '<g class="node is-{status} kind-{kind}" transform="translate({x} {y})"><title>{title}</title>'
+            '<g class="node is-{status}" transform="translate({x} {y})"><title>{title}</title>'
             '<rect class="box" width="{w}" height="{h}" rx="{r}"/>'
-            '<use class="icon" href="#i-{status}" x="13" y="17" width="20" height="20"/>'
+            '<use class="icon" href="#i-{icon}" x="13" y="17" width="20" height="20"/>'
             '<text class="name" x="44" y="23">{name}</text><text class="note" x="44" y="41">{note}</text></g>'
         ).format(
-            status=node.status,
-            kind=node.kind,
+            status="plain" if self._graph.run_id is None else node.status,
+            icon=_KIND_ICONS[node.kind] if self._graph.run_id is None else node.status,
             x=_number(x),
             y=_number(y),
             w=_WIDTH,
             h=_HEIGHT,
             r=27 if node.kind == "complete" else 9,
-            title=f"{node.id}: {node.status}. {node.description}",
+            title=f"{node.id}: {_note(node, self._graph)}. {node.description}",
             name=shorten(node.id, _LONGEST_NAME),
-            note=shorten(_note(node), _LONGEST_NOTE),
+            note=shorten(_note(node, self._graph), _LONGEST_NOTE),
         )
 
 
-def _note(node: GraphNode) -> str:
-    """The state in a word, and what matters most beside it."""
+def _note(node: GraphNode, graph: RunGraph) -> str:
+    """The state in a word, and what matters most beside it; without a run, what kind of step it is."""
     words: list[str] = [node.status]
+    if graph.run_id is None:
+        words = [] if node.kind not in ("function", "complete") else ["step" if node.kind == "function" else "the end"]
     if node.kind not in ("function", "complete"):
         kind = "wait for children" if node.kind == "wait_for_children" else node.kind
         words.append(f"{kind} {length(node.duration)}" if node.duration is not None else kind)
@@ -220,7 +236,7 @@ def _label(graph: RunGraph, edge: GraphEdge) -> str:
         words.append("otherwise")
     if edge.recovery is not None:
         words.append(edge.recovery)
-    return " · ".join(words) or ("ok" if len(siblings) > 1 and edge.on == "ok" else "")
+    return " · ".join(words)
 
 
 def _at(point: tuple[float, float]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -14,7 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from squidmesh import InvalidInput, Mesh, NotFound, Run, RunPruned, __version__
+from squidmesh import BackendError, InvalidInput, Mesh, NotFound, Run, RunPruned, __version__
 from squidmesh.sonar import words
 from squidmesh.sonar.access import Visitor
 from squidmesh.sonar.guard import Refused
@@ -25,37 +25,17 @@ THEME = "squidmesh_sonar_theme"
 THEMES = ("system", "light", "dark")
 LONGEST_FILTER = 400
 LONGEST_COMMENT = 2000
+_MOST_DEAD = 99
 PAGE_SIZES = (25, 50, 100, 200)
 
 
 @dataclass(frozen=True)
 class House:
-    """``tokens``: whether there is a page to sign in. ``signs_in``: whether it may give more than is open to all."""
+    """``tokens``: whether there is a page to sign in."""
 
     mesh: Mesh
     live: Live
     tokens: bool
-
-    @cached_property
-    def _environment(self) -> Environment:
-        environment = Environment(
-            loader=FileSystemLoader(HERE / "templates"),
-            autoescape=True,
-            undefined=StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-        )
-        environment.filters.update(
-            took=words.length,
-            clock=words.clock,
-            pretty=words.pretty,
-            plain=words.plain,
-            spoken=words.spoken,
-            absolute=words.absolute,
-            segment=lambda text: quote(text, safe=""),
-        )
-        environment.globals.update(moment=words.moment, version=__version__)
-        return environment
 
     def write(self, request: Request, name: str, /, *, status: int = 200, **values: Any) -> Response:
         """The page ``name`` of the templates. Everything in it is escaped."""
@@ -63,22 +43,49 @@ class House:
         theme = told["cookies"].get(THEME, "system")
         visitor: Visitor | None = told["visitor"]
         root = request.scope.get("root_path", "")
-        defaults = {"topic": None, "seen": None, "section": "", "dead": False, "flash": None}
-        page = self._environment.get_template(f"{name}.html").render(
-            {
-                **defaults,
-                "root": root,
-                "csrf": told["csrf"],
-                "visitor": visitor,
-                "may_act": visitor is not None and visitor.may_act,
-                "signs_in": self.tokens,
-                "theme": theme if theme in THEMES else "system",
-                "here": request.url.path + (f"?{request.url.query}" if request.url.query else ""),
-                "now": datetime.now(UTC),
-                **values,
-            }
+        defaults = {"topic": None, "seen": None, "section": "", "dead": ""}
+        page = (
+            _environment()
+            .get_template(f"{name}.html")
+            .render(
+                {
+                    **defaults,
+                    "root": root,
+                    "csrf": told["csrf"],
+                    "visitor": visitor,
+                    "may_act": visitor is not None and visitor.may_act,
+                    "signs_in": self.tokens,
+                    "theme": theme if theme in THEMES else "system",
+                    "here": request.url.path + (f"?{request.url.query}" if request.url.query else ""),
+                    "now": datetime.now(UTC),
+                    **values,
+                }
+            )
         )
         return HTMLResponse(page, status)
+
+
+@cache
+def _environment() -> Environment:
+    """The templates are read once a process."""
+    environment = Environment(
+        loader=FileSystemLoader(HERE / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        took=words.length,
+        clock=words.clock,
+        pretty=words.pretty,
+        plain=words.plain,
+        spoken=words.spoken,
+        absolute=words.absolute,
+        segment=lambda text: quote(text, safe=""),
+    )
+    environment.globals.update(moment=words.moment, version=__version__)
+    return environment
 
 
 class Ask:
@@ -150,7 +157,7 @@ class Ask:
             return None
         for name in self.queues():
             return name
-        raise Refused(404, "No queue", "There is no queue yet of those that you may see.")
+        return self.visitor.queues[0].removesuffix("*")  # the beginning of a name: who looks may write the rest
 
     def queues(self) -> list[str]:
         """Those that are known, and may be seen."""
@@ -192,7 +199,19 @@ class Ask:
         return f"{self.root}{path}" + (f"?{urlencode(said)}" if said else "")
 
     def write(self, name: str, /, *, status: int = 200, **values: Any) -> Response:
-        return self.house.write(self.request, name, status=status, ask=self, **values)
+        return self.house.write(self.request, name, status=status, ask=self, dead=self._dead(), **values)
+
+    def _dead(self) -> str:
+        """How many dead letters there are, as far as one looks: the number that everybody wants to see."""
+        known = self.request.scope["sonar"]["visitor"]
+        if known is None or not known.sees_all:
+            return ""
+        try:
+            found = self.mesh.list_dead_letters(limit=_MOST_DEAD)
+        except BackendError:
+            return "?"
+        count = len(found.dead_letters)
+        return f"{count}+" if found.next is not None else str(count or "")
 
     def go(self, path: str, **query: str | int | None) -> Response:
         return RedirectResponse(self.at(path, **query), 303)

@@ -12,7 +12,7 @@ from squidmesh import RunSummary
 from squidmesh.sonar.words import absolute, length
 
 BUCKETS = 40
-_WIDTH, _HEIGHT, _LEFT, _BOTTOM, _TOP = 720, 200, 52, 24, 12
+_WIDTH, _HEIGHT, _LEFT, _BOTTOM, _TOP = 720, 200, 72, 24, 12
 _NICE = (1, 2, 2.5, 5, 10)
 
 

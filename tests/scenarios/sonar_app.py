@@ -1,6 +1,7 @@
 """Workflows that show each thing that Sonar's pages can show, and a mesh of them for ``--app``."""
 
 import os
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Annotated, Literal
 
@@ -25,6 +26,14 @@ from squidmesh import (
     wait,
     wait_for_children,
 )
+
+
+def _at_once(*_: object) -> None:
+    """Takes no time."""
+
+
+spend: Callable[[float], None] = _at_once
+"""What a step does that takes so many seconds. Whoever tells a story lets its clock go on."""
 
 
 class Journey(BaseModel):
@@ -55,11 +64,13 @@ class Route(BaseModel):
 
 def pack_lembas(bearer: str, rations: int) -> dict[str, int]:
     """Counts the bread, and some more."""
+    spend(1 + rations % 7)
     return {"loaves": rations * 2}
 
 
 def cross_moria(ring_id: str, context: Context) -> Route:
     """Takes the short way, where there is one."""
+    spend(3 + len(ring_id) % 11 + context.attempt)
     if ring_id == "cursed":
         raise ConnectionError("a shadow and a flame: the bridge of Khazad-dum does not answer")
     return Route(kind="road" if ring_id == "lost" else "mine")
@@ -67,11 +78,13 @@ def cross_moria(ring_id: str, context: Context) -> Route:
 
 def walk_home(bearer: str) -> str:
     """Says nothing to anybody."""
+    spend(2.5)
     return f"{bearer} is home"
 
 
 def reach_mordor(ring_id: str) -> str:
     """Throws it in."""
+    spend(4)
     return f"{ring_id} is gone"
 
 
@@ -158,7 +171,19 @@ class Ferry(Workflow):
     cross = step(doomed, isolation="process", retry=RetryPolicy(max_attempts=2, backoff=fixed(0.1)))
 
 
-WORKFLOWS = [RingErrand, Feast, Letter, Invitations, Ferry]
+burn: Callable[[], None] = _at_once
+"""What a beacon does. Whoever wants to see a worker at work lets it take its time."""
+
+
+class Beacon(Workflow):
+    """Calls for aid."""
+
+    version = "1"
+    kindle = manual(Nothing)
+    light = step(lambda: burn())
+
+
+WORKFLOWS = [RingErrand, Feast, Letter, Invitations, Ferry, Beacon]
 
 
 def connect(url: str, **settings: object) -> Mesh:

@@ -17,6 +17,13 @@ from squidmesh.sonar.live import Topic
 MOST_EVENTS = 300
 """Facts of the history that are shown, the newest ones."""
 _MOST_CHILDREN, _DEEPEST = 60, 4
+_ALARMS = {
+    **dict.fromkeys(("dead_letter", "corrupt_history", "compensation_failed", "failing"), "says-bad"),
+    **dict.fromkeys(
+        ("approval", "pause", "queue_paused", "missing_step", "disabled_action", "redelivery"), "says-warn"
+    ),
+}
+"""What the diagnosis looks like, where it is more urgent than the run's status says."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +65,7 @@ def topic(ask: Ask, run_id: str) -> Topic:
 def show(ask: Ask, run_id: str) -> Response:
     run = ask.run(run_id, history=True)
     graph = _graph(ask.mesh, run)
+    why = ask.mesh.explain_run(run.run_id)
     history = run.history or ()
     newest = history[-MOST_EVENTS:]
     return ask.write(
@@ -66,10 +74,12 @@ def show(ask: Ask, run_id: str) -> Response:
         topic=f"runs/{run.run_id}",
         seen=digest_of(run),
         run=run,
-        why=ask.mesh.explain_run(run.run_id),
+        why=why,
         graph=graph,
         picture=None if graph is None else graph_picture.draw(graph, name=f"Graph of {run.workflow}, {run.status}"),
         timeline=timeline.draw(run),
+        alarm=_ALARMS.get(why.reason, ""),
+        steps=_steps(run, graph),
         deeds=offered(run) if ask.visitor.may_act else [],
         recovery=() if graph is None else tuple(_recovery(graph, _same_definition(ask.mesh, run))),
         children=tuple(_children(ask, run, 0, [_MOST_CHILDREN])),
@@ -87,6 +97,12 @@ def _graph(mesh: Mesh, run: Run) -> RunGraph | None:
         return mesh.inspect_run_graph(run.run_id, history=True)
     except CorruptHistory:
         return None
+
+
+def _steps(run: Run, graph: RunGraph | None) -> list[Any]:
+    """Its attempts and gates, as their steps are declared; compensations behind them."""
+    places = {} if graph is None else {node.id: place for place, node in enumerate(graph.nodes)}
+    return sorted([*run.attempts, *run.gates], key=lambda one: places.get(one.step, len(places)))
 
 
 def _same_definition(mesh: Mesh, run: Run) -> Definition | None:
