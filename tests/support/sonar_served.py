@@ -11,10 +11,14 @@ from squidmesh.sonar import Auth, app
 
 
 @contextmanager
-def served(mesh: Mesh, auth: Auth | None) -> Iterator[str]:
+def served(mesh: Mesh, auth: Auth | None, port: int = 0) -> Iterator[str]:
     """Where it is."""
     config = uvicorn.Config(
-        app(mesh, auth=auth, look_every=0.2), host="127.0.0.1", port=0, log_level="error", timeout_graceful_shutdown=1
+        app(mesh, auth=auth, look_every=0.2),
+        host="127.0.0.1",
+        port=port,
+        log_level="error",
+        timeout_graceful_shutdown=1,
     )
     server = uvicorn.Server(config)
     socket = config.bind_socket()
