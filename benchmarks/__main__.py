@@ -22,6 +22,7 @@ from benchmarks import (
     redis_plane,
     redis_queues,
     slots,
+    sonar,
     throughput,
 )
 from benchmarks.report import Printer, Table
@@ -38,6 +39,7 @@ MEASURES: dict[str, Callable[[Scale, Path, Printer], list[Table]]] = {
     "queues": redis_queues.measure,
     "failover": failover.measure,
     "postgres": postgres.measure,
+    "sonar": sonar.measure,
 }
 
 

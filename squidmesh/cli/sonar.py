@@ -76,7 +76,7 @@ def sonar(
         why = f"{listen.host} is no address of the loopback, and without --tokens anybody could come in"
         raise UsageError(why, field="--listen", code="tokens_needed")
     else:
-        known, token = Tokens.for_this_machine(actor or getpass.getuser())
+        known, token = Tokens.for_this_machine(_own_name() if actor is None else actor)
     _serve(context, listen, known, token, (*_names(listen.host), *hosts), leases)
 
 
@@ -127,6 +127,13 @@ def _serve(
         if token is not None:
             show(Text.assemble("      ", (f"http://{name}:{port}/sign-in#{token}", "bold"), "  to decide"))
         server.run(sockets=[socket])
+
+
+def _own_name() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError) as error:  # a container's user may have none
+        raise UsageError("your user has no name here; allowed is a name", field="--actor") from error
 
 
 def _check_installed() -> None:

@@ -17,6 +17,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from squidmesh import BackendError, InvalidInput, Mesh, NotFound, Run, RunPruned, __version__
 from squidmesh.sonar import words
 from squidmesh.sonar.access import Visitor
+from squidmesh.sonar.counted import Counted
 from squidmesh.sonar.guard import Refused
 from squidmesh.sonar.live import Live
 
@@ -35,6 +36,7 @@ class House:
 
     mesh: Mesh
     live: Live
+    counted: Counted
     tokens: bool
 
     def write(self, request: Request, name: str, /, *, status: int = 200, **values: Any) -> Response:

@@ -8,6 +8,7 @@ from datetime import datetime
 from starlette.responses import Response
 
 from squidmesh import Mesh, RunList
+from squidmesh.sonar.counted import Counted
 from squidmesh.sonar.house import PAGE_SIZES, Ask
 from squidmesh.sonar.live import Topic, digest
 
@@ -54,7 +55,8 @@ def asked(ask: Ask) -> Filters:
     )
 
 
-def look(mesh: Mesh, filters: Filters, *, counted: bool) -> Look:
+def look(mesh: Mesh, filters: Filters, counted: Counted | None) -> Look:
+    """``counted`` is None where nothing is counted."""
     page = mesh.list_runs(
         workflow=filters.workflow,
         status=filters.status,
@@ -65,17 +67,21 @@ def look(mesh: Mesh, filters: Filters, *, counted: bool) -> Look:
         limit=filters.size,
         after=filters.after,
     )
-    return Look(page=page, counts=mesh.count_runs(workflow=filters.workflow) if counted else None)
+    return Look(page=page, counts=None if counted is None else counted.of(filters.workflow))
 
 
 def topic(ask: Ask) -> Topic:
-    filters, counted = asked(ask), ask.visitor.sees_all
-    return Topic(f"runs {counted} {filters!r}", lambda: look(ask.mesh, filters, counted=counted).digest)
+    filters, counted = asked(ask), _counted(ask)
+    return Topic(f"runs {ask.visitor.sees_all} {filters!r}", lambda: look(ask.mesh, filters, counted).digest)
+
+
+def _counted(ask: Ask) -> Counted | None:
+    return ask.house.counted if ask.visitor.sees_all else None
 
 
 def show(ask: Ask) -> Response:
     filters = asked(ask)
-    seen = look(ask.mesh, filters, counted=ask.visitor.sees_all)
+    seen = look(ask.mesh, filters, _counted(ask))
     said = {name: ask.query(name) for name in ("workflow", "status", "queue", "text", "since", "until", "size")}
 
     def with_status(status: str | None) -> str:
