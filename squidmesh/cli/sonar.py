@@ -121,6 +121,7 @@ def _serve(
         except (OSError, SystemExit) as error:
             why = f"{listen.host}:{listen.port} can not be listened on"
             raise UsageError(why, field="--listen", code="can_not_listen") from error
+        socket.listen(128)  # who opens the address in the moment that it is printed waits, and is not refused
         port = socket.getsockname()[1]
         name = f"[{listen.host}]" if ":" in listen.host else listen.host
         show(Text.assemble("Sonar ", (f"http://{name}:{port}/", "bold"), clean("" if token is None else "  to look")))
