@@ -82,7 +82,7 @@ def test_the_hosts_of_the_page_on_sonar_show_it(tmp_path: Path):
         (route,) = host["application"].routes
         assert route.path == "/sonar"
 
-        django = {"pages": app(mesh, auth=lambda request: Visitor(actor="sam")), "django": Starlette()}
+        django: dict[str, Any] = {"pages": app(mesh, auth=lambda request: Visitor(actor="sam")), "django": Starlette()}
         exec(by_path, django)
         client = TestClient(django["application"], base_url="http://127.0.0.1")
         assert "There is no run yet" in client.get("/sonar/runs").text

@@ -11,13 +11,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "features.md"
 
 SECTIONS = (
-    "Authoring",
-    "Control and reading",
-    "Cron",
-    "Stores",
-    "Observability",
-    "Sonar",
-    "Deploying",
+    *("Authoring", "Control and reading", "Cron", "Stores", "Observability", "Sonar", "Deploying"),
     "Not there yet",
 )
 TABLES = SECTIONS[:-1]
