@@ -182,6 +182,8 @@ def _stream(house: House, topic_of: Callable[[Ask], Topic]) -> Callable[[Request
                 raise Refused(401, "Who are you?", "Sign in first.")
             if house.live.is_full:
                 raise Refused(503, "Too many", "As many pages are live as may be.")
+            if request.method == "HEAD":
+                return Response(media_type="text/event-stream")
             topic = await run_in_threadpool(_readable, topic_of, Ask(house, request))
         except (Refused, SquidMeshError) as error:
             return _refusal(house, request, error)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC
+from datetime import UTC, datetime
 
 from starlette.responses import Response
 
@@ -19,21 +19,22 @@ _UPCOMING = 5
 # ------------------------------------------------------------------------------------------------------- workers
 
 
-def _workers(ask: Ask) -> list[WorkerSeen]:
-    """The most urgent first. Whoever sees some queues sees those who claim from one of them."""
-    found = ask.mesh.workers().workers
+def _workers(ask: Ask) -> tuple[list[WorkerSeen], datetime]:
+    """The most urgent first, and as of when. Whoever sees some queues sees those who claim from one of them."""
+    seen = ask.mesh.workers()
+    found = seen.workers
     if not ask.visitor.sees_all:
         queues = ask.queues()
         found = tuple(one for one in found if any(one.claims_from(queue) for queue in queues))
-    return sorted(found, key=lambda one: (_URGENCY[one.state], one.name))
+    return sorted(found, key=lambda one: (_URGENCY[one.state], one.name)), seen.as_of
 
 
 def workers_topic(ask: Ask) -> Topic:
-    return Topic(f"workers {ask.visitor.queues!r}", lambda: digest([one.to_json() for one in _workers(ask)]))
+    return Topic(f"workers {ask.visitor.queues!r}", lambda: digest([one.to_json() for one in _workers(ask)[0]]))
 
 
 def workers(ask: Ask) -> Response:
-    found = _workers(ask)
+    found, as_of = _workers(ask)
     here = [one for one in found if one.state != "lost"]
     return ask.write(
         "workers",
@@ -46,7 +47,7 @@ def workers(ask: Ask) -> Response:
         leases=sum(one.leases for one in here),
         lost=len(found) - len(here),
         versions=sorted({one.version for one in here}),
-        now=ask.mesh.workers().as_of if not found else max(one.seen_at for one in found),
+        now=as_of,
     )
 
 

@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from squidmesh import CorruptHistory, Definition, Mesh, NotFound, Run, RunGraph, RunPruned
 from squidmesh.sonar import graph_picture, timeline
-from squidmesh.sonar.deeds import offered
+from squidmesh.sonar.deeds import DEEDS, offered
 from squidmesh.sonar.house import Ask
 from squidmesh.sonar.live import Topic
 
@@ -24,6 +24,13 @@ _ALARMS = {
     ),
 }
 """What the diagnosis looks like, where it is more urgent than the run's status says."""
+_TOLD = {
+    **{verb: deed.said for verb, deed in DEEDS.items()},
+    "start": "Started.",
+    "replay-dead-letter": "The dead letter went back to work.",
+    "discard-dead-letter": "The dead letter was given up for good.",
+}
+"""What was done a moment ago, by the word that the address has of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +81,7 @@ def show(ask: Ask, run_id: str) -> Response:
         topic=f"runs/{run.run_id}",
         seen=digest_of(run),
         run=run,
+        told=_TOLD.get(ask.query("done") or ""),
         why=why,
         graph=graph,
         picture=None if graph is None else graph_picture.draw(graph, name=f"Graph of {run.workflow}, {run.status}"),
