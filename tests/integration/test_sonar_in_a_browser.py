@@ -19,7 +19,7 @@ from tests.support.sonar_served import served
 from tests.support.sonar_story import told
 
 pytestmark = [pytest.mark.all, pytest.mark.timeout(300)]
-_PATIENCE = 20_000
+_PATIENCE = 60_000
 """Milliseconds."""
 
 
@@ -59,7 +59,7 @@ def test_the_whole_story_of_runs_from_the_form_to_a_batch_of_replays(browser: An
     os.environ["SONAR_STONE"] = str(stone)
     try:
         with (
-            connect(f"sqlite:///{tmp_path / 'journal.db'}", lease=1.0) as mesh,
+            connect(f"sqlite:///{tmp_path / 'journal.db'}", lease=60.0) as mesh,
             mesh.worker(concurrency=4),
             looking(browser, mesh) as (page, address, said),
         ):
