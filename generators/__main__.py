@@ -18,11 +18,13 @@ PLANS = "docs/postgres-plans.md"
 def writers() -> dict[str, Callable[[], str]]:
     """Which file is written by what."""
     from generators import async_verbs, metrics, state_machines
+    from generators.monitoring import files
 
     return {
         "squidmesh/runtime/async_verbs.py": async_verbs.write,
         "docs/state-machines.md": state_machines.write,
         "docs/metrics.md": metrics.write,
+        **files.writers(),
     }
 
 
@@ -46,6 +48,7 @@ def main(arguments: list[str]) -> int:
         if arguments:
             print(f"{name} is stale: run ./dev generate")
         else:
+            (ROOT / name).parent.mkdir(parents=True, exist_ok=True)
             (ROOT / name).write_text(writers()[name]())
             print(f"{name} is written")
     return 1 if arguments and found else 0

@@ -43,7 +43,7 @@ from squidmesh.ports.lease_backend import LeaseChange
 from squidmesh.ports.pages import check_dead_letters, check_query, check_text
 from squidmesh.ports.pruning import check_pruned_once
 from squidmesh_sqlite import agenda, leases, lists, reindex, retention, timers, workers
-from squidmesh_sqlite.faults import translated
+from squidmesh_sqlite.faults import translate, translated
 from squidmesh_sqlite.pool import Pool
 from squidmesh_sqlite.statements import load
 from squidmesh_sqlite.transaction import SqliteStepTransaction, StepsJournal, savepoint
@@ -69,32 +69,28 @@ class SqliteJournal:
 
     def _batch(self, groups: Sequence[Group]) -> _Batch:
         expected = _expected(groups)
-        with translated(self._pool.path):
+        try:
             threads = msgspec.json.encode(list(expected)).decode()
             new = [thread for thread, revision in expected.items() if revision == 0]
             begun = msgspec.json.encode(new).decode() if new else None
-        return _Batch(groups, expected, threads, begun, _Writes(groups))
+        except UnicodeError as error:
+            raise translate(error, self._pool.path) from error
+        epochs = {group.epoch for group in groups if group.epoch is not None}
+        return _Batch(groups, expected, threads, begun, epochs, _Writes(groups))
 
     def _write(self, connection: sqlite3.Connection, batch: _Batch) -> list[Answer]:
-        found = _revisions(connection, batch.threads)
+        stand = _stand(connection, batch.threads)
         if batch.begun is not None:
-            found |= retention.pruned_at(connection, batch.begun)
-        moved = self._moved(connection, batch.groups)
-        if found == batch.expected and not moved:
+            stand.revisions.update(retention.pruned_at(connection, batch.begun))
+        if stand.revisions == batch.expected and batch.epochs <= {stand.epoch}:
             answers: list[Answer] = [Committed()] * len(batch.groups)
-            batch.writes.apply(connection, self._clock)
+            batch.writes.apply(connection, self._clock, stand)
             return answers
-        answers = [_judge(group, found, moved) for group in batch.groups]  # rare
+        moved = batch.epochs - {stand.epoch}
+        answers = [_judge(group, stand.revisions, moved) for group in batch.groups]  # rare
         accepted = [group for group, answer in zip(batch.groups, answers, strict=True) if answer == Committed()]
-        _Writes(accepted).apply(connection, self._clock)
+        _Writes(accepted).apply(connection, self._clock, stand)
         return answers
-
-    def _moved(self, connection: sqlite3.Connection, groups: Sequence[Group]) -> set[int]:
-        """Of the epochs that are named, those that are not the plane's."""
-        named = {group.epoch for group in groups if group.epoch is not None}
-        if named and (row := connection.execute(_SQL["epoch"]).fetchone()) is not None:
-            named.discard(row[0])
-        return named
 
     def read(self, reads: Sequence[ThreadRead], *, whole: bool = False) -> list[History]:
         with self._pool.read() as connection:
@@ -322,13 +318,33 @@ class SqliteJournal:
 
 
 class _Batch(NamedTuple):
-    """``expected``: by thread its revision; ``threads``: their names, as JSON; ``begun``: those that begin, if any."""
+    """``expected``: by thread its revision; ``threads``: their names, as JSON; ``begun``: those that begin, if any;
+    ``epochs``: those that are named.
+    """
 
     groups: Sequence[Group]
     expected: dict[str, int]
     threads: str
     begun: str | None
+    epochs: set[int]
     writes: _Writes
+
+
+class _Stand(NamedTuple):
+    """The journal as a commit finds it. ``epoch``: None where there is no plane; ``position``: None where changes are
+    not tracked.
+    """
+
+    revisions: dict[str, int]
+    epoch: int | None
+    last_entry: int
+    position: int | None
+
+
+def _stand(connection: sqlite3.Connection, threads: str) -> _Stand:
+    rows = connection.execute(_SQL["stand"], (threads,)).fetchall()
+    *_, epoch, last_entry, position = rows[0] if rows else (None, None, None)
+    return _Stand({row[0]: row[1] or 0 for row in rows}, epoch, last_entry or 0, position)
 
 
 def _revisions(connection: sqlite3.Connection, threads: str) -> dict[str, int]:
@@ -361,6 +377,8 @@ def _judge(group: Group, revisions: dict[str, int], moved: set[int]) -> Answer:
 
 
 _revision = attrgetter("revision")
+_where_it_stands = attrgetter("step", "run_id", "status", "due_at", "error", "parent", "ended_at", "version", "trigger")
+"""What ``move_run`` asks for."""
 
 
 class _Writes:
@@ -371,6 +389,8 @@ class _Writes:
         self._checkpoints: list[tuple[str, int, bytes]] = []
         self._definitions: list[tuple[str, bytes]] = []
         self._runs: list[RunRow] = []
+        self._moved: list[RunRow] = []
+        """Of runs that go on: those whose row changes by no more, most likely, than the step that they stand at."""
         self._ended: list[tuple[str]] = []
         self._put: list[tuple[int, int, AttemptRow]] = []
         """With the number of their entry in this batch, and their place in that entry."""
@@ -392,8 +412,10 @@ class _Writes:
         self._entries.append((append.thread, revision, append.entry_id, append.body))
         if append.checkpoint is not None:
             self._checkpoints.append((append.thread, revision, append.checkpoint))
-        if append.rows.run is not None:
-            self._runs.append(append.rows.run)
+        run = append.rows.run
+        if run is not None:
+            moved = append.expected_revision and run.status == "running"
+            (self._moved if moved else self._runs).append(run)
         self._ended += [(item,) for item in append.rows.remove]
         self._bury += append.rows.bury
         self._unbury += [(item,) for item in append.rows.unbury]
@@ -403,13 +425,13 @@ class _Writes:
         self._resume += [(queue,) for queue in append.rows.resume]
         self._put += [(len(self._entries) - 1, place, row) for place, row in enumerate(append.rows.put)]
 
-    def apply(self, connection: sqlite3.Connection, clock: Clock) -> None:
+    def apply(self, connection: sqlite3.Connection, clock: Clock, stand: _Stand) -> None:
         many = connection.executemany
         if self._ended:
             many(_SQL["remove_attempt"], self._ended)
         many(_SQL["append"], self._entries)
-        if self._put:  # right after the entries: it asks for the number of the last one
-            self._put_attempts(connection)
+        if self._put:
+            self._put_attempts(connection, stand)
         if self._unbury:
             many(_SQL["unbury"], self._unbury)
         if self._bury:
@@ -424,18 +446,28 @@ class _Writes:
             many(_SQL["save_checkpoint"], self._checkpoints)
         if self._definitions:
             many(_SQL["save_definition"], self._definitions)
-        if self._runs:
-            many(_SQL["put_run"], [msgspec.structs.astuple(row) for row in self._runs])
+        if self._runs or self._moved:
+            self._put_runs(connection)
         if self._leases or self._ended:
             leases.apply(connection, self._leases, clock.now(), ended=self._ended)
 
-    def _put_attempts(self, connection: sqlite3.Connection) -> None:
+    def _put_runs(self, connection: sqlite3.Connection) -> None:
+        """Where one of those that move was another than expected, all of them are written in full."""
+        whole = self._runs
+        if self._moved:
+            moved = connection.executemany(_SQL["move_run"], [_where_it_stands(row) for row in self._moved])
+            if moved.rowcount < len(self._moved):
+                whole = [*whole, *self._moved]
+        if whole:
+            connection.executemany(_SQL["put_run"], [msgspec.structs.astuple(row) for row in whole])
+
+    def _put_attempts(self, connection: sqlite3.Connection, stand: _Stand) -> None:
         """A new row's arrival number is that of its entry, and its place in it; a row that is there keeps its own."""
-        (last_entry,) = connection.execute(_SQL["last_entry"]).fetchone()
-        first_entry = last_entry + 1 - len(self._entries)
-        (writer,) = connection.execute(_SQL["next_position"]).fetchone() or (None,)
+        if stand.position is not None:
+            connection.execute(_SQL["next_position"]).fetchone()
+        first_entry = stand.last_entry + 1
         rows = [
-            (*msgspec.structs.astuple(row), (first_entry + index) * agenda.ROWS_OF_AN_ENTRY + place, writer)
+            (*msgspec.structs.astuple(row), (first_entry + index) * agenda.ROWS_OF_AN_ENTRY + place, stand.position)
             for index, place, row in self._put
         ]
         connection.executemany(_SQL["put_attempt"], rows)

@@ -37,8 +37,8 @@ class Gate:
         self._lock = threading.Lock()
         self._inside = None
 
-    @contextmanager
-    def passed(self, path: Path) -> Iterator[None]:
+    def enter(self, path: Path) -> threading.Lock:
+        """Waits for its turn. Whoever has it gives it to :meth:`leave`, even where a fork has renewed this since."""
         lock = self._lock
         if self._inside == threading.get_ident():
             raise UsageError(
@@ -49,11 +49,11 @@ class Gate:
         if not lock.acquire(timeout=BUSY_TIMEOUT):
             raise BackendUnavailable(f"{path} is busy: another thread has been writing for {BUSY_TIMEOUT} seconds")
         self._inside = threading.get_ident()
-        try:
-            yield
-        finally:
-            self._inside = None
-            lock.release()
+        return lock
+
+    def leave(self, turn: threading.Lock) -> None:
+        self._inside = None
+        turn.release()
 
 
 Mode = Literal["rw", "rwc", "ro", "ro&immutable=1"]
@@ -172,39 +172,47 @@ class Pool:
 
         Nothing is written when this raises, except perhaps under ``CommitUnknown`` (only a durable pool raises it).
         """
-        with self._gate.passed(self.path), FORKS.steady(self.path):
-            connection = self._take()
-            try:
-                connection.execute(_BEGIN)
-                yield connection
-            except BaseException as error:
-                self._undo(connection)
-                if isinstance(error, sqlite3.Error | OverflowError | UnicodeError):
-                    raise translate(error, self.path) from error
-                raise
-            self._commit(connection)
-            self._give(connection)
+        turn = self._gate.enter(self.path)
+        try:
+            with FORKS.steady(self.path):
+                connection = self._take()
+                try:
+                    connection.execute(_BEGIN)
+                    yield connection
+                except BaseException as error:
+                    self._undo(connection)
+                    if isinstance(error, sqlite3.Error | OverflowError | UnicodeError):
+                        raise translate(error, self.path) from error
+                    raise
+                self._commit(connection)
+                self._give(connection)
+        finally:
+            self._gate.leave(turn)
 
     @contextmanager
     def lend(self) -> Iterator[Lent]:
         """One transaction that its user commits, or that is rolled back where the block ends. What the user's own
         statements raise is the user's: it is not translated.
         """
-        with self._gate.passed(self.path), FORKS.steady(self.path):
-            connection = self._take()
-            try:
-                connection.execute(_BEGIN)
-            except sqlite3.Error as error:
-                self._undo(connection)
-                raise translate(error, self.path) from error
-            lent = Lent(connection, self._commit)
-            try:
-                yield lent
-            finally:
-                if lent.ended:
-                    self._give(connection)
-                elif not lent.broken:
+        turn = self._gate.enter(self.path)
+        try:
+            with FORKS.steady(self.path):
+                connection = self._take()
+                try:
+                    connection.execute(_BEGIN)
+                except sqlite3.Error as error:
                     self._undo(connection)
+                    raise translate(error, self.path) from error
+                lent = Lent(connection, self._commit)
+                try:
+                    yield lent
+                finally:
+                    if lent.ended:
+                        self._give(connection)
+                    elif not lent.broken:
+                        self._undo(connection)
+        finally:
+            self._gate.leave(turn)
 
     def _undo(self, connection: sqlite3.Connection) -> None:
         """Rolls back by a statement or, where that fails, by closing."""

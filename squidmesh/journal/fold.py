@@ -54,11 +54,17 @@ def evolve(state: RunState, fact: AnyFact) -> RunState:
             _schedule(state, fact)
         case facts.AttemptClaimed():
             _claim(state, fact)
+        case facts.AttemptCompleted():
+            _complete(state, fact)
+        case facts.RouteTaken():
+            state.routes.append(
+                RouteState(source=fact.source, on=fact.on, target=fact.target, edge=fact.edge, recovery=fact.recovery)
+            )
+        case facts.RunCompleted():
+            _end(state, fact)
         case facts.ClaimReleased():
             runnable = _give_back(state, fact)
             runnable.snoozes += fact.reason == "snooze"
-        case facts.AttemptCompleted():
-            _complete(state, fact)
         case facts.AttemptFailed() | facts.AttemptTimedOut():
             _close(state, fact).error = fact.error
         case facts.AttemptCancelled():
@@ -75,10 +81,6 @@ def evolve(state: RunState, fact: AnyFact) -> RunState:
         case facts.DeadLetterDiscarded():
             _leave_dead(state, fact).error = fact.error
             _command(state, "discard_dead_letter", fact.step, fact)
-        case facts.RouteTaken():
-            state.routes.append(
-                RouteState(source=fact.source, on=fact.on, target=fact.target, edge=fact.edge, recovery=fact.recovery)
-            )
         case facts.ApprovalRequested():
             _open_gate(state, fact, "approval", deadline=fact.deadline)
         case facts.PauseReached():
@@ -112,8 +114,6 @@ def evolve(state: RunState, fact: AnyFact) -> RunState:
             _start_child(state, fact)
         case facts.ChildEnded():
             _end_child(state, fact)
-        case facts.RunCompleted():
-            _end(state, fact)
         case facts.RunFailing():
             _note_failure(state, fact)
         case facts.RunFailed():
@@ -174,7 +174,8 @@ def _begin(fact: AnyFact) -> RunState:
 
 def _end(state: RunState, fact: facts.RunCompleted | facts.RunFailed | facts.RunCancelled) -> None:
     """Nothing is left open behind the end: what was, is closed by facts of the same entry, before this one."""
-    if left := [*state.open_steps, *state.open_gates, *state.dead_steps]:
+    if state.open_steps or state.open_gates or state.dead_steps:
+        left = [*state.open_steps, *state.open_gates, *state.dead_steps]
         raise IllegalFact(f"{type(fact).__name__} while {', '.join(left)} is open")
     state.ended_at = fact.at
     state.events.clear()

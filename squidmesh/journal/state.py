@@ -143,6 +143,16 @@ class RouteState(msgspec.Struct, frozen=True, kw_only=True):
     recovery: str | None = None
 
 
+class Layers(ChainMap[str, Any]):
+    """The first of the maps that has a key gives its value. What :class:`ChainMap` is, with a quick ``get``."""
+
+    def get(self, key: str, default: Any = None) -> Any:
+        for layer in self.maps:
+            if key in layer:
+                return layer[key]
+        return default
+
+
 class RunState(msgspec.Struct, kw_only=True):
     """``open_steps``: runnables with an open attempt, ``open_gates``: gates that wait, ``dead_steps``: steps whose
     attempt is a dead letter, so that nothing on the hot path walks over all steps. ``claimed``: how many open attempts
@@ -200,9 +210,9 @@ class RunState(msgspec.Struct, kw_only=True):
     def ended(self) -> bool:
         return self.phase in ENDED_RUN
 
-    def context(self) -> ChainMap[str, Any]:
+    def context(self) -> Layers:
         """What steps bind from and conditions look at: the payload, and the outputs so far."""
-        return ChainMap(self.outputs, self.payload)
+        return Layers(self.outputs, self.payload)
 
     def dead_letters(self) -> list[RunnableState]:
         return [self.runnables[step] for step in self.dead_steps]

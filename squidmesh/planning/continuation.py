@@ -26,12 +26,14 @@ def claim_next(
     if len(scheduled) != 1:
         return []
     (following,) = scheduled
+    spec = definition.step(following.step)
     if (
         following.visible_at > now
-        or (following.queue, following.priority) != (ended.queue, ended.priority)
+        or following.queue != ended.queue
+        or following.priority != ended.priority
         or not _has_place(following, ended)
         or following.step not in wish.steps
-        or not isinstance(definition.step(following.step), FunctionStep)
+        or not isinstance(spec, FunctionStep)
     ):
         return []
     former = state.runnables.get(following.step)
@@ -44,7 +46,7 @@ def claim_next(
         owner=wish.owner,
         claim_hash=wish.claim_hash,
         lease=micros(wish.lease),
-        deadline=deadline_of(definition.step(following.step), now),
+        deadline=deadline_of(spec, now),
     )
     return [claimed]
 

@@ -8,7 +8,7 @@ goes on behind them.
 
 from __future__ import annotations
 
-from collections import ChainMap, deque
+from collections import deque
 from typing import Any, assert_never
 
 from squidmesh.clock import micros
@@ -24,7 +24,7 @@ from squidmesh.journal.facts import (
     RouteTaken,
     RunCompleted,
 )
-from squidmesh.journal.state import RunState
+from squidmesh.journal.state import Layers, RunState
 from squidmesh.planning.concurrency import UNLIMITED, concurrency_of
 from squidmesh.planning.failure import fails
 from squidmesh.workflow.condition import holds
@@ -134,11 +134,11 @@ class Following:
 
     def _take_route(self, step: str, on: Outcome) -> None:
         routes = self._definition.routes_from(step, on)
-        context = ChainMap(self._outputs, self._state.outputs, self._state.payload)
-        taken = next((route for route in routes if route.when is None or holds(route.when, context)), None)
-        if taken is not None:
-            self._go(taken)
-        elif on == "ok" and not routes:
+        for route in routes:
+            if route.when is None or holds(route.when, self._context()):
+                self._go(route)
+                return
+        if on == "ok" and not routes:
             self.facts.append(RunCompleted(at=self._now))
         elif on == "ok":
             message = f"{step} ended, and none of its {len(routes)} conditional routes holds"
@@ -194,8 +194,8 @@ class Following:
     def _scheduled(self, step: Queued, delay: int) -> AttemptScheduled:
         state = self._state
         shared = UNLIMITED
-        if isinstance(step, FunctionStep):
-            shared = concurrency_of(step, ChainMap(self._outputs, state.outputs, state.payload))
+        if isinstance(step, FunctionStep) and step.concurrency_key is not None:
+            shared = concurrency_of(step, self._context())
         pause = delay + (micros(step.duration) if isinstance(step, WaitStep) else 0)
         return AttemptScheduled(
             at=self._now,
@@ -208,6 +208,10 @@ class Following:
             concurrency_key=shared.key,
             concurrency_limit=shared.limit,
         )
+
+    def _context(self) -> Layers:
+        """What conditions look at: as it is with what this entry adds."""
+        return Layers(self._outputs, self._state.outputs, self._state.payload)
 
     def _take_kept_event(self, step: EventStep) -> None:
         for place, kept in enumerate(self._state.events):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from squidmesh.clock import Instant
-from squidmesh.ids import RunId, attempt_key, is_random
+from squidmesh.ids import AttemptKey, RunId, attempt_key, is_random
 from squidmesh.journal.facts import (
     AnyFact,
     AttemptCancelled,
@@ -57,24 +57,25 @@ def changes(before: RunRow | None, facts: Sequence[AnyFact], after: RunState) ->
     """``before``: the run row as it stands; ``after``: the state that includes ``facts``."""
     row = run_row(after)
     opened: dict[str, None] = {}
-    closed: list[tuple[str, int]] = []
+    closed: list[AttemptKey] = []
     buried: dict[tuple[str, int], None] = {}
     for fact in facts:
-        if isinstance(fact, _BURIES) or (isinstance(fact, AttemptCancelled) and _was_dead(fact, after)):
-            buried[fact.step, fact.attempt] = None
         if isinstance(fact, _CLOSES):
-            closed.append((fact.step, fact.attempt))
+            closed.append(attempt_key(after.run_id, fact.step, fact.attempt))
         elif isinstance(fact, _TOUCHES):
             opened[fact.step] = None
+        elif not isinstance(fact, DeadLetterDiscarded):
+            continue  # about no attempt
+        if isinstance(fact, _BURIES) or (isinstance(fact, AttemptCancelled) and _was_dead(fact, after)):
+            buried[fact.step, fact.attempt] = None
+    touched = [after.runnables[step] for step in opened]
     set_timers, drop_timers = timer_changes(facts, after)
     return RowChanges(
         run=row if row != before else None,
-        put=tuple(
-            attempt_row(after, after.runnables[step]) for step in opened if after.runnables[step].status in OPEN_ATTEMPT
-        ),
-        remove=tuple(attempt_key(after.run_id, step, attempt) for step, attempt in closed),
-        bury=tuple(dead_letter_row(after, after.runnables[step]) for step, _ in buried if step in after.dead_steps),
-        unbury=tuple(attempt_key(after.run_id, *key) for key in buried if key[0] not in after.dead_steps),
+        put=tuple([attempt_row(after, runnable) for runnable in touched if runnable.status in OPEN_ATTEMPT]),
+        remove=tuple(closed),
+        bury=tuple([dead_letter_row(after, after.runnables[step]) for step, _ in buried if step in after.dead_steps]),
+        unbury=tuple([attempt_key(after.run_id, *key) for key in buried if key[0] not in after.dead_steps]),
         set_timers=set_timers,
         drop_timers=drop_timers,
     )

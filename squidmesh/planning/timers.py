@@ -18,6 +18,7 @@ from squidmesh.journal.facts import (
     AttemptCompleted,
     AttemptDeadLettered,
     AttemptFailed,
+    AttemptScheduled,
     AttemptTimedOut,
     ChildEnded,
     ClaimReleased,
@@ -27,6 +28,7 @@ from squidmesh.journal.facts import (
     EventTaken,
     GateClosed,
     GateTimedOut,
+    RouteTaken,
     RunCancelled,
     RunCompleted,
     RunFailed,
@@ -48,12 +50,16 @@ _OF_A_CLAIM = (
 _OPENS_GATE = (ApprovalRequested, EventAwaited)
 _ENDS_GATE = (ApprovalDecided, EventTaken, GateTimedOut, GateClosed)
 _ENDS_RUN = (RunCompleted, RunFailed, RunCancelled)
+_SETS_NOTHING = frozenset({RouteTaken, AttemptScheduled})
+"""Of every step, so they are passed over first."""
 
 
 def timer_changes(facts: Iterable[AnyFact], after: RunState) -> tuple[tuple[TimerRow, ...], tuple[str, ...]]:
     """What an entry sets and what it drops. ``after`` is the state that includes it."""
     touched: dict[str, TimerRow | None] = {}
     for fact in facts:
+        if type(fact) in _SETS_NOTHING:
+            continue
         if isinstance(fact, _OF_A_CLAIM):
             if after.runnables[fact.step].timed:
                 touched[_step_name(after, fact.step)] = _step_timer(after, fact.step)
@@ -76,7 +82,10 @@ def timer_changes(facts: Iterable[AnyFact], after: RunState) -> tuple[tuple[Time
                 touched[_run_name(after)] = None
             if isinstance(fact, RunCancelled) and fact.signal is not None:
                 touched[fact.signal] = None
-            touched |= {signal.timer: signal for signal in signals_of(after, cancel=_cancels(fact))}
+            for signal in signals_of(after, cancel=_cancels(fact)):
+                touched[signal.timer] = signal
+    if not touched:
+        return (), ()
     return (
         tuple(row for row in touched.values() if row is not None),
         tuple(name for name, row in touched.items() if row is None),

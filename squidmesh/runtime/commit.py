@@ -44,20 +44,24 @@ class Patience:
         answered: Callable[[], None] = lambda: None,
     ) -> None:
         self._answered = answered
+        self._limit = limit
         self.is_endless = limit is None
         self._give_up = give_up
         self._notice = notice
 
+    def _retrying(self) -> Retrying:
+        """Made when something has failed: most patience is never tried."""
+
         def stop(state: RetryCallState) -> bool:
             waited = state.seconds_since_start or 0.0
-            return give_up() or (limit is not None and waited >= limit.total_seconds())
+            return self._give_up() or (self._limit is not None and waited >= self._limit.total_seconds())
 
         def before_sleep(state: RetryCallState) -> None:
             error = state.outcome.exception() if state.outcome else None
             if error is not None:
-                notice(error)
+                self._notice(error)
 
-        self._retrying = Retrying(
+        return Retrying(
             retry=retry_if_exception(self._may_pass),
             wait=wait_random_exponential(multiplier=FIRST_PAUSE.total_seconds(), max=LONGEST_PAUSE.total_seconds()),
             stop=stop,
@@ -73,7 +77,7 @@ class Patience:
             if self._give_up() or not self._may_pass(error):
                 raise
             self._notice(error)
-            done = self._retrying.copy()(action)
+            done = self._retrying()(action)
         self._answered()
         return done
 
@@ -128,7 +132,7 @@ class Committer:
             for n, answer in zip(left, told, strict=True):
                 answers[n] = self._settled(groups[n], answer) if unknown else answer
             break
-        conflicts = sum(not isinstance(answer, Committed) for answer in answers.values())
+        conflicts = len([answer for answer in answers.values() if not isinstance(answer, Committed)])
         self._instruments.committed(groups=len(groups), conflicts=conflicts, seconds=time.monotonic() - began)
         return [answers[n] for n in range(len(groups))]
 

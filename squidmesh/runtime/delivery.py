@@ -6,6 +6,7 @@ offered: the agenda itself is what is claimed from (3.9).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from squidmesh.clock import Instant, duration
@@ -32,6 +33,7 @@ _CLOSES = (AttemptTimedOut, AttemptCancelled)
 """End an attempt whoever holds it: not under its claim."""
 _OPENS = (AttemptScheduled, DeadLetterReplayed)
 _GIVES_BACK = (ClaimReleased, DeliveryLost)
+_OF_A_CLAIM = (AttemptCompleted, AttemptFailed, AttemptCancelled, ClaimReleased, DeliveryLost, AttemptDeadLettered)
 
 
 @dataclass(slots=True)
@@ -45,39 +47,47 @@ class Effects:
     drops: list[Drop] = field(default_factory=list)
 
     def note(
-        self, state: RunState, facts: list[AnyFact], claim: Claim | None, now: Instant, following: Claim | None = None
+        self,
+        state: RunState,
+        facts: Sequence[AnyFact],
+        claim: Claim | None,
+        now: Instant,
+        following: Claim | None = None,
     ) -> None:
         """``state`` includes the facts; ``claim`` is the lease under which they were decided, if any; ``following``
         the one that they claim for the same owner at once (a hand-over).
         """
-        offers = tuple(item(state, state.runnables[fact.step], now) for fact in facts if isinstance(fact, _OPENS))
+        offers = tuple([item(state, state.runnables[fact.step], now) for fact in facts if isinstance(fact, _OPENS)])
         if claim is not None and following is not None:
             (offered,) = offers
             handover = Handover(item=offered, claim_id=following.claim_id, fence=following.fence)
             self.settlements.append(Settlement(claim=claim, handover=handover))
             return
-        self._close_others(state, facts, claim)
-        if claim is None:
+        mine = None if claim is None else parse_attempt_key(claim.item)[1:]
+        self._close_others(state, facts, mine)
+        if claim is None or mine is None:
             self.offers += offers
             return
-        own = [fact for fact in facts if _is_about(fact, claim)]
-        released = next((fact for fact in own if isinstance(fact, _GIVES_BACK)), None)
-        if any(isinstance(fact, _ENDS) for fact in own):
+        own = [fact for fact in facts if isinstance(fact, _OF_A_CLAIM) and (fact.step, fact.attempt) == mine]
+        if [fact for fact in own if isinstance(fact, _ENDS)]:
             self.settlements.append(Settlement(claim=claim, offers=offers))
             return
         self.offers += offers
-        if released is not None:
-            delay = duration(released.visible_at - released.at)
-            self.releases.append(Release(claim=claim, delay=delay, floor=released.fence))
-        elif any(isinstance(fact, AttemptDeadLettered) for fact in own):
+        for fact in own:
+            if isinstance(fact, _GIVES_BACK):
+                delay = duration(fact.visible_at - fact.at)
+                self.releases.append(Release(claim=claim, delay=delay, floor=fact.fence))
+                return
+        if [fact for fact in own if isinstance(fact, AttemptDeadLettered)]:
             self.shelved.append(claim)
 
-    def _close_others(self, state: RunState, facts: list[AnyFact], claim: Claim | None) -> None:
+    def _close_others(self, state: RunState, facts: Sequence[AnyFact], mine: tuple[str, int] | None) -> None:
         """Attempts that a failure, a cancel or a deadline has closed. Should the backend have granted them anew in the
-        meantime, the drop does nothing, and the refusal of that claim settles the item.
+        meantime, the drop does nothing, and the refusal of that claim settles the item. ``mine``: step and attempt of
+        the claim under which that was decided: of this very run.
         """
         for fact in facts:
-            if isinstance(fact, _CLOSES) and not (claim is not None and _is_about(fact, claim)):
+            if isinstance(fact, _CLOSES) and (fact.step, fact.attempt) != mine:
                 runnable = state.runnables[fact.step]
                 key = attempt_key(state.run_id, fact.step, fact.attempt)
                 self.drops.append(
@@ -100,7 +110,7 @@ class Effects:
 
     def in_journal(self) -> tuple[LeaseChange, ...]:
         """For the group of the append itself."""
-        return (*self.settlements, *self.releases, *(Settlement(claim=claim) for claim in self.shelved))
+        return (*self.settlements, *self.releases, *[Settlement(claim=claim) for claim in self.shelved])
 
     def carry_out(self, leases: LeaseBackend) -> None:
         """For a backend of its own. Losing a call loses a hint: the journal knows what is open."""
@@ -116,12 +126,6 @@ class Effects:
             leases.offer(self.offers)
         if self.drops:
             leases.drop(self.drops)
-
-
-def _is_about(fact: AnyFact, claim: Claim) -> bool:
-    """Whether it is a fact of the claimed attempt. (A claim is one of the very run that the facts are of.)"""
-    _, step, attempt = parse_attempt_key(claim.item)
-    return (getattr(fact, "step", None), getattr(fact, "attempt", None)) == (step, attempt)
 
 
 def item(state: RunState, runnable: RunnableState, now: Instant) -> Item:

@@ -112,8 +112,9 @@ class Heartbeats:
         """
         held = _Held(claim=claim, lost=lost, pulse=pulse, ends_at=asked_at + claim.lease.total_seconds())
         with self._lock:
-            self._forget(self._held.pop(claim.claim_id, None))
-            self._post(held)
+            if self._relief is not None:
+                self._forget(self._held.get(claim.claim_id))
+                self._post(held)
             self._held[claim.claim_id] = held
 
     def outcome_waits(self, claim: Claim) -> None:
@@ -127,7 +128,8 @@ class Heartbeats:
         """``recorded``: its outcome stands in the journal."""
         with self._lock:
             held = self._held.pop(claim.claim_id, None)
-            self._forget(held)
+            if self._relief is not None:
+                self._forget(held)
         if recorded and held is not None:
             self._instruments.lease_left(held.ends_at - self._monotonic(), at="outcome")
 

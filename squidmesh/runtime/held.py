@@ -43,7 +43,8 @@ def checkpoint_due(revision: int, checkpoint_at: int) -> bool:
     """The tail exceeds the larger of 64 entries and half of what the last checkpoint covers: then folding costs at most
     half as much again as one checkpoint, and all checkpoints of a thread cost as much as its entries.
     """
-    return revision - checkpoint_at > max(CHECKPOINT_TAIL, checkpoint_at // 2)
+    tail = revision - checkpoint_at
+    return tail > CHECKPOINT_TAIL and tail > checkpoint_at // 2
 
 
 class Definitions:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
+
+import msgspec
+from msgspec import structs
 
 from squidmesh.clock import Instant
 from squidmesh.config import MeshConfig
@@ -53,8 +56,7 @@ _LOCKED_DELAY = timedelta(seconds=10)
 """For how long an attempt is left alone whose claim can not be recorded, since somebody holds its run's thread."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Grant:
+class Grant(msgspec.Struct, frozen=True, kw_only=True):
     """``asked_at``: the monotonic time from before the claim was sent. ``epoch``: the plane's, from then.
     ``takes_over``: the lease before this one ended without a word.
     """
@@ -238,7 +240,7 @@ class Intake:
             suspect = isinstance(run, HeldRun) and self._would_be_suspect(run, grant)
             suspects += suspect and delay is None
             if delay is None and not (suspect and suspects > 1):
-                kept.append(replace(grant, takes_over=True) if suspect and _takes_over(run, grant) else grant)
+                kept.append(structs.replace(grant, takes_over=True) if suspect and _takes_over(run, grant) else grant)
             else:
                 back.append(Release(claim=grant.claim, delay=delay or timedelta(0)))
         self._give_back(releases=back)
@@ -286,14 +288,17 @@ class Intake:
 
     def follow(self, claim: Claim, run: HeldRun, *, asked_at: float, continued: int) -> Assignment | Failed:
         """The assignment of a step that was claimed by the entry that completed the one before."""
-        spec = run.definition.step(parse_attempt_key(claim.item)[1])
+        grant = self._grant(claim, asked_at, continued)
+        spec = run.definition.step(grant.step)
         assert isinstance(spec, FunctionStep)
-        return self._assign(self._grant(claim, asked_at, continued), run, spec)
+        return self._assign(grant, run, spec)
 
-    def steps_here(self, run_id: str) -> frozenset[str]:
-        """The steps of a run that is held which this worker could go on with now."""
+    def steps_here(self, run_id: str, *, behind: str) -> frozenset[str]:
+        """The steps of a run that is held which this worker could go on with now; none behind the last one, whose slot
+        is free for another run then.
+        """
         run = self._runs.get(run_id)
-        if run is None:
+        if run is None or behind in run.definition.last_steps:
             return frozenset()
         if self._change is not self._registry.actions.change:
             self._change = self._registry.actions.change
@@ -306,10 +311,11 @@ class Intake:
 
     def _assign(self, grant: Grant, run: HeldRun, spec: FunctionStep) -> Assignment | Failed:
         state = run.state
+        runnable = state.runnables[grant.step]
         step = self._bound(run, spec)
         assert step is not None, "sort_out() gives back what has no function here"
         context = self._context(run, grant.step)
-        suspect = is_suspect(state.runnables[grant.step], step, lapsed=grant.claim.lapsed)
+        suspect = is_suspect(runnable, step, lapsed=grant.claim.lapsed)
         try:
             inputs, missing = step.pick(context), None
         except MissingInput as error:
@@ -321,7 +327,7 @@ class Intake:
             spec=spec,
             step=step,
             attempt=grant.attempt,
-            delivery=state.runnables[grant.step].lost + 1,
+            delivery=runnable.lost + 1,
             inputs=inputs,
             context=dict(context) if step.wants_context else {},
             payload_fields=frozenset(state.payload),
@@ -329,12 +335,12 @@ class Intake:
             asked_at=grant.asked_at,
             trigger=state.trigger,
             activation=state.activation,
-            visible_at=Instant(state.runnables[grant.step].visible_at),
+            visible_at=Instant(runnable.visible_at),
             traceparent=state.traceparent,
             continued=grant.continued,
             suspect=suspect,
             home=self._home(state.workflow, step, suspect=suspect),
-            secrets=secrets_known(run.definition, state) | frozenset(step.secrets_of(inputs)),
+            secrets=secrets_known(run.definition, state).union(step.secrets_of(inputs)),
         )
         return assignment if missing is None else failed(assignment, missing)
 

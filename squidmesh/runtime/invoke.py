@@ -9,14 +9,16 @@ import re
 import traceback
 from asyncio import CancelledError
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
+
+import msgspec
 
 from squidmesh.clock import Instant, seconds
 from squidmesh.config import MAX_ERROR_BYTES
 from squidmesh.errors import GiveUp, RetryLater, Snooze, StepRefused, ToolError
-from squidmesh.ids import RunId, attempt_key
+from squidmesh.ids import RunId
 from squidmesh.journal.facts import Activation, StepError
 from squidmesh.ports.lease_backend import Claim
 from squidmesh.reading.schedule import schedule_of
@@ -28,8 +30,7 @@ from squidmesh.workflow.mapping import BoundStep, copy_json, output_of
 _LONG_AGO = Instant(0)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Assignment:
+class Assignment(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """A recorded claim on its way into a slot. ``inputs`` and ``context`` (the whole context, only where the step asks
     for it) hold JSON values that still belong to the run's state. ``suspect``: a delivery of this attempt was lost
     before. ``home``: where a child process that runs it would find its workflow, if it is to. ``asked_at``: as in
@@ -46,8 +47,8 @@ class Assignment:
     step: BoundStep
     attempt: int
     delivery: int
-    inputs: dict[str, Any] = field(repr=False)
-    context: dict[str, Any] = field(repr=False)
+    inputs: dict[str, Any]
+    context: dict[str, Any]
     payload_fields: frozenset[str]
     lost: LeaseFlag
     asked_at: float
@@ -58,17 +59,22 @@ class Assignment:
     continued: int = 0
     suspect: bool = False
     home: str | None = None
-    secrets: frozenset[str] = field(default=frozenset(), repr=False)
+    secrets: frozenset[str] = frozenset()
 
     @property
     def key(self) -> str:
-        return attempt_key(self.run_id, self.spec.name, self.attempt)
+        return self.claim.item
+
+    def __repr__(self) -> str:
+        return f"Assignment({self.claim.item}, delivery {self.delivery}, fence {self.claim.fence})"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Completed:
+class Completed(msgspec.Struct, frozen=True, kw_only=True):
     assignment: Assignment
-    output: dict[str, Any] = field(repr=False)
+    output: dict[str, Any]
+
+    def __repr__(self) -> str:
+        return f"Completed({self.assignment!r})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

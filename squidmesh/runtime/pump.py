@@ -12,7 +12,8 @@ from collections import Counter, deque
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import TypedDict
+from operator import attrgetter
+from typing import TypedDict, assert_never
 
 from squidmesh.clock import Instant
 from squidmesh.config import MeshConfig
@@ -207,6 +208,8 @@ class Pump:
         """A suspect that has waited for a quarter of a lease to be alone is given back, and this worker goes on: where
         a step beside it takes long, another worker may be alone sooner.
         """
+        if not self._waiting:
+            return
         patience = self._config.lease.total_seconds() / 4
         late = [waiting for waiting in self._waiting if self._monotonic() - waiting.asked_at > patience]
         if late:
@@ -255,7 +258,7 @@ class Pump:
 
     def _start(self) -> None:
         """Those without a lost delivery first: a suspect waits until it is alone."""
-        for assignment in sorted(self._waiting, key=lambda waiting: waiting.suspect):
+        for assignment in sorted(self._waiting, key=_is_suspect):
             if len(self._running) >= self._slots.capacity:
                 return
             if self._solitude.admit(assignment.key, suspect=assignment.suspect):
@@ -269,64 +272,79 @@ class Pump:
             self._admit(self._intake.follow(following, verdict.run, asked_at=asked_at, continued=ended.continued + 1))
 
     def _concluded(self, assignment: Assignment, verdict: Verdict) -> None:
-        self._heartbeats.let_go(assignment.claim, recorded=verdict.error is None)
-        if (lost := next((fact for fact in verdict.facts if isinstance(fact, DeliveryLost)), None)) is not None:
-            self._observer.notice("delivery_lost", item=assignment.key, cause=lost.cause)
-        if isinstance(verdict.error, StaleClaim):
+        error = verdict.error
+        self._heartbeats.let_go(assignment.claim, recorded=error is None)
+        for fact in verdict.facts:
+            if isinstance(fact, DeliveryLost):
+                self._observer.notice("delivery_lost", item=assignment.key, cause=fact.cause)
+        if isinstance(error, StaleClaim):
             self._observer.notice("stale_write_refused", item=assignment.key, fence=assignment.claim.fence)
-        elif verdict.error is not None:
-            self._observer.notice("outcome_refused", item=assignment.key, error=str(verdict.error))
+        elif error is not None:
+            self._observer.notice("outcome_refused", item=assignment.key, error=str(error))
 
     def _outcome_intent(self, outcome: Unrecorded, held_up: Collection[str] | None) -> Intent:
         """``held_up``: queues that nothing goes on into, None for all of them. What follows stays on its queue."""
         assignment = outcome.assignment
-        goes_on = held_up is not None and assignment.claim.queue not in held_up
-        completed = isinstance(outcome, Completed)
-        then = following_id = None
-        if goes_on and completed and assignment.continued < MOST_CONTINUED:
-            following_id = chance.new_claim_id()
+        if not isinstance(outcome, Completed):
+            command = _outcome_command(outcome, self._config.max_snoozes)
+            return Intent(run_id=assignment.run_id, command=command, claim=assignment.claim, trust_held=True)
+        claim = assignment.claim
+        following_id = then = epoch = None
+        steps: frozenset[str] = frozenset()
+        if held_up is not None and claim.queue not in held_up and assignment.continued < MOST_CONTINUED:
+            steps = self._intake.steps_here(assignment.run_id, behind=assignment.spec.name)
+        if steps:
+            following_id, epoch = chance.new_claim_id(), self._intake.epoch
             then = NextClaim(
-                owner=assignment.claim.owner,
-                claim_hash=claim_hash(following_id),
-                lease=self._config.lease,
-                steps=self._intake.steps_here(assignment.run_id),
+                owner=claim.owner, claim_hash=claim_hash(following_id), lease=self._config.lease, steps=steps
             )
         return Intent(
             run_id=assignment.run_id,
-            command=_outcome_command(outcome, then, self._config.max_snoozes),
-            claim=assignment.claim,
+            command=_completion(outcome, then),
+            claim=claim,
             trust_held=True,
             following_id=following_id,
-            epoch=None if following_id is None else self._intake.epoch,
-            unstorable=_unstorable_command(assignment) if completed else None,
+            epoch=epoch,
+            unstorable=_unstorable_command(assignment),
         )
 
 
-def _outcome_command(outcome: Unrecorded, then: NextClaim | None, max_snoozes: int) -> Callable[[Instant], AnyCommand]:
+_is_suspect = attrgetter("suspect")
+
+
+def _completion(outcome: Completed, then: NextClaim | None) -> Callable[[Instant], AnyCommand]:
+    under = _under(outcome.assignment)
+    return lambda now: RecordCompletion(now=now, output=outcome.output, then=then, **under)
+
+
+def _outcome_command(
+    outcome: Failed | Snoozed | Unstarted | Died | TimedOut, max_snoozes: int
+) -> Callable[[Instant], AnyCommand]:
     assignment = outcome.assignment
+    under = _under(assignment)
     drawn = chance.jitter()
 
     def command(now: Instant) -> AnyCommand:
-        if isinstance(outcome, Completed):
-            return RecordCompletion(now=now, output=outcome.output, then=then, **_under(assignment))
-        if isinstance(outcome, Unstarted):
-            return RecordRelease(now=now, reason="unstarted", delay=outcome.delay, **_under(assignment))
-        if isinstance(outcome, TimedOut):
-            return PassStepDeadline(now=now, step=assignment.spec.name, jitter=drawn)
-        if isinstance(outcome, Died):
-            return RecordLoss(now=now, cause=outcome.cause, delay=_after_loss(assignment), **_under(assignment))
-        if isinstance(outcome, Snoozed):
-            return RecordRelease(
-                now=now, reason="snooze", delay=outcome.after, max_snoozes=max_snoozes, **_under(assignment)
-            )
-        return RecordFailure(
-            now=now,
-            error=outcome.error,
-            retryable=outcome.retryable,
-            retry_after=outcome.retry_after,
-            jitter=drawn,
-            **_under(assignment),
-        )
+        match outcome:
+            case Unstarted():
+                return RecordRelease(now=now, reason="unstarted", delay=outcome.delay, **under)
+            case TimedOut():
+                return PassStepDeadline(now=now, step=assignment.spec.name, jitter=drawn)
+            case Died():
+                return RecordLoss(now=now, cause=outcome.cause, delay=_after_loss(assignment), **under)
+            case Snoozed():
+                return RecordRelease(now=now, reason="snooze", delay=outcome.after, max_snoozes=max_snoozes, **under)
+            case Failed():
+                return RecordFailure(
+                    now=now,
+                    error=outcome.error,
+                    retryable=outcome.retryable,
+                    retry_after=outcome.retry_after,
+                    jitter=drawn,
+                    **under,
+                )
+            case _:
+                assert_never(outcome)
 
     return command
 

@@ -79,34 +79,16 @@ class Birth:
 
 @dataclass(slots=True, kw_only=True)
 class Verdict:
-    """Accepted: ``facts`` are in the journal (none: the command repeated an older one) and ``run`` includes them.
+    """Accepted: ``facts`` are in the journal (none: the command repeated an older one) and ``run`` includes them;
+    ``following`` is the claim, already recorded and leased, on the step that follows at once, if there is one.
     Refused: ``error`` says why, and nothing of the intent was written.
     """
 
     intent: Intent
     run: HeldRun | None = None
     facts: list[AnyFact] = field(default_factory=list)
+    following: Claim | None = None
     error: SquidMeshError | None = None
-
-    @property
-    def following(self) -> Claim | None:
-        """The claim, already recorded and leased, on the step that follows at once; None where there is none."""
-        claim, claim_id = self.intent.claim, self.intent.following_id
-        claimed = self.facts[-1] if self.facts else None
-        if claim is None or claim_id is None or not isinstance(claimed, AttemptClaimed):
-            return None
-        runnable = None if self.run is None else self.run.state.runnables.get(claimed.step)
-        return Claim(
-            item=attempt_key(self.intent.run_id, claimed.step, claimed.attempt),
-            queue=claim.queue,
-            owner=claim.owner,
-            claim_id=claim_id,
-            generation=claimed.generation,
-            fence=claimed.fence,
-            lease=claim.lease,
-            incarnation=claim.incarnation,
-            concurrency_key=None if runnable is None else runnable.concurrency_key,
-        )
 
 
 @dataclass(slots=True, kw_only=True)
@@ -115,6 +97,7 @@ class _Entry:
 
     run: HeldRun
     verdicts: list[Verdict]
+    facts: list[AnyFact]
     group: Group
     effects: Effects
 
@@ -176,8 +159,8 @@ class Recorder:
     def _round(self, waiting: dict[str, list[Verdict]], together: bool) -> dict[str, list[Verdict]]:
         """Decides and commits once; returns what conflicted, to be decided again on what the journal holds then."""
         now = self._store.now()
-        trusted = {id_ for id_, verdicts in waiting.items() if all(v.intent.trust_held for v in verdicts)}
-        loaded = self._runs.load(waiting, trusted=trusted)
+        doubted = {v.intent.run_id for verdicts in waiting.values() for v in verdicts if not v.intent.trust_held}
+        loaded = self._runs.load(waiting, trusted=waiting.keys() - doubted)
         entries = []
         for run_id, verdicts in waiting.items():
             run = loaded.get(run_id)
@@ -202,7 +185,8 @@ class Recorder:
                     conflicting[entry.run.state.run_id] = left
                 continue
             self._committed(entry, answer)
-            done.add(entry.effects)
+            if not self._leases.in_journal:
+                done.add(entry.effects)
         try:
             done.carry_out(self._leases)
         except (BackendUnavailable, CommitUnknown) as error:  # the facts are durable; what was lost is a hint (3.4)
@@ -214,16 +198,20 @@ class Recorder:
         facts: list[AnyFact] = []
         effects = Effects()
         births: list[Birth] = []
+        told = False
+        epochs: list[int] = []
         for verdict in verdicts:
-            verdict.run, verdict.facts, verdict.error = run, [], None
+            intent = verdict.intent
+            verdict.run, verdict.facts, verdict.following, verdict.error = run, [], None, None
             try:
-                decided = decide(run.definition, run.state, verdict.intent.command(now))
+                decided = decide(run.definition, run.state, intent.command(now))
                 for fact in decided:
                     evolve(run.state, fact)
                 verdict.facts = decided
-                effects.note(run.state, decided, verdict.intent.claim, now, verdict.following)
-                if decided and verdict.intent.birth is not None:
-                    births.append(verdict.intent.birth(run.state, now))
+                verdict.following = _following(intent, run.state, decided)
+                effects.note(run.state, decided, intent.claim, now, verdict.following)
+                if decided and intent.birth is not None:
+                    births.append(intent.birth(run.state, now))
             except SquidMeshError as refused:
                 if together:
                     self._runs.drop(run.state.run_id)  # it has evolved already, by what goes before
@@ -232,15 +220,16 @@ class Recorder:
                 verdict.error = refused
                 continue
             facts += decided
+            told = told or intent.claim is None
+            if decided and intent.epoch is not None:
+                epochs.append(intent.epoch)
         if not facts:
             return None
-        told = any(verdict.intent.claim is None for verdict in verdicts)
         run.state.revision += 1
-        epochs = [v.intent.epoch for v in verdicts if v.facts and v.intent.epoch is not None]
-        group = self._group(run, facts, effects, told, min(epochs, default=None), births)
+        group = self._group(run, facts, effects, told, min(epochs) if epochs else None, births)
         for born in births:
             effects.add(born.effects)
-        return _Entry(run=run, verdicts=verdicts, group=group, effects=effects)
+        return _Entry(run=run, verdicts=verdicts, facts=facts, group=group, effects=effects)
 
     def _group(
         self,
@@ -253,7 +242,9 @@ class Recorder:
     ) -> Group:
         """``told``: a caller's own words are among the facts."""
         state = run.state
-        checkpoint = encode_state(state) if run.checkpoint_due(state.revision) and not state.ended else None
+        checkpoint = None
+        if run.checkpoint_due(state.revision) and not state.ended:
+            checkpoint = encode_state(state)
         append = Append(
             thread=ThreadId(state.run_id),
             expected_revision=state.revision - 1,
@@ -263,6 +254,8 @@ class Recorder:
             checkpoint=checkpoint,
         )
         leases = effects.in_journal() if self._leases.in_journal else ()
+        if not births:
+            return Group(appends=(append,), leases=leases, epoch=epoch)
         return Group(
             appends=(append, *(born.append for born in births)),
             definitions=tuple(born.definition for born in births),
@@ -299,7 +292,7 @@ class Recorder:
             _refuse(entry.verdicts, answer)
             entry.effects.clear()
             return
-        self._instruments.recorded(entry.run.state, [fact for verdict in entry.verdicts for fact in verdict.facts])
+        self._instruments.recorded(entry.run.state, entry.facts)
         if append.checkpoint is not None:
             entry.run.checkpoint_at = append.expected_revision + 1
         self._timer_set = self._timer_set or bool(append.rows.set_timers)
@@ -310,6 +303,27 @@ class Recorder:
             self._endings.one_more()
         else:
             self._runs.keep(entry.run)
+
+
+def _following(intent: Intent, state: RunState, facts: Sequence[AnyFact]) -> Claim | None:
+    """The claim on what the facts claim for the same worker, if they do. ``state`` includes them."""
+    claim, claim_id = intent.claim, intent.following_id
+    if claim is None or claim_id is None or not facts:
+        return None
+    claimed = facts[-1]
+    if not isinstance(claimed, AttemptClaimed):
+        return None
+    return Claim(
+        item=attempt_key(intent.run_id, claimed.step, claimed.attempt),
+        queue=claim.queue,
+        owner=claim.owner,
+        claim_id=claim_id,
+        generation=claimed.generation,
+        fence=claimed.fence,
+        lease=claim.lease,
+        incarnation=claim.incarnation,
+        concurrency_key=state.runnables[claimed.step].concurrency_key,
+    )
 
 
 def _without_claims(verdicts: list[Verdict]) -> list[Verdict]:
@@ -351,4 +365,4 @@ def _by_run(verdicts: list[Verdict]) -> dict[str, list[Verdict]]:
 
 def _refuse(verdicts: list[Verdict], error: SquidMeshError | CorruptHistory) -> None:
     for verdict in verdicts:
-        verdict.error, verdict.facts = error, []
+        verdict.error, verdict.facts, verdict.following = error, [], None

@@ -62,12 +62,15 @@ class Timers:
         self._monotonic = monotonic
         self._look_at = 0.0
         self._next: Instant | None = None
+        self._left = False
+        """Whether the last look has left something that was due: who can not be told, is told again at the next."""
 
     def fire_now_and_then(self, *, rested: bool) -> list[HeldRun]:
-        """As :meth:`fire`, where that is worth a look: after a rest, when something was set here, or some time after
-        the last look.
+        """As :meth:`fire`, where that is worth a look: after a rest, when something was set here or has become due, or
+        some time after the last look.
         """
-        if rested or self._recorder.take_timer_set() or self._monotonic() >= self._look_at:
+        became_due = not self._left and self._is_due()
+        if rested or became_due or self._recorder.take_timer_set() or self._monotonic() >= self._look_at:
             return self.fire()
         return []
 
@@ -78,18 +81,24 @@ class Timers:
             for _ in range(_MOST_ROUNDS):
                 self._recorder.take_timer_set()
                 self._next = self._store.next_timer()
-                if self._next is None or self._next > self._store.now():
+                if not self._is_due():
                     break
                 self._fire_due(touched)
         except (BackendUnavailable, CommitUnknown) as error:
             self._observer.notice("journal_unavailable", error=str(error))
+        self._left = self._is_due()
         self._look_at = self._monotonic() + self._every * (0.75 + chance.jitter() / 2)
         return touched
+
+    def _is_due(self) -> bool:
+        return self._next is not None and self._next <= self._store.now()
 
     def rest(self, longest: timedelta) -> timedelta:
         """How long there is nothing to fire, at most ``longest``."""
         if self._next is None:
             return longest
+        if self._left:
+            return max(timedelta(0), min(longest, timedelta(seconds=self._look_at - self._monotonic())))
         return max(timedelta(0), min(longest, duration(self._next - self._store.now())))
 
     def _fire_due(self, touched: list[HeldRun]) -> None:

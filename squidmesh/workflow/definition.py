@@ -254,6 +254,14 @@ class Definition(_Spec):
                 found.setdefault(before, []).append(step)
         return {name: tuple(steps) for name, steps in found.items()}
 
+    @cached_property
+    def last_steps(self) -> frozenset[str]:
+        """Those behind which nothing begins when they have completed."""
+        if self.topology == "graph":
+            return frozenset(step.name for step in self.steps if step.name not in self.dependents)
+        on = {route.source for route in self.routes if route.on == "ok" and route.target != COMPLETE}
+        return frozenset(step.name for step in self.steps if step.name not in on)
+
     def comes_after(self, step: str, before: str) -> bool:
         """Whether, in a graph, ``step`` begins only when ``before`` has succeeded."""
         places, ancestors = self._ancestry
@@ -308,7 +316,11 @@ class Definition(_Spec):
 
     def payload_secrets(self, trigger: str) -> tuple[str, ...]:
         """The paths at which the payload of a run is secret that was started by that trigger."""
-        return next((one.secrets for one in self.triggers if one.name == trigger), ())
+        return self._secrets_by_trigger.get(trigger, ())
+
+    @cached_property
+    def _secrets_by_trigger(self) -> dict[str, tuple[str, ...]]:
+        return {one.name: one.secrets for one in self.triggers}
 
     def routes_from(self, step: str, on: Outcome) -> tuple[Route, ...]:
         """The routes that leave ``step`` on that outcome, in declaration order."""

@@ -27,7 +27,7 @@ def find(context: Mapping[str, Any], keys: tuple[str, ...]) -> Any:
     """The value at the end of the path, or :data:`ABSENT`."""
     level: Any = context
     for key in keys:
-        if not isinstance(level, Mapping):
+        if type(level) is not dict and not isinstance(level, Mapping):  # to ask for the type alone is cheaper
             return ABSENT
         level = level.get(key, ABSENT)
     return level

@@ -359,7 +359,7 @@ def dump_json(
     """
     try:
         data = serializer.to_python(value, mode="json", by_alias=False, round_trip=round_trip, warnings="error")
-        if not secrets and not _is_doubtful(data):
+        if not secrets and ((data is None and value is None) or not _is_doubtful(data)):
             return data
         plain = serializer.to_python(value, by_alias=False, round_trip=round_trip)
         data, hides = reveal(data, plain, secrets), _has_nan(plain)

@@ -219,7 +219,7 @@ def get(url: str) -> tuple[int, str]:
         return answer.status, answer.read().decode()
 
 
-def until(condition: Callable[[], Any], what: str, *, within: float = 60.0) -> Any:
+def until(condition: Callable[[], Any], what: str, *, within: float = 180.0) -> Any:
     ends = time.monotonic() + within
     while not (found := condition()):
         assert time.monotonic() < ends, f"waited {within} s for {what}"

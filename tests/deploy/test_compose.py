@@ -101,10 +101,6 @@ def test_every_image_has_a_version():
     assert f'version = "{SERVICES["worker"]["image"].partition(":")[2]}"' in (ROOT / "pyproject.toml").read_text()
 
 
-# Rules, dashboards and how both are found are not of this file.
-BROUGHT = ("deploy/prometheus", "grafana")
-
-
 def test_prometheus_and_grafana_find_what_is_made_for_them():
     mounted = [volume for name in ("prometheus", "grafana") for volume in SERVICES[name]["volumes"] if ".." in volume]
     assert mounted == [
@@ -123,7 +119,7 @@ def test_every_file_that_is_mounted_is_there():
         if volume.startswith(".")
     ]
     names = [path.relative_to(ROOT).as_posix() for path in mounted]
-    assert [name for name in names if not (ROOT / name).exists() and not name.startswith(BROUGHT)] == []
+    assert [name for name in names if not (ROOT / name).exists()] == []
     assert "backends/squidmesh_redis/users.acl" in names, "the only list of what our user may do"
 
 

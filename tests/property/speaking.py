@@ -74,7 +74,7 @@ def intent_of(intake: Intake, held: Assignment, outcome: Outcome) -> Intent:
             owner=held.claim.owner,
             claim_hash=claim_hash(following_id),
             lease=held.claim.lease,
-            steps=intake.steps_here(held.run_id),
+            steps=intake.steps_here(held.run_id, behind=held.spec.name),
         )
     after = None if outcome.after is None else timedelta(seconds=outcome.after)
 

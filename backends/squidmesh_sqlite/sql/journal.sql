@@ -1,6 +1,13 @@
 -- name: revisions
 SELECT value, (SELECT max(revision) FROM entries WHERE thread = value) FROM json_each(?);
 
+-- name: stand
+-- The same, and beside each all that a commit has to know before it writes: the plane's epoch, the number of the last
+-- entry, and where changes are tracked, the position of the next writer.
+SELECT value, (SELECT max(revision) FROM entries WHERE thread = value), (SELECT epoch FROM plane),
+    (SELECT max(rowid) FROM entries), (SELECT position FROM changes)
+FROM json_each(?);
+
 -- name: append
 INSERT INTO entries (thread, revision, entry_id, body) VALUES (?, ?, ?, ?);
 
@@ -20,8 +27,12 @@ ON CONFLICT (run_id) DO UPDATE SET
     step = excluded.step, error = excluded.error, due_at = excluded.due_at, ended_at = excluded.ended_at,
     parent = excluded.parent;
 
--- name: last_entry
-SELECT last_insert_rowid();
+-- name: move_run
+-- The most common change: the run stands at another step, and all else is as it was. SQLite writes the indexes of every
+-- column that is named in a SET, whether its value changes or not; of the step there is none.
+UPDATE runs SET step = ?
+WHERE run_id = ? AND status = ? AND due_at IS ? AND error IS ? AND parent IS ? AND ended_at IS ?
+    AND version = ? AND trigger = ?;
 
 -- name: next_position
 -- No row where nobody reconciles.
@@ -71,9 +82,6 @@ SELECT entry_id, body FROM entries WHERE thread = ? AND revision = ?;
 
 -- name: read_definition
 SELECT body FROM definitions WHERE fingerprint = ?;
-
--- name: epoch
-SELECT epoch FROM plane;
 
 -- name: read_plane
 SELECT mesh, kind, name, epoch, incarnation, moving FROM plane;

@@ -56,6 +56,23 @@ def test_a_long_run_takes_its_turn_in_the_queue_now_and_then(tmp_path):
     assert found.entries / found.runs == steps + 2
 
 
+MOST = {
+    1: {"calls": 37, "statements": 44, "durable_commits": STEPS + 0.1, "ordered_commits": 1, "rows_written": 19},
+    16: {"calls": 2.8, "statements": 27, "durable_commits": 0.21, "ordered_commits": 0.07, "rows_written": 19},
+}
+"""What a run of three steps may ask of SQLite, by how many are in flight. Lower them when it asks for less."""
+
+
+@pytest.mark.parametrize("in_flight", MOST)
+@pytest.mark.parametrize("what", MOST[1])
+def test_a_run_asks_for_no_more_than_it_did(a_run, in_flight, what):
+    assert getattr(a_run[in_flight], what) <= MOST[in_flight][what]
+
+
+def test_the_last_step_of_one_run_and_the_claim_of_the_next_share_a_commit(a_run):
+    assert a_run[1].durable_commits < STEPS + 1 <= a_run[1].entries
+
+
 def test_many_in_flight_share_their_statements(a_run):
     assert a_run[16].statements < 0.75 * a_run[1].statements
     assert a_run[16].calls < 0.25 * a_run[1].calls

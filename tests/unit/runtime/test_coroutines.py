@@ -1,7 +1,6 @@
 """Async steps take no thread, are told when they shall end, and hold up nobody but each other."""
 
 import asyncio
-import dataclasses
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -10,6 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from msgspec import structs
 from pydantic import BaseModel
 
 from squidmesh import Context, GiveUp, Mesh, Snooze, Workflow, manual, step
@@ -110,7 +110,7 @@ def test_a_thousand_steps_take_one_thread(loop: AsyncLoop) -> None:
 
     before = threading.active_count()
     work = assignment(act)
-    waits = [begin(loop, dataclasses.replace(work, attempt=n)) for n in range(1000)]
+    waits = [begin(loop, structs.replace(work, attempt=n)) for n in range(1000)]
     outcomes = [wait() for wait in waits]
     assert threading.active_count() <= before + 1
     assert all(isinstance(outcome, Completed) and outcome.output == {"told": "squidmesh-async"} for outcome in outcomes)

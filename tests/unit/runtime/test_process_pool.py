@@ -1,6 +1,5 @@
 """Steps in processes of their own: warm, used again, replaced when they die, killed when their time is up."""
 
-import dataclasses
 import os
 import signal
 import subprocess
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from squidmesh.runtime import process_pool
 from squidmesh.runtime.invoke import Assignment, Completed, Died, Failed, TimedOut, Unstarted
@@ -62,7 +62,7 @@ def test_a_step_is_killed_at_its_timeout(pool: ProcessPool, tmp_path: Path) -> N
     process_of(carry(pool, assignment("tell")))  # the time that a process needs to start counts, too
     file = tmp_path / "pid"
     work = assignment("for ever", str(file))
-    work = dataclasses.replace(work, spec=work.spec.model_copy(update={"timeout": timedelta(seconds=2)}))
+    work = structs.replace(work, spec=work.spec.model_copy(update={"timeout": timedelta(seconds=2)}))
     outcome = carry(pool, work)
     assert isinstance(outcome, TimedOut)
     assert gone(int(file.read_text()))

@@ -1,6 +1,5 @@
 """3.5.5: a suspect in a process of its own behaves as in a thread, except that its death kills nobody else."""
 
-import dataclasses
 import os
 import threading
 import time
@@ -9,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 from pydantic import BaseModel
 
 from squidmesh import Mesh, Workflow, manual, step
@@ -120,8 +120,8 @@ def test_failures_are_what_they_are_in_a_thread(deed: str, code: str, type_: str
 
 def test_a_child_tells_no_secret_in_its_error_nor_when_it_dies(capfd: pytest.CaptureFixture[str]) -> None:
     secrets = frozenset({"mellon-42"})
-    outcome = carry_out(dataclasses.replace(assignment("tell all", "mellon-42"), secrets=secrets))
-    died = carry_out(dataclasses.replace(assignment("tell all and die", "mellon-42"), secrets=secrets))
+    outcome = carry_out(structs.replace(assignment("tell all", "mellon-42"), secrets=secrets))
+    died = carry_out(structs.replace(assignment("tell all and die", "mellon-42"), secrets=secrets))
 
     assert isinstance(outcome, Failed)
     assert outcome.error.message == str({"deed": "tell all", "file": HIDDEN}) + " was refused"

@@ -97,8 +97,18 @@ def test_asking_again_is_no_second_wish(house: House) -> None:
 
 def test_whoever_waits_is_told_of_every_end_and_every_giving_back(house: House) -> None:
     house.enter("a")
+    house.enter("b")
     house.enter("s", suspect=True)
     assert house.told == 0
-    house.solitude.forget("s")
     house.solitude.leave()
+    assert house.told == 1
+    house.solitude.forget("s")
     assert house.told == 2
+    house.solitude.leave()
+    assert house.told == 2, "nobody waits any more"
+
+
+def test_the_end_of_a_suspect_is_told(house: House) -> None:
+    house.enter("s", suspect=True)
+    house.solitude.leave()
+    assert house.told == 1

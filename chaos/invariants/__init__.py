@@ -1,0 +1,1 @@
+"""What must always be true (protocol 4): one function for each number."""
