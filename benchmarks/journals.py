@@ -241,10 +241,12 @@ def open_journal(path: Path, *workflows: type[Workflow], ledger: Ledger | None =
 
 
 @contextmanager
-def open_backend(backend: Backend, *workflows: type[Workflow], path: Path | None = None) -> Iterator[Journal]:
-    """Its journal, with the leases in it. It is closed at the end."""
+def open_backend(
+    backend: Backend, *workflows: type[Workflow], path: Path | None = None, leases: Backend | None = None
+) -> Iterator[Journal]:
+    """Its journal, with the leases in it, or in another backend. It is closed at the end."""
     registry, config = Registry(workflows), MeshConfig()
-    engine = Engine(journal=backend, leases=None, registry=registry, config=config, observer=LogObserver())
+    engine = Engine(journal=backend, leases=leases, registry=registry, config=config, observer=LogObserver())
     mesh = Mesh("bench", registry=registry, config=config, open_engine=lambda: engine)
     try:
         yield Journal(path=path, mesh=mesh, engine=engine)

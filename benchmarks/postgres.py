@@ -190,9 +190,9 @@ def _counts(bench: _Bench, scale: Scale, printer: Printer) -> Table:
         bench.server.execute(f"ALTER DATABASE {name} SET log_statement = 'all'")
         with open_backend(PostgresBackend(bench.url(name)), workflow) as journal:
             journal.mesh.count_runs()
-            before = _asked(bench.server, name)
+            before = asked(bench.server, name)
             journal.finish(capacity=in_flight)
-        after = _asked(bench.server, name)
+        after = asked(bench.server, name)
         each = [(late - early) / scale.counted / STEPS for early, late in zip(before, after, strict=True)]
         rows.append((f"{in_flight} in flight", *each))
     return Table(
@@ -203,7 +203,7 @@ def _counts(bench: _Bench, scale: Scale, printer: Printer) -> Table:
     )
 
 
-def _asked(server: Postgres, name: str) -> tuple[int, int, int]:
+def asked(server: Postgres, name: str) -> tuple[int, int, int]:
     """Statements, transactions, and bytes of the write-ahead log, until now."""
     ((transactions, written),) = server.execute(
         "SELECT xact_commit, pg_current_wal_insert_lsn() - '0/0' FROM pg_stat_database WHERE datname = %s", (name,)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import statistics
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,28 +71,33 @@ class Printer:
         self._piped = not sys.stdout.isatty()
 
     def table(self, table: Table) -> None:
-        shown = RichTable(box=box.MARKDOWN if self._piped else box.SIMPLE_HEAD)
-        for name in table.columns:
-            is_number = any(not isinstance(cell, str) for cell in table.column(name))
-            shown.add_column(name, justify="right" if is_number else "left", no_wrap=self._piped)
-        for row in table.rows:
-            shown.add_row(*map(_shown, row))
         if self._piped:
-            print("\n".join(_markdown(table, shown)), flush=True)
+            print(markdown(table), flush=True)
         else:
+            shown = _drawn(table, box.SIMPLE_HEAD, folded=True)
             Console().print(Text(table.title, style="bold"), shown, Text(table.note and f"{table.note}\n"))
 
     def progress(self, line: str) -> None:
         print(f"bench: {line}", file=sys.stderr, flush=True)
 
 
-def _markdown(table: Table, shown: RichTable) -> Iterator[str]:
+def markdown(table: Table) -> str:
+    """With its title above, and its note below."""
     console = Console(width=_UNFOLDED)
     with console.capture() as capture:
-        console.print(shown)
-    yield f"### {table.title}\n"
-    yield from filter(None, map(str.rstrip, capture.get().splitlines()))
-    yield f"\n{table.note}\n" if table.note else ""
+        console.print(_drawn(table, box.MARKDOWN, folded=False))
+    lines = filter(None, map(str.rstrip, capture.get().splitlines()))
+    return "\n".join([f"### {table.title}\n", *lines, f"\n{table.note}\n" if table.note else ""])
+
+
+def _drawn(table: Table, lines: box.Box, *, folded: bool) -> RichTable:
+    shown = RichTable(box=lines)
+    for name in table.columns:
+        is_number = any(not isinstance(cell, str) for cell in table.column(name))
+        shown.add_column(name, justify="right" if is_number else "left", no_wrap=not folded)
+    for row in table.rows:
+        shown.add_row(*map(_shown, row))
+    return shown
 
 
 def _shown(cell: Cell) -> Text:

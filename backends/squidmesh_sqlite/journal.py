@@ -377,7 +377,7 @@ def _judge(group: Group, revisions: dict[str, int], moved: set[int]) -> Answer:
 
 
 _revision = attrgetter("revision")
-_where_it_stands = attrgetter("step", "run_id", "status", "due_at", "error", "parent", "ended_at", "version", "trigger")
+_where_it_stands = attrgetter("step", "run_id", "status", "version", "trigger")
 """What ``move_run`` asks for."""
 
 
@@ -414,16 +414,21 @@ class _Writes:
             self._checkpoints.append((append.thread, revision, append.checkpoint))
         run = append.rows.run
         if run is not None:
-            moved = append.expected_revision and run.status == "running"
+            moved = append.expected_revision and run.status == "running" and run.parent is None and run.error is None
             (self._moved if moved else self._runs).append(run)
-        self._ended += [(item,) for item in append.rows.remove]
-        self._bury += append.rows.bury
-        self._unbury += [(item,) for item in append.rows.unbury]
-        self._set_timers += append.rows.set_timers
-        self._drop_timers += append.rows.drop_timers
-        self._pause += append.rows.pause
-        self._resume += [(queue,) for queue in append.rows.resume]
-        self._put += [(len(self._entries) - 1, place, row) for place, row in enumerate(append.rows.put)]
+        rows = append.rows
+        for item in rows.remove:
+            self._ended.append((item,))
+        for place, row in enumerate(rows.put):
+            self._put.append((len(self._entries) - 1, place, row))
+        self._bury += rows.bury
+        self._set_timers += rows.set_timers
+        self._drop_timers += rows.drop_timers
+        self._pause += rows.pause
+        for item in rows.unbury:
+            self._unbury.append((item,))
+        for queue in rows.resume:
+            self._resume.append((queue,))
 
     def apply(self, connection: sqlite3.Connection, clock: Clock, stand: _Stand) -> None:
         many = connection.executemany

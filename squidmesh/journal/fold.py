@@ -6,7 +6,7 @@ place and belongs to its caller.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar, assert_never
 
 from squidmesh.ids import undone_by
@@ -49,6 +49,17 @@ def evolve(state: RunState, fact: AnyFact) -> RunState:
     phase = RUN.get((state.phase, type(fact)))
     if phase is None:
         raise IllegalFact(f"{type(fact).__name__} in a run that is {state.phase}")
+    usual = _USUAL.get(type(fact))
+    if usual is not None:
+        usual(state, fact)
+    else:
+        _evolve(state, fact)
+    state.phase = phase
+    state.updated_at = fact.at
+    return state
+
+
+def _evolve(state: RunState, fact: AnyFact) -> None:
     match fact:
         case facts.AttemptScheduled():
             _schedule(state, fact)
@@ -57,9 +68,7 @@ def evolve(state: RunState, fact: AnyFact) -> RunState:
         case facts.AttemptCompleted():
             _complete(state, fact)
         case facts.RouteTaken():
-            state.routes.append(
-                RouteState(source=fact.source, on=fact.on, target=fact.target, edge=fact.edge, recovery=fact.recovery)
-            )
+            _take_route(state, fact)
         case facts.RunCompleted():
             _end(state, fact)
         case facts.ClaimReleased():
@@ -139,9 +148,6 @@ def evolve(state: RunState, fact: AnyFact) -> RunState:
             raise IllegalFact("RunStarted twice")
         case _:
             assert_never(fact)
-    state.phase = phase
-    state.updated_at = fact.at
-    return state
 
 
 def _begin(fact: AnyFact) -> RunState:
@@ -179,6 +185,12 @@ def _end(state: RunState, fact: facts.RunCompleted | facts.RunFailed | facts.Run
         raise IllegalFact(f"{type(fact).__name__} while {', '.join(left)} is open")
     state.ended_at = fact.at
     state.events.clear()
+
+
+def _take_route(state: RunState, fact: facts.RouteTaken) -> None:
+    state.routes.append(
+        RouteState(source=fact.source, on=fact.on, target=fact.target, edge=fact.edge, recovery=fact.recovery)
+    )
 
 
 def _note_failure(state: RunState, fact: facts.RunFailing | facts.RunFailed) -> None:
@@ -450,3 +462,13 @@ def _check(table: Mapping[tuple[S | None, type[facts.Fact]], S], status: S | Non
     if following is None:
         raise IllegalFact(f"{type(fact).__name__} where the status is {status}")
     return following
+
+
+_USUAL: Mapping[type[facts.Fact], Callable[[RunState, Any], None]] = {
+    facts.AttemptScheduled: _schedule,
+    facts.AttemptClaimed: _claim,
+    facts.AttemptCompleted: _complete,
+    facts.RouteTaken: _take_route,
+    facts.RunCompleted: _end,
+}
+"""The facts of every step, found at once: to ask a struct whether it is of another class costs a call."""

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from squidmesh.journal.facts import (
     AnyFact,
     AttemptCancelled,
+    AttemptClaimed,
     AttemptCompleted,
     AttemptDeadLettered,
     AttemptFailed,
@@ -15,6 +16,7 @@ from squidmesh.journal.facts import (
     ChildStarted,
     ClaimReleased,
     DeliveryLost,
+    RouteTaken,
     RunCancelled,
     RunCompleted,
     RunFailed,
@@ -44,6 +46,8 @@ _NOTICED: dict[str, tuple[Metric, tuple[str, ...]]] = {
     "lease_backend_unavailable": (metrics.STORE_UNAVAILABLE, ("leases",)),
 }
 _BY_TRIGGER = {"cron_fired": metrics.CRON_FIRED, "cron_windows_skipped": metrics.CRON_SKIPPED}
+_UNCOUNTED = frozenset({RouteTaken, AttemptClaimed})
+"""Of every step, so they are passed over first."""
 
 
 class Meter(Instrument):
@@ -67,7 +71,8 @@ class Meter(Instrument):
 
     def recorded(self, state: RunState, facts: Sequence[AnyFact]) -> None:
         for fact in facts:
-            self._count(state, fact)
+            if type(fact) not in _UNCOUNTED:
+                self._count(state, fact)
 
     def _count(self, state: RunState, fact: AnyFact) -> None:
         kind = type(fact)

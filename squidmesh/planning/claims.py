@@ -22,7 +22,7 @@ from squidmesh.planning.dead_letters import given_up
 from squidmesh.planning.failure import sibling_ended
 from squidmesh.planning.fences import require_current
 from squidmesh.planning.readiness import follow
-from squidmesh.workflow.definition import Definition, LogStep, WaitStep
+from squidmesh.workflow.definition import Definition, FunctionStep
 
 
 def record(definition: Definition, state: RunState, command: RecordClaim) -> list[AnyFact]:
@@ -42,7 +42,7 @@ def record(definition: Definition, state: RunState, command: RecordClaim) -> lis
     if early > 0:
         raise ClaimRefused("not visible yet", floor=runnable.fence, delay=timedelta(microseconds=early))  # I7
     spec = definition.step(command.step)
-    built_in = isinstance(spec, WaitStep | LogStep)
+    built_in = not isinstance(spec, FunctionStep)
     if not built_in and (dead := given_up(runnable, command)) is not None:
         if state.phase != "failing":
             return [dead]

@@ -71,12 +71,12 @@ def decide(definition: Definition, state: RunState, command: AnyCommand) -> list
     claim), ``NotWaiting``, ``NotAllowed``, ``NotFound`` or ``KeyReused`` (a command from outside that does not fit).
     """
     match command:
+        case RecordCompletion():
+            return outcome.complete(definition, state, command)
         case RecordClaim():
             return claims.record(definition, state, command)
         case RecordRelease():
             return claims.release(definition, state, command)
-        case RecordCompletion():
-            return outcome.complete(definition, state, command)
         case RecordFailure():
             return outcome.fail(definition, state, command)
         case RecordLoss():

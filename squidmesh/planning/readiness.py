@@ -8,7 +8,6 @@ goes on behind them.
 
 from __future__ import annotations
 
-from collections import deque
 from typing import Any, assert_never
 
 from squidmesh.clock import micros
@@ -80,7 +79,7 @@ class Following:
         self._now = now
         self._ended = ended
         self._outputs: dict[str, Any] = {}
-        self._behind: deque[tuple[str, Outcome]] = deque()
+        self._behind: list[tuple[str, Outcome]] = []
         self._entered: set[str] = set()
         self._left: list[str] = []
         self._done: list[str] = []
@@ -104,7 +103,7 @@ class Following:
                 self._take_route(ended, how)
             elif how == "ok":
                 self._join(ended)
-            self._behind.popleft()
+            del self._behind[0]
 
     def enter(self, name: str, *, delay: int = 0) -> None:
         """``name`` is reached. ``delay`` is added to a wait's own."""

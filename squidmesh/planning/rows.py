@@ -7,6 +7,7 @@ An entry's changes name only the attempts that its facts touch, never the whole 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeGuard, get_args
 
 from squidmesh.clock import Instant
 from squidmesh.ids import AttemptKey, RunId, attempt_key, is_random
@@ -28,9 +29,10 @@ from squidmesh.journal.rows import AttemptRow, DeadLetterRow, RowChanges, RunRow
 from squidmesh.journal.state import OPEN_ATTEMPT, RunnableState, RunState
 from squidmesh.planning.timers import timer_changes, timers_of
 
-_CLOSES = (AttemptCompleted, AttemptFailed, AttemptTimedOut, AttemptCancelled, AttemptDeadLettered)
-_TOUCHES = (AttemptScheduled, AttemptClaimed, ClaimReleased, DeliveryLost, DeadLetterReplayed)
-_BURIES = (AttemptDeadLettered, DeadLetterReplayed, DeadLetterDiscarded)
+_Closes = AttemptCompleted | AttemptFailed | AttemptTimedOut | AttemptCancelled | AttemptDeadLettered
+_Touches = AttemptScheduled | AttemptClaimed | ClaimReleased | DeliveryLost | DeadLetterReplayed
+_Buries = AttemptDeadLettered | DeadLetterReplayed | DeadLetterDiscarded | AttemptCancelled
+_CLOSES, _TOUCHES, _BURIES = (frozenset(get_args(kinds)) for kinds in (_Closes, _Touches, _Buries))
 
 
 def run_row(state: RunState) -> RunRow:
@@ -60,13 +62,11 @@ def changes(before: RunRow | None, facts: Sequence[AnyFact], after: RunState) ->
     closed: list[AttemptKey] = []
     buried: dict[tuple[str, int], None] = {}
     for fact in facts:
-        if isinstance(fact, _CLOSES):
+        if _closes(fact):
             closed.append(attempt_key(after.run_id, fact.step, fact.attempt))
-        elif isinstance(fact, _TOUCHES):
+        elif _touches(fact):
             opened[fact.step] = None
-        elif not isinstance(fact, DeadLetterDiscarded):
-            continue  # about no attempt
-        if isinstance(fact, _BURIES) or (isinstance(fact, AttemptCancelled) and _was_dead(fact, after)):
+        if _buries(fact) and (not isinstance(fact, AttemptCancelled) or _was_dead(fact, after)):
             buried[fact.step, fact.attempt] = None
     touched = [after.runnables[step] for step in opened]
     set_timers, drop_timers = timer_changes(facts, after)
@@ -79,6 +79,18 @@ def changes(before: RunRow | None, facts: Sequence[AnyFact], after: RunState) ->
         set_timers=set_timers,
         drop_timers=drop_timers,
     )
+
+
+def _closes(fact: AnyFact) -> TypeGuard[_Closes]:
+    return type(fact) in _CLOSES
+
+
+def _touches(fact: AnyFact) -> TypeGuard[_Touches]:
+    return type(fact) in _TOUCHES
+
+
+def _buries(fact: AnyFact) -> TypeGuard[_Buries]:
+    return type(fact) in _BURIES
 
 
 def rebuild(state: RunState) -> RowChanges:

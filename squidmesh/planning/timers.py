@@ -7,6 +7,7 @@ opened by the sender's terminal entry, and closed by the entry of the one who he
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import TypeGuard, get_args
 
 from squidmesh.ids import RunId
 from squidmesh.journal.facts import (
@@ -37,16 +38,17 @@ from squidmesh.journal.facts import (
 from squidmesh.journal.rows import TimerRow
 from squidmesh.journal.state import RunState
 
-_OF_A_CLAIM = (
-    AttemptCancelled,
-    AttemptClaimed,
-    AttemptCompleted,
-    AttemptDeadLettered,
-    AttemptFailed,
-    AttemptTimedOut,
-    ClaimReleased,
-    DeliveryLost,
+_OfAClaim = (
+    AttemptCancelled
+    | AttemptClaimed
+    | AttemptCompleted
+    | AttemptDeadLettered
+    | AttemptFailed
+    | AttemptTimedOut
+    | ClaimReleased
+    | DeliveryLost
 )
+_OF_A_CLAIM = frozenset(get_args(_OfAClaim))
 _OPENS_GATE = (ApprovalRequested, EventAwaited)
 _ENDS_GATE = (ApprovalDecided, EventTaken, GateTimedOut, GateClosed)
 _ENDS_RUN = (RunCompleted, RunFailed, RunCancelled)
@@ -60,7 +62,7 @@ def timer_changes(facts: Iterable[AnyFact], after: RunState) -> tuple[tuple[Time
     for fact in facts:
         if type(fact) in _SETS_NOTHING:
             continue
-        if isinstance(fact, _OF_A_CLAIM):
+        if _is_of_a_claim(fact):
             if after.runnables[fact.step].timed:
                 touched[_step_name(after, fact.step)] = _step_timer(after, fact.step)
         elif isinstance(fact, _OPENS_GATE):
@@ -90,6 +92,10 @@ def timer_changes(facts: Iterable[AnyFact], after: RunState) -> tuple[tuple[Time
         tuple(row for row in touched.values() if row is not None),
         tuple(name for name, row in touched.items() if row is None),
     )
+
+
+def _is_of_a_claim(fact: AnyFact) -> TypeGuard[_OfAClaim]:
+    return type(fact) in _OF_A_CLAIM
 
 
 def timers_of(state: RunState) -> Iterator[TimerRow]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TypeGuard, get_args
 
 from squidmesh.clock import Instant, duration
 from squidmesh.errors import RecordedClaim
@@ -29,11 +30,12 @@ from squidmesh.journal.state import RunnableState, RunState
 from squidmesh.ports.lease_backend import Claim, Drop, Handover, Item, LeaseBackend, LeaseChange, Release, Settlement
 
 _ENDS = (AttemptCompleted, AttemptFailed, AttemptCancelled)
-_CLOSES = (AttemptTimedOut, AttemptCancelled)
+_Closes = AttemptTimedOut | AttemptCancelled
 """End an attempt whoever holds it: not under its claim."""
-_OPENS = (AttemptScheduled, DeadLetterReplayed)
+_Opens = AttemptScheduled | DeadLetterReplayed
 _GIVES_BACK = (ClaimReleased, DeliveryLost)
-_OF_A_CLAIM = (AttemptCompleted, AttemptFailed, AttemptCancelled, ClaimReleased, DeliveryLost, AttemptDeadLettered)
+_OfAClaim = AttemptCompleted | AttemptFailed | AttemptCancelled | ClaimReleased | DeliveryLost | AttemptDeadLettered
+_CLOSES, _OPENS, _OF_A_CLAIM = (frozenset(get_args(kinds)) for kinds in (_Closes, _Opens, _OfAClaim))
 
 
 @dataclass(slots=True)
@@ -57,7 +59,7 @@ class Effects:
         """``state`` includes the facts; ``claim`` is the lease under which they were decided, if any; ``following``
         the one that they claim for the same owner at once (a hand-over).
         """
-        offers = tuple([item(state, state.runnables[fact.step], now) for fact in facts if isinstance(fact, _OPENS)])
+        offers = tuple([item(state, state.runnables[fact.step], now) for fact in facts if _opens(fact)])
         if claim is not None and following is not None:
             (offered,) = offers
             handover = Handover(item=offered, claim_id=following.claim_id, fence=following.fence)
@@ -68,7 +70,7 @@ class Effects:
         if claim is None or mine is None:
             self.offers += offers
             return
-        own = [fact for fact in facts if isinstance(fact, _OF_A_CLAIM) and (fact.step, fact.attempt) == mine]
+        own = [fact for fact in facts if _is_of_a_claim(fact) and (fact.step, fact.attempt) == mine]
         if [fact for fact in own if isinstance(fact, _ENDS)]:
             self.settlements.append(Settlement(claim=claim, offers=offers))
             return
@@ -87,7 +89,7 @@ class Effects:
         the claim under which that was decided: of this very run.
         """
         for fact in facts:
-            if isinstance(fact, _CLOSES) and (fact.step, fact.attempt) != mine:
+            if _closes(fact) and (fact.step, fact.attempt) != mine:
                 runnable = state.runnables[fact.step]
                 key = attempt_key(state.run_id, fact.step, fact.attempt)
                 self.drops.append(
@@ -126,6 +128,18 @@ class Effects:
             leases.offer(self.offers)
         if self.drops:
             leases.drop(self.drops)
+
+
+def _closes(fact: AnyFact) -> TypeGuard[_Closes]:
+    return type(fact) in _CLOSES
+
+
+def _opens(fact: AnyFact) -> TypeGuard[_Opens]:
+    return type(fact) in _OPENS
+
+
+def _is_of_a_claim(fact: AnyFact) -> TypeGuard[_OfAClaim]:
+    return type(fact) in _OF_A_CLAIM
 
 
 def item(state: RunState, runnable: RunnableState, now: Instant) -> Item:

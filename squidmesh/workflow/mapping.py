@@ -25,9 +25,10 @@ _SHOWN = 20
 
 def find(context: Mapping[str, Any], keys: tuple[str, ...]) -> Any:
     """The value at the end of the path, or :data:`ABSENT`."""
-    level: Any = context
-    for key in keys:
-        if type(level) is not dict and not isinstance(level, Mapping):  # to ask for the type alone is cheaper
+    first, *others = keys
+    level = context.get(first, ABSENT)
+    for key in others:
+        if not isinstance(level, Mapping):
             return ABSENT
         level = level.get(key, ABSENT)
     return level

@@ -11,7 +11,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[2]
-LOCKS = sorted((ROOT / "requirements").glob("*.txt"))
+LOCKS = sorted((ROOT / "requirements").rglob("*.txt"))
 
 # Folders of a person, or of one machine. What every host has (/etc, /usr, /var, /run, /dev) may be named.
 A_PERSONS_PATH = re.compile(r"(?<![\w.:/>-])/(?:home|mnt|root|Users|work|workspaces?)(?:/[\w.-]|(?![\w./-]))")

@@ -31,8 +31,8 @@ ON CONFLICT (run_id) DO UPDATE SET
 -- The most common change: the run stands at another step, and all else is as it was. SQLite writes the indexes of every
 -- column that is named in a SET, whether its value changes or not; of the step there is none.
 UPDATE runs SET step = ?
-WHERE run_id = ? AND status = ? AND due_at IS ? AND error IS ? AND parent IS ? AND ended_at IS ?
-    AND version = ? AND trigger = ?;
+WHERE run_id = ? AND status = ? AND version = ? AND trigger = ?
+    AND due_at IS NULL AND ended_at IS NULL AND error IS NULL AND parent IS NULL;
 
 -- name: next_position
 -- No row where nobody reconciles.
