@@ -2,15 +2,18 @@
 
 Of clients (``who``: the name of a run): ``start`` (``what``: its workflow), ``start within`` (a transaction of the
 host's, which offers nothing, and is committed ``seconds`` after it has begun), ``start again``, ``approve``,
-``reject``, ``resume``, ``cancel``, ``event``, ``replay`` (all dead letters), ``pause queue``, ``resume queue``. Of
-nature: ``kill``, ``stall`` (SIGSTOP), ``drain`` and ``cut`` (from the server ``what``) of a worker ``who``; ``wipe``,
-``keep`` (a snapshot), ``roll back`` (to it), ``new life`` (the same, and its memory has another incarnation) and
-``jump`` (of its clock) of the lease backend; ``down`` of the server ``what``. ``seconds``: for how long, or how far.
+``reject``, ``resume``, ``cancel``, ``event``, ``replay`` (all dead letters), ``pause queue``, ``resume queue``.
+
+Of nature: ``kill``, ``stall`` (SIGSTOP), ``drain`` and ``cut`` (from the server ``what``) of a worker ``who``; of the
+lease backend ``wipe``, ``keep`` (a snapshot), ``roll back`` (to it), ``new life`` (the same, and its memory has another
+incarnation) and ``jump`` (of its clock); ``down`` of the server ``what``. ``seconds``: for how long, or how far.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from chaos.simulator.loop import SECOND, Process
@@ -124,13 +127,11 @@ def _verb(world: World, mesh: Mesh, deed: Deed) -> None:
 
 def operate(world: World, mesh: Mesh) -> None:
     """Answers whatever waits for an operator, until nothing does any more."""
-    round_ = 0
-    while True:
-        round_ += 1
+    for round_ in count(1):
         _try(world, lambda: mesh.resume_queue("default", actor="operator"))
         for run_id, run in list(world.watch.runs.items()):
             for what, about in [] if run.ended else waits_for(run):
-                _try(world, lambda r=run_id, w=what, a=about, n=round_: _answer(mesh, r, w, a, n))  # type: ignore[misc]
+                _try(world, partial(_answer, mesh, run_id, what, about, round_))
         world.loop.sleep(SECOND)
 
 

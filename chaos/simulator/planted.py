@@ -17,6 +17,7 @@ from msgspec import structs
 from chaos.simulator.journal import Journal
 from squidmesh.clock import duration
 from squidmesh.errors import CommitUnknown
+from squidmesh.journal import fold
 from squidmesh.memory import leases
 from squidmesh.memory.leases import MemoryLeases
 from squidmesh.planning import claims, outcome, readiness
@@ -49,7 +50,7 @@ def about(name: str) -> str:
 
 @contextmanager
 def planted(name: str) -> Iterator[None]:
-    """``KeyError`` where there is no such bug, ``AttributeError`` where the code that it breaks is called otherwise."""
+    """``KeyError`` where there is no such bug, ``AttributeError`` where what it breaks has another name now."""
     with ExitStack() as ground:
         _FOUND[name](ground)
         yield
@@ -82,7 +83,14 @@ def fence_off_by_one(ground: ExitStack) -> None:
         facts = real(definition, state, structs.replace(command, fence=command.fence + 1))
         return [structs.replace(fact, fence=command.fence) if hasattr(fact, "fence") else fact for fact in facts]
 
+    def newer(state: Any, fact: Any) -> Any:
+        runnable = state.runnables.get(fact.step)
+        equal = runnable is not None and (fact.generation, fact.fence) == (runnable.generation, runnable.fence)
+        return runnable if equal else stricter(state, fact)
+
+    stricter = fold._newer_claim
     _put(ground, claims, "record", record)
+    _put(ground, fold, "_newer_claim", newer)  # else the fold refuses what the core let through
 
 
 @bug
@@ -204,7 +212,7 @@ def cursor_vouches_for_offers_that_were_lost(ground: ExitStack) -> None:
 
 @bug
 def cursor_of_another_life(ground: ExitStack) -> None:
-    """3.8: a pass goes on at a cursor, whatever life of the memory it is of, and whether the journal has its token."""
+    """3.8: a pass goes on at a cursor, whatever life of the memory it is of, and whoever knows its token."""
 
     def known(self: Any, cursor: Any, queue: str, life: str, mark: int) -> int:
         return int(mark if cursor is None else cursor.position)
@@ -253,7 +261,7 @@ def due_timer_waits_for_the_next_look(ground: ExitStack) -> None:
     fire it, until it is time for the next look. (It did, until the simulator found it.)
     """
 
-    def fire(self: Any, *, rested: bool, works: bool = False) -> Any:
+    def fire(self: Any, *, rested: bool) -> Any:
         looks = rested or self._recorder.take_timer_set() or self._monotonic() >= self._look_at
         return self.fire() if looks else []
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import os
 import pkgutil
 import queue
 import random
@@ -310,12 +311,25 @@ class _Chance:
         return uuid.UUID(int=self._stage.rng.getrandbits(128), version=4)
 
 
+class _Os:
+    """Stands for the module ``os``, whose chance is the process's own too."""
+
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+
+    def urandom(self, size: int) -> bytes:
+        return self._stage.rng.randbytes(size)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(os, name)
+
+
 @contextmanager
 def staged(stage: Stage) -> Iterator[Stage]:
     """While in it, the runtime and the memory backend run on the stage's loop; their real ones are put back at the
     end.
     """
-    fakes = _Time(stage), _Threading(stage), _Queue(stage), _Chance(stage)
+    fakes = _Time(stage), _Threading(stage), _Queue(stage), _Chance(stage), _Os(stage)
     undo: list[Callable[[], None]] = []
     for package in _PACKAGES:
         for found in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
@@ -336,13 +350,14 @@ def staged(stage: Stage) -> Iterator[Stage]:
             put_back()
 
 
-def _replace_in(module: ModuleType, fakes: tuple[Any, Any, Any, Any], undo: list[Callable[[], None]]) -> None:
-    clock, threads, queues, chance = fakes
+def _replace_in(module: ModuleType, fakes: tuple[Any, Any, Any, Any, Any], undo: list[Callable[[], None]]) -> None:
+    clock, threads, queues, chance, system = fakes
     by_identity: list[tuple[object, object]] = [
         (time, clock),
         (threading, threads),
         (queue, queues),
         (secrets, chance),
+        (os, system),
         (uuid.uuid4, chance.uuid4),
     ]
     for name, value in list(vars(module).items()):
