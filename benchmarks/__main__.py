@@ -22,6 +22,7 @@ from benchmarks import (
     redis_plane,
     redis_queues,
     slots,
+    sonar,
     throughput,
 )
 from benchmarks.beside import command, page
@@ -39,6 +40,7 @@ MEASURES: dict[str, Callable[[Scale, Path, Printer], list[Table]]] = {
     "queues": redis_queues.measure,
     "failover": failover.measure,
     "postgres": postgres.measure,
+    "sonar": sonar.measure,
 }
 
 

@@ -46,6 +46,7 @@ from squidmesh.reading.explain import Explanation
 from squidmesh.reading.graph import GraphEdge, GraphNode, RunGraph, preview_graph
 from squidmesh.reading.inspect import HistoryEvent, Run
 from squidmesh.reading.listing import RunList, RunSummary
+from squidmesh.reading.placement import GraphLink, Placement, place_graph
 from squidmesh.reading.queues import Depth, Pause, Queue, QueueList
 from squidmesh.reading.retention import Archived, Pruned
 from squidmesh.reading.schedule import Schedule
@@ -115,6 +116,7 @@ __all__ = [
     "ForeignStore",
     "GiveUp",
     "GraphEdge",
+    "GraphLink",
     "GraphNode",
     "HistoryEvent",
     "Instrument",
@@ -130,6 +132,7 @@ __all__ = [
     "NotFound",
     "NotWaiting",
     "Pause",
+    "Placement",
     "PlaneMoved",
     "Problem",
     "Pruned",
@@ -176,6 +179,7 @@ __all__ = [
     "log",
     "manual",
     "pause",
+    "place_graph",
     "preview_graph",
     "problems_of",
     "secret",

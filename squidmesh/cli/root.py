@@ -18,6 +18,7 @@ from squidmesh.cli.reconcile import reconcile
 from squidmesh.cli.reindex import reindex
 from squidmesh.cli.retention import archive, prune
 from squidmesh.cli.runs import runs
+from squidmesh.cli.sonar import sonar
 from squidmesh.cli.start import start
 from squidmesh.cli.top import top
 from squidmesh.cli.worker import worker
@@ -42,7 +43,7 @@ def squidmesh(context: click.Context) -> None:
 
 _COMMANDS = (
     *(demo, init, migrate, doctor, top, start, worker, cron, reconcile, reindex, prune, archive),
-    *(runs, dead_letters, queues, workers, workflows),
+    *(runs, dead_letters, queues, workers, workflows, sonar),
 )
 for command in _COMMANDS:
     squidmesh.add_command(command)

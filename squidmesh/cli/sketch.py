@@ -7,10 +7,9 @@ from itertools import permutations
 
 from rich.text import Text
 
-from squidmesh import GraphEdge, RunGraph
+from squidmesh import GraphEdge, GraphLink, Placement, RunGraph, place_graph
 from squidmesh.cli.boxes import NARROWEST, Box, box_of, shorten
 from squidmesh.cli.canvas import Canvas, Pen
-from squidmesh.cli.placement import Link, Placement, place
 
 _MARGIN = 2
 _GAP = 3
@@ -39,7 +38,7 @@ class Drawing:
 def sketch(graph: RunGraph, width: int) -> Drawing | None:
     """None where it does not fit."""
     boxes = {node.id: box_of(node, graph.as_of) for node in graph.nodes}
-    placement = place(graph)
+    placement = place_graph(graph)
     columns = _columns(graph, placement, boxes, width)
     return None if columns is None else _Sketch(graph, placement, boxes, columns).draw()
 
@@ -152,7 +151,7 @@ class _Sketch:
 
     # ------------------------------------------------------------------------------------------------- routing
 
-    def _route(self, edge: GraphEdge, link: Link, label: str) -> None:
+    def _route(self, edge: GraphEdge, link: GraphLink, label: str) -> None:
         """Splits an edge into its legs: out of its box, down its lane, into the other box."""
         source, target = self._placement.columns[edge.source], self._placement.columns[edge.target]
         first, last = self._placement.rows[edge.source], self._placement.rows[edge.target] - 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import secrets
 import time
@@ -10,6 +9,7 @@ import time
 from squidmesh.clock import Instant
 from squidmesh.ids import ClaimId, EntryId, RunId
 
+_LOW_62 = (1 << 62) - 1
 _chance = random.SystemRandom()
 """Not the module's own generator: a host that seeds that one, as tests and notebooks do, would draw our ids again."""
 
@@ -26,9 +26,9 @@ def uuid7() -> str:
     that an index of them grows at its end.
     """
     moment = (time.time_ns() // 1_000_000) & 0xFFFF_FFFF_FFFF
-    drawn = os.urandom(10).hex()
-    variant = "89ab"[int(drawn[3], 16) & 3]
-    return f"{moment >> 16:08x}-{moment & 0xFFFF:04x}-7{drawn[:3]}-{variant}{drawn[4:7]}-{drawn[8:]}"
+    drawn = _chance.getrandbits(74)
+    digits = f"{moment << 80 | 0x7 << 76 | (drawn >> 62) << 64 | 0x2 << 62 | drawn & _LOW_62:032x}"
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
 def new_run_id() -> RunId:
@@ -41,12 +41,12 @@ def new_entry_id() -> EntryId:
 
 def new_request_id() -> str:
     """Unguessable: the claim ids that grow from it are capabilities (protocol 3.5.8)."""
-    return os.urandom(16).hex()
+    return secrets.token_hex(16)
 
 
 def new_claim_id() -> ClaimId:
     """For a claim that the core mints itself (continuation)."""
-    return ClaimId(os.urandom(16).hex())
+    return ClaimId(secrets.token_hex(16))
 
 
 def new_nonce() -> str:

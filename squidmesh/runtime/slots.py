@@ -130,9 +130,7 @@ class WorkerSlots:
                 self._call_one()
                 try:
                     outcome = self._carry(assignment)
-                except (
-                    BaseException
-                ) as error:  # nobody waits for this thread: whatever it was, it is the step's failure
+                except BaseException as error:  # nobody waits for this thread: it is the step's failure
                     outcome = failed(assignment, error)
                 self._ended(outcome, in_thread=True)
 

@@ -99,7 +99,7 @@ def test_a_whole_fleet_runs_work_and_drains(fleet, calls, tmp_path):
 
     # What was in flight goes on after the next start.
     fleet.start_redis()
-    fleet.start("worker", number=11)
+    fleet.start("worker", number=11).listens()  # what is told to end before it has begun has no drain
     app = fleet.mesh()
     with app["mesh"] as mesh:
         for run_id in last:

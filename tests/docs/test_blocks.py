@@ -19,6 +19,7 @@ RUN_ELSEWHERE = {
     "getting-started.md": "tests/docs/test_getting_started.py",
     "host-integration.md": "tests/integration/test_docs.py",
     "secrets.md": "tests/integration/test_secrets_page.py",
+    "sonar.md": "tests/integration/test_docs.py",
     "testing.md": "tests/integration/test_docs.py",
     "tools.md": "tests/integration/test_docs.py",
 }

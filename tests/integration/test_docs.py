@@ -6,10 +6,15 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from starlette.applications import Starlette
+from starlette.testclient import TestClient
 
 from squidmesh import Mesh
+from squidmesh.sonar import Visitor, app
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -62,3 +67,23 @@ def test_what_the_page_on_host_integration_calls_is_there():
         named = {keyword.arg: keyword.value for keyword in start.keywords if keyword.arg is not None}
         assert "connection" in named
         inspect.signature(Mesh.start_run).bind(None, *start.args, **named)
+
+
+def test_the_hosts_of_the_page_on_sonar_show_it(tmp_path: Path):
+    page = (DOCS / "sonar.md").read_text()
+    mounted, by_path = re.findall(r"^```python needs-a-host\n(.*?)^```$", page, flags=re.MULTILINE | re.DOTALL)
+    with Mesh.connect("memory://") as mesh:
+        host: dict[str, Any] = {"mesh": mesh, "application": Starlette()}
+        exec(mounted, host)
+        user = SimpleNamespace(is_authenticated=True, username="frodo", is_staff=True)
+        assert host["who"](SimpleNamespace(user=user)) == Visitor(actor="frodo", role="operator")
+        user.is_authenticated = False
+        assert host["who"](SimpleNamespace(user=user)) is None
+        (route,) = host["application"].routes
+        assert route.path == "/sonar"
+
+        django: dict[str, Any] = {"pages": app(mesh, auth=lambda request: Visitor(actor="sam")), "django": Starlette()}
+        exec(by_path, django)
+        client = TestClient(django["application"], base_url="http://127.0.0.1")
+        assert "There is no run yet" in client.get("/sonar/runs").text
+        assert client.get("/elsewhere").status_code == 404

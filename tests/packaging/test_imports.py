@@ -25,6 +25,8 @@ VIOLATIONS = {
     "squidmesh/runtime/watched.py": "import prometheus_client, opentelemetry, structlog, squidmesh.observe",
     "squidmesh/reading/violation.py": "import psycopg, squidmesh.tools",
     "squidmesh/demo/violation.py": "import cryptography, squidmesh.config, squidmesh.errors",
+    "squidmesh/sonar/violation.py": "import squidmesh.config, squidmesh.errors, squidmesh.reading.graph",
+    "squidmesh/observe/violation.py": "import starlette, squidmesh.sonar",
     "squidmesh/tools/violation.py": "import squidmesh.config, squidmesh.errors, squidmesh.runtime, chaos",
     "chaos/judge.py": "import subprocess",
 }

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from squidmesh import RunGraph
 from squidmesh.cli.boxes import NARROWEST
 from squidmesh.cli.drawing import draw_graph
-from squidmesh.cli.placement import place
+from squidmesh.reading.placement import place_graph
 from tests.unit.cli.graphs import drawn, graph
 
 a_busy_machine_may_be_slow = settings(deadline=None, max_examples=60)
@@ -28,7 +28,7 @@ def graphs(draw: st.DrawFn) -> RunGraph:
 @a_busy_machine_may_be_slow
 @given(graphs())
 def test_every_node_has_a_cell_and_every_edge_leads_down(some):
-    placement = place(some)
+    placement = place_graph(some)
 
     cells = [(placement.rows[node.id], placement.columns[node.id]) for node in some.nodes]
     assert len(set(cells)) == len(cells)
@@ -38,7 +38,7 @@ def test_every_node_has_a_cell_and_every_edge_leads_down(some):
 @a_busy_machine_may_be_slow
 @given(graphs())
 def test_no_lane_runs_through_a_node_or_a_lane_to_another_target(some):
-    placement = place(some)
+    placement = place_graph(some)
 
     taken = {(placement.rows[node.id], placement.columns[node.id]): node.id for node in some.nodes}
     for link in placement.links:
@@ -70,20 +70,20 @@ def test_every_target_has_an_arrow(some):
 
 
 def test_the_spine_is_the_longest_way_of_ok_edges():
-    placement = place(graph("a:error:x", "a:ok:c", "a:ok:b", "b:ok:c", "c:ok:d", "x:ok:d"))
+    placement = place_graph(graph("a:error:x", "a:ok:c", "a:ok:b", "b:ok:c", "c:ok:d", "x:ok:d"))
 
     assert [name for name, column in placement.columns.items() if column == 0] == ["a", "b", "c", "d"]
     assert placement.columns["x"] == 1
 
 
 def test_error_routes_to_one_step_share_a_lane():
-    placement = place(graph("a:ok:b", "b:ok:c", "a:error:sorry", "b:error:sorry", "c:error:sorry"))
+    placement = place_graph(graph("a:ok:b", "b:ok:c", "a:error:sorry", "b:error:sorry", "c:error:sorry"))
 
     assert {link.lane for link in placement.links if link.target == "sorry"} == {1, None}
 
 
 def test_the_placement_of_a_workflow_does_not_depend_on_its_run():
-    before = place(graph("a:ok:b", "a:error:x"))
-    after = place(graph("a:ok:b:blocked", "a:error:x:selected", nodes={"a": {"status": "failed"}}))
+    before = place_graph(graph("a:ok:b", "a:error:x"))
+    after = place_graph(graph("a:ok:b:blocked", "a:error:x:selected", nodes={"a": {"status": "failed"}}))
 
     assert (before.rows, before.columns) == (after.rows, after.columns)

@@ -10,11 +10,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import count
 
-from squidmesh import RunGraph
+from squidmesh.reading.graph import RunGraph
 
 
 @dataclass(frozen=True, slots=True)
-class Link:
+class GraphLink:
     """An edge as it is drawn. ``lane`` is the column in which it passes the rows between its ends; None where these
     stand in neighbouring rows.
     """
@@ -31,7 +31,7 @@ class Placement:
 
     rows: dict[str, int]
     columns: dict[str, int]
-    links: tuple[Link, ...]
+    links: tuple[GraphLink, ...]
 
     @property
     def width(self) -> int:
@@ -39,7 +39,7 @@ class Placement:
         return 1 + max([*self.columns.values(), *lanes], default=0)
 
 
-def place(graph: RunGraph) -> Placement:
+def place_graph(graph: RunGraph) -> Placement:
     """Every node gets a cell of its own, and every edge leads at least one row down. The graph has no cycle."""
     rows = _rows(graph)
     grid = _Grid(rows)
@@ -50,7 +50,7 @@ def place(graph: RunGraph) -> Placement:
         sources = [edge.source for edge in graph.edges if edge.target == name]
         grid.put(name, grid.column_for(name, sources))
     links = tuple(
-        Link(edge.id, edge.source, edge.target, grid.lane_for(edge.source, edge.target)) for edge in graph.edges
+        GraphLink(edge.id, edge.source, edge.target, grid.lane_for(edge.source, edge.target)) for edge in graph.edges
     )
     return Placement(rows, grid.columns, links)
 

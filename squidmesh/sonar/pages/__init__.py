@@ -1,0 +1,1 @@
+"""The pages, a module a subject. Each reads by the mesh's own verbs, and decides nothing."""
