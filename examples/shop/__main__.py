@@ -1,16 +1,20 @@
 """``python -m examples.shop``, or ``./dev shop``: everything the shop needs, until Ctrl-C."""
 
 import signal
-import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 from examples.shop.premises import Premises
 
 
 def main() -> None:
-    signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))
-    with tempfile.TemporaryDirectory(prefix="squidmesh-shop-") as folder, Premises(Path(folder)) as shop:
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with (
+        suppress(KeyboardInterrupt),
+        tempfile.TemporaryDirectory(prefix="squidmesh-shop-") as folder,
+        Premises(Path(folder)) as shop,
+    ):
         shop.start_worker()
         address = shop.start_web()
         print(f"the shop    {address}/docs")
@@ -20,10 +24,7 @@ def main() -> None:
         print(f"Redis       {shop.settings.redis}")
         print(f"logs        {folder}")
         print("Ctrl-C ends it all.", flush=True)
-        try:
-            signal.pause()
-        except KeyboardInterrupt:
-            print("closing", file=sys.stderr)
+        signal.pause()
 
 
 if __name__ == "__main__":

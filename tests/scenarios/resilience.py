@@ -5,7 +5,7 @@ ends, and every run is accounted for; at last all runs end, once.
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -71,7 +71,7 @@ class Runs:
             self.mesh.resume_run(paused.run_id, actor=SAM)
 
 
-def resilience(folder: Path) -> Iterator[str]:
+def resilience(folder: Path) -> Generator[str]:
     with Premises(folder, app="tests.scenarios.resilience_main:mesh", lease=LEASE) as house:
         with store.opened(house.settings.database) as connection:
             connection.execute(ENDS)

@@ -3,7 +3,7 @@ operators use it; a worker is killed while the bank charges.
 """
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -21,7 +21,7 @@ LEASE, BANK_SECONDS = 3.0, 2.0
 """Seconds. The bank is slow enough to be caught at it."""
 
 
-def smoke(folder: Path) -> Iterator[str]:
+def smoke(folder: Path) -> Generator[str]:
     with Premises(folder, lease=LEASE, bank_seconds=BANK_SECONDS) as shop:
         yield "PostgreSQL and Redis run, and are migrated"
         address = shop.start_web()

@@ -1,29 +1,59 @@
-"""The two programs that try a whole host: they say what they saw, and their exit code is the verdict."""
+"""The programs that start a whole host: they say what they saw, and their exit code is the verdict."""
 
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 
+from squidmesh.testing.processes import family, living
+
 ROOT = Path(__file__).resolve().parents[2]
-pytestmark = pytest.mark.all
+pytestmark = [pytest.mark.all, pytest.mark.timeout(200)]
+
+
+@contextmanager
+def running(module: str) -> Iterator[subprocess.Popen[str]]:
+    """Is told to leave at the end, so that it ends what it has started."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", module], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    with process:
+        try:
+            yield process
+        finally:
+            process.terminate()
 
 
 @pytest.mark.parametrize(
-    ("name", "last"),
-    [
-        ("smoke", "processes have ended"),
-        ("resilience", "runs have ended, each once, child runs and new work among them"),
-    ],
+    ("name", "last"), [("smoke", "processes have ended"), ("resilience", "runs have ended, each once")]
 )
 def test_a_whole_host(name: str, last: str) -> None:
-    command = [sys.executable, "-m", f"tests.scenarios.{name}"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=110)
-    assert done.returncode == 0, done.stdout + done.stderr
-    *lines, end = done.stdout.splitlines()
-    assert end.startswith("all is well"), done.stdout
+    with running(f"tests.scenarios.{name}") as process:
+        said, errors = process.communicate(timeout=150)
+    assert process.returncode == 0, said + errors
+    *lines, end = said.splitlines()
+    assert end.startswith("all is well"), said
     assert last in lines[-1]
+
+
+def test_the_shop_is_there_until_it_is_told_to_leave() -> None:
+    with running("examples.shop") as process:
+        assert process.stdout is not None
+        addresses = {}
+        while not (line := process.stdout.readline()).startswith("Ctrl-C"):
+            addresses[line.split()[0]] = line.split()[1]
+        with urlopen(addresses["metrics"], timeout=30) as answer:
+            assert b"shop_orders" in answer.read()
+        members = family(process.pid)
+        assert len(members) > 4, "servers, a worker, the web host"
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 0
+        assert living(members) == []
 
 
 def test_what_is_not_so_is_told_by_the_exit_code() -> None:

@@ -1,10 +1,12 @@
 """A scenario as a program: a line for each thing that has proved true, and an exit code."""
 
+import signal
 import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
+from contextlib import closing
 from pathlib import Path
 
 from squidmesh.testing.processes import last_words
@@ -13,12 +15,15 @@ PATIENCE = 60.0
 PAUSE = 0.1
 
 
-def told(scenario: Callable[[Path], Iterator[str]]) -> int:
-    """Runs it in a folder of its own. 0 where all was true; 1 where something was not, with the last words of logs."""
+def told(scenario: Callable[[Path], Generator[str]]) -> int:
+    """Runs it in a folder of its own. 0 where all was true; 1 where something was not, with the last words of the logs.
+    Whatever ends it, what the scenario holds is closed.
+    """
     began = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="squidmesh-") as folder:
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with tempfile.TemporaryDirectory(prefix="squidmesh-") as folder, closing(scenario(Path(folder))) as lines:
         try:
-            for line in scenario(Path(folder)):
+            for line in lines:
                 print(f"ok  {time.monotonic() - began:5.1f} s  {line}", flush=True)
         except Exception:
             traceback.print_exc()
