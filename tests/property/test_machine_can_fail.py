@@ -88,7 +88,8 @@ def takeovers_are_not_counted(patch: pytest.MonkeyPatch) -> None:
         real(state, fact)
         state.runnables[fact.step].lost = 0
 
-    patch.setattr(fold, "_USUAL", {**fold._USUAL, AttemptClaimed: claim})
+    usual: dict[Any, Any] = dict(fold._USUAL)
+    patch.setattr(fold, "_USUAL", usual | {AttemptClaimed: claim})
 
 
 def a_lost_answer_is_taken_for_a_failure(patch: pytest.MonkeyPatch) -> None:
