@@ -85,6 +85,7 @@ class Leases:
             if claim.hash in self._granted:
                 continue  # the same request again
             self._granted[claim.hash] = self._watch.place
+            self.refused.discard((claim.item, claim.fence))  # a memory that went back issues a fence once more
             self.claim_ids.append(claim.claim_id)
             held = self._mirror.get(claim.item)
             self._hold(

@@ -61,16 +61,14 @@ def evolve(state: RunState, fact: AnyFact) -> RunState:
 
 def _evolve(state: RunState, fact: AnyFact) -> None:
     match fact:
-        case facts.AttemptScheduled():
-            _schedule(state, fact)
-        case facts.AttemptClaimed():
-            _claim(state, fact)
-        case facts.AttemptCompleted():
-            _complete(state, fact)
-        case facts.RouteTaken():
-            _take_route(state, fact)
-        case facts.RunCompleted():
-            _end(state, fact)
+        case (
+            facts.AttemptScheduled()
+            | facts.AttemptClaimed()
+            | facts.AttemptCompleted()
+            | facts.RouteTaken()
+            | facts.RunCompleted()
+        ):
+            _USUAL[type(fact)](state, fact)
         case facts.ClaimReleased():
             runnable = _give_back(state, fact)
             runnable.snoozes += fact.reason == "snooze"

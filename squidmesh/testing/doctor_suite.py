@@ -42,7 +42,8 @@ class DoctorSuite:
             with pytest.raises(SchemaOutOfDate), unmade.reading():
                 raise AssertionError("there is nothing to read")
         assert unmade.migrations() == before
-        assert unmade.doctor() == findings
+        again = [(one.name, one.level, one.wanted) for one in unmade.doctor()]  # but for counts, which others move
+        assert again == [(one.name, one.level, one.wanted) for one in findings]
         assert "refused" not in {one.level for one in findings}
 
     def test_a_store_that_is_well_is_told_to_be_well(self, made: Backend) -> None:

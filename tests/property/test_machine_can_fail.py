@@ -12,6 +12,7 @@ from squidmesh.errors import SquidMeshError
 from squidmesh.ids import RunId
 from squidmesh.journal import fold
 from squidmesh.journal.codec import decode_state, encode_state
+from squidmesh.journal.facts import AttemptClaimed
 from squidmesh.journal.fold import IllegalFact
 from squidmesh.planning import claims, continuation, control, outcome, readiness, rows
 from squidmesh.runtime import chance, recorder, starting
@@ -87,7 +88,8 @@ def takeovers_are_not_counted(patch: pytest.MonkeyPatch) -> None:
         real(state, fact)
         state.runnables[fact.step].lost = 0
 
-    patch.setattr(fold, "_claim", claim)
+    usual: dict[Any, Any] = dict(fold._USUAL)
+    patch.setattr(fold, "_USUAL", usual | {AttemptClaimed: claim})
 
 
 def a_lost_answer_is_taken_for_a_failure(patch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ from msgspec import structs
 
 from squidmesh.errors import SquidMeshError
 from squidmesh.journal import fold
-from squidmesh.journal.facts import AttemptCancelled, ChildEnded, DeadLetterReplayed, GateTimedOut
+from squidmesh.journal.facts import AttemptCancelled, AttemptScheduled, ChildEnded, DeadLetterReplayed, GateTimedOut
 from squidmesh.journal.fold import IllegalFact
 from squidmesh.journal.state import ChildState
 from squidmesh.planning import (
@@ -164,7 +164,8 @@ def the_timer_of_a_step_is_forgotten_when_it_is_tried_again(patch: Patch) -> Non
         real(state, fact)
         state.runnables[fact.step].timed = False
 
-    patch.setattr(fold, "_schedule", schedule)
+    usual: dict[Any, Any] = dict(fold._USUAL)
+    patch.setattr(fold, "_USUAL", usual | {AttemptScheduled: schedule})
 
 
 def a_child_is_started_under_a_stale_claim(patch: Patch) -> None:
