@@ -126,9 +126,7 @@ class Stores:
             access = stack.enter_context(_access_file())
             settings += [("listen_addresses", f"127.0.0.1,{STORE}"), ("hba_file", str(access))]
         folder = self.disk.folder if self.disk is not None else self.folder / "postgres"
-        self.postgres = stack.enter_context(
-            Postgres(folder, settings=settings, templates=Path(tempfile.gettempdir()) / "squidmesh-chaos-postgres")
-        )
+        self.postgres = stack.enter_context(Postgres(folder, settings=settings))
         self.journal_url = self.postgres.create_database(DATABASE)
         if self.network is not None:
             self.journal_url = self.journal_url.replace("127.0.0.1", STORE)
