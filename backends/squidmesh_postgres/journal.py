@@ -210,6 +210,8 @@ class PostgresJournal:
     def runs(self, query: RunQuery) -> RunPage:
         below = check_query(query)
         with self._reading() as connection:
+            if query.by == "active":
+                return lists.active_runs(connection, self._schema, query, below, self.now())
             return lists.runs(connection, self._schema, query, below)
 
     def run_row(self, run_id: str) -> RunRow | None:

@@ -83,7 +83,9 @@ def run_row(name: str, started_at: int = 0, **rest: object) -> RunRow:
         "due_at": None,
         "ended_at": None,
     }
-    return RunRow(**{**row, **rest})  # type: ignore[arg-type]
+    row |= rest
+    row.setdefault("active_at", max(started_at, rest.get("ended_at") or 0))  # type: ignore[call-overload]
+    return RunRow(**row)  # type: ignore[arg-type]
 
 
 def attempt_row(name: str, attempt: int = 1, *, step: str = "pack", **rest: object) -> AttemptRow:
@@ -573,6 +575,68 @@ class JournalStoreSuite:
             first = store.runs(RunQuery(status=query.status, text=query.text, workflow=query.workflow, limit=2))
             rest = store.runs(RunQuery(status=query.status, text=query.text, workflow=query.workflow, after=first.next))
             assert first.rows + rest.rows == every
+
+    def test_the_latest_active_come_first_in_pages_that_miss_nothing(self, store: JournalStore) -> None:
+        crowd = [f"orc-{number}" for number in range(7)]
+        for number, name in enumerate(crowd):
+            add_run(
+                store, name, number, active_at=100 - number // 2, key=name, queue="slow" if number % 3 else "default"
+            )
+
+        for asked in ({}, {"queue": "slow"}, {"text": "orc-"}, {"status": "running", "workflow": "RingErrand"}):
+            every = store.runs(RunQuery(by="active", **asked)).rows  # type: ignore[arg-type]
+            first = store.runs(RunQuery(by="active", limit=2, **asked))  # type: ignore[arg-type]
+            rest = store.runs(RunQuery(by="active", after=first.next, **asked))  # type: ignore[arg-type]
+            assert first.rows + rest.rows == every and rest.next is None
+            assert len(every) == (4 if "queue" in asked else 7)
+            assert list(every) == sorted(every, key=lambda row: (row.active_at, row.run_id), reverse=True)
+
+    def test_a_run_that_is_active_again_goes_to_the_front(self, store: JournalStore) -> None:
+        add_run(store, "frodo", 1)
+        add_run(store, "sam", 2)
+        changed = RowChanges(run=run_row("frodo", 1, active_at=10_000_000))
+        assert store.commit([alone("frodo", 1, rows=changed)]) == [Committed()]
+
+        rows = store.runs(RunQuery(by="active")).rows
+
+        assert names(rows, ["frodo", "sam"]) == ["frodo", "sam"]
+        assert [row.active_at for row in rows] == [10_000_000, 2]
+
+    def test_a_page_of_the_latest_active_looks_at_a_bounded_number(
+        self, store: JournalStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("squidmesh.ports.pages.LOOKED_AT", 3)
+        crowd = [f"orc-{number}" for number in range(8)]
+        for number, name in enumerate(crowd):
+            add_run(store, name, number, queue="default" if number else "slow")
+
+        pages = [store.runs(RunQuery(by="active", queue="slow", limit=2))]
+        while pages[-1].next is not None:
+            pages.append(store.runs(RunQuery(by="active", queue="slow", limit=2, after=pages[-1].next)))
+
+        assert [len(page.rows) for page in pages] == [0, 0, 1]
+
+    @pytest.mark.parametrize("cursor", ["active:", "active:1:", "active:x:y", "1:x", f"active:{2**63}:x", 5])
+    def test_a_cursor_of_another_order_is_refused(self, store: JournalStore, cursor: object) -> None:
+        with pytest.raises(InvalidInput) as refused:
+            store.runs(RunQuery(by="active", after=cursor))  # type: ignore[arg-type]
+        assert refused.value.field == "after"
+        with pytest.raises(InvalidInput):
+            store.runs(RunQuery(after="active:1:x"))
+
+    def test_only_known_orders_are_allowed(self, store: JournalStore) -> None:
+        with pytest.raises(InvalidInput) as refused:
+            store.runs(RunQuery(by="bogus"))  # type: ignore[arg-type]
+        assert refused.value.field == "by"
+
+    def test_counts_follow_a_run_that_ends_and_one_that_goes_on_again(self, store: JournalStore) -> None:
+        add_run(store, "frodo", 1)
+        for revision, status in enumerate(("failed", "running", "completed"), 1):
+            changed = RowChanges(run=run_row("frodo", 1, status=status))
+            assert store.commit([alone("frodo", revision, rows=changed)]) == [Committed()]
+            assert store.count_runs() == {status: 1}
+        store.recount()
+        assert store.count_runs() == store.count_runs(workflow="RingErrand") == {"completed": 1}
 
     def test_a_run_that_waits_for_a_time_that_has_come_counts_as_running(
         self, store: JournalStore, clock: VirtualClock

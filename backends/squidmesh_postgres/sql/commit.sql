@@ -116,7 +116,8 @@ accepted AS MATERIALIZED (SELECT 0 AS g)
 run_rows AS MATERIALIZED (
     SELECT * FROM json_to_recordset(%(runs)s::json) AS (
         g integer, run_id text, workflow text, version text, trigger text, key text, queue text, status text,
-        step text, error text, started_at bigint, due_at bigint, ended_at bigint, parent text
+        step text, error text, started_at bigint, due_at bigint, ended_at bigint, parent text,
+        active_at bigint
     )
     WHERE (g IN (SELECT g FROM accepted)) IS TRUE
 ),
@@ -133,13 +134,15 @@ tallied AS (
 put_runs AS (
     -- A run's workflow, key, queue and start never change: their indexes are left alone.
     INSERT INTO squidmesh.runs
-        (run_id, workflow, version, trigger, key, queue, status, step, error, started_at, due_at, ended_at, parent)
-    SELECT run_id, workflow, version, trigger, key, queue, status, step, error, started_at, due_at, ended_at, parent
+        (run_id, workflow, version, trigger, key, queue, status, step, error, started_at, due_at, ended_at, parent,
+        active_at)
+    SELECT run_id, workflow, version, trigger, key, queue, status, step, error, started_at, due_at, ended_at, parent,
+        active_at
     FROM run_rows ORDER BY run_id
     ON CONFLICT (run_id) DO UPDATE SET
         version = excluded.version, trigger = excluded.trigger, status = excluded.status,
         step = excluded.step, error = excluded.error, due_at = excluded.due_at, ended_at = excluded.ended_at,
-        parent = excluded.parent
+        parent = excluded.parent, active_at = excluded.active_at
 )
 
 -- name: runs_known
@@ -149,15 +152,17 @@ updated_runs AS (
     UPDATE squidmesh.runs SET
         version = run_rows.version, trigger = run_rows.trigger, status = run_rows.status,
         step = run_rows.step, error = run_rows.error, due_at = run_rows.due_at, ended_at = run_rows.ended_at,
-        parent = run_rows.parent
+        parent = run_rows.parent, active_at = run_rows.active_at
     FROM run_rows
     WHERE runs.run_id = ANY (ARRAY(SELECT run_id FROM run_rows)) AND runs.run_id = run_rows.run_id
     RETURNING runs.run_id
 ),
 put_runs AS (
     INSERT INTO squidmesh.runs
-        (run_id, workflow, version, trigger, key, queue, status, step, error, started_at, due_at, ended_at, parent)
-    SELECT run_id, workflow, version, trigger, key, queue, status, step, error, started_at, due_at, ended_at, parent
+        (run_id, workflow, version, trigger, key, queue, status, step, error, started_at, due_at, ended_at, parent,
+        active_at)
+    SELECT run_id, workflow, version, trigger, key, queue, status, step, error, started_at, due_at, ended_at, parent,
+        active_at
     FROM run_rows WHERE run_id <> ALL (ARRAY(SELECT run_id FROM updated_runs)) ORDER BY run_id
 )
 
