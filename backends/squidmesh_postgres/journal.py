@@ -150,7 +150,7 @@ class PostgresJournal:
         """In a transaction that is open. ``aloud``: its commit itself says that there is something to claim, and
         ``also`` that word.
         """
-        whole = Batch(groups)
+        whole = Batch(groups, marked=mark is not None)
         answers: list[Answer] = []
         for batch in one_by_one(groups) if whole.is_tangled else [whole]:
             if begun := batch.to_begin(marked=mark is not None):

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any
 
+import msgspec
 import pytest
 from msgspec import structs
 
@@ -258,6 +259,49 @@ class JournalStoreSuite:
         assert store.commit(groups) == [Committed()] * 1000
         assert sum(store.count_runs().values()) == 1000
         assert store.commit(groups[:2]) == [Conflict(thread=thread_id(name), revision=1) for name in crowd[:2]]
+
+    def test_of_many_that_begin_at_once_each_is_for_itself(self, store: JournalStore) -> None:
+        """Also where they are the same in nearly all, and where one of them was there before."""
+        store.commit([alone("orc-7", 0)])
+        crowd = [f"orc-{number}" for number in range(20)]
+        definition = DefinitionRecord(fingerprint=Fingerprint("f"), body=b"of all")
+        groups = []
+        for number, name in enumerate(crowd):
+            run = msgspec.structs.replace(run_row(name), key=f'"{name}", {{1}}' if number % 2 else None)
+            rows = RowChanges(run=run, put=(attempt_row(name),))
+            body = bytes([number]) * number
+            groups.append(Group(appends=(append(name, 0, body=body, rows=rows),), definitions=(definition,)))
+
+        answers = store.commit(groups)
+
+        late = Conflict(thread=thread_id("orc-7"), revision=1)
+        assert answers == [late if name == "orc-7" else Committed() for name in crowd]
+        for name, group in zip(crowd, groups, strict=True):
+            (entry,) = read(store, name).tail
+            (given,) = group.appends
+            if name == "orc-7":
+                assert (entry.body, store.run_row(given.thread)) == (b"{}", None)
+            else:
+                assert (entry.body, entry.entry_id) == (given.body, given.entry_id)
+                assert store.run_row(given.thread) == given.rows.run
+        put = [row for name, group in zip(crowd, groups, strict=True) for row in group.appends[0].rows.put]
+        expected = [row for row in put if row.run_id != str(thread_id("orc-7"))]
+        assert sorted(store.open_attempts(), key=lambda row: row.item) == sorted(expected, key=lambda row: row.item)
+        assert store.definition(Fingerprint("f")) == b"of all"
+
+    def test_many_that_were_all_there_before_write_nothing(self, store: JournalStore) -> None:
+        crowd = [f"orc-{number}" for number in range(10)]
+        store.commit([alone(name, 0) for name in crowd])
+        definition = DefinitionRecord(fingerprint=Fingerprint("f"), body=b"of all")
+        rows = [RowChanges(run=run_row(name)) for name in crowd]
+        again = [
+            Group(appends=(append(name, 0, rows=each),), definitions=(definition,))
+            for name, each in zip(crowd, rows, strict=True)
+        ]
+
+        assert store.commit(again) == [Conflict(thread=thread_id(name), revision=1) for name in crowd]
+        assert store.count_runs() == {}
+        assert store.definition(Fingerprint("f")) is None
 
     # --------------------------------------------------------------------------------------------- unknown outcomes
 
