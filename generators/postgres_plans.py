@@ -34,7 +34,7 @@ analysed, in one that was analysed, and in one that was analysed when it held mu
 """
 
 
-STARTED = ("run_rows", "runs", "put", "set_timers", "definitions")
+STARTED = ("run_rows", "tallied", "runs", "put_rows", "put", "set_timers", "definitions")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,17 +78,27 @@ def shown() -> Iterator[Shown]:
         title="Commit of claims",
         about="`threads_pkey` for the threads that are locked, and the primary keys of what is written. The epoch is "
         "in `plane`, which has one row.",
-        sql=commit("judged_by_epoch", "put"),
+        sql=commit("judged_by_epoch", "put_rows", "put"),
     )
     yield Shown(
         title="Commit of a step, with the claim of the next",
         about="The same; what a run was before is found by `runs_pkey`, and its lease by `leases_pkey`.",
-        sql=commit("judged_by_epoch", "run_rows", "runs_known", "remove", "put", "agenda_done", "hand_over"),
+        sql=commit(
+            "judged_by_epoch",
+            "run_rows",
+            "tallied",
+            "runs_known",
+            "remove",
+            "put_rows",
+            "put",
+            "agenda_done",
+            "hand_over",
+        ),
     )
     yield Shown(
         title="Commit of a last step",
         about="The same. The lease of an attempt that is closed is removed by a trigger, by `leases_pkey`.",
-        sql=commit("judged", "run_rows", "runs_known", "remove"),
+        sql=commit("judged", "run_rows", "tallied", "runs_known", "remove"),
     )
     yield Shown(
         title="Commit of starts",
@@ -101,7 +111,9 @@ def shown() -> Iterator[Shown]:
                 "accepted",
                 "written_new",
                 "run_rows",
+                "tallied",
                 "runs",
+                "put_rows",
                 "put",
                 "set_timers",
                 "definitions",

@@ -150,7 +150,7 @@ class PostgresJournal:
         """In a transaction that is open. ``aloud``: its commit itself says that there is something to claim, and
         ``also`` that word.
         """
-        whole = Batch(groups)
+        whole = Batch(groups, marked=mark is not None)
         answers: list[Answer] = []
         for batch in one_by_one(groups) if whole.is_tangled else [whole]:
             if begun := batch.to_begin(marked=mark is not None):
@@ -210,6 +210,8 @@ class PostgresJournal:
     def runs(self, query: RunQuery) -> RunPage:
         below = check_query(query)
         with self._reading() as connection:
+            if query.by == "active":
+                return lists.active_runs(connection, self._schema, query, below, self.now())
             return lists.runs(connection, self._schema, query, below)
 
     def run_row(self, run_id: str) -> RunRow | None:

@@ -7,9 +7,10 @@ from typing import Any
 import msgspec
 from psycopg import Connection
 
+from squidmesh.clock import Instant
 from squidmesh.journal.rows import AttemptRow, DeadLetterRow, PausedQueueRow, RunRow
 from squidmesh.ports.journal_store import DeadLetterPage, DeadLetterQuery, RunPage, RunQuery
-from squidmesh.ports.pages import Place, dead_page, page
+from squidmesh.ports.pages import Place, active_page, dead_page, looked_at, page
 from squidmesh_postgres.statements import load
 
 _RUN = RunRow.__struct_fields__
@@ -37,6 +38,12 @@ def runs(connection: Connection[Any], schema: str, query: RunQuery, below: Place
     }
     statement = load("lists", schema)[_narrowest(query)]
     return page(query, [run(row) for row in connection.execute(statement, asked)])
+
+
+def active_runs(connection: Connection[Any], schema: str, query: RunQuery, below: Place, now: Instant) -> RunPage:
+    asked = {"text": query.text, "place": below[0], "run_id": below[1], "limit": looked_at(query) + 1}
+    statement = load("lists", schema)["active_of_text" if query.text else "active"]
+    return active_page(query, [run(row) for row in connection.execute(statement, asked)], now)
 
 
 def _narrowest(query: RunQuery) -> str:

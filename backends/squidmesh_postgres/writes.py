@@ -10,7 +10,8 @@ import msgspec
 
 from squidmesh.errors import DataRefused
 from squidmesh.journal.rows import RowChanges
-from squidmesh.ports.journal_store import Answer, Append, Committed, Conflict, Group, Moved
+from squidmesh.ports.journal_store import Answer, Append, Committed, Conflict, DefinitionRecord, Group, Moved
+from squidmesh_postgres.alike import ATTEMPTS, FEWEST, RUNS, first_entries
 from squidmesh_postgres.leases import LEASE_PARTS, lease_rows
 from squidmesh_postgres.raw import Raw
 from squidmesh_postgres.statements import load
@@ -18,8 +19,10 @@ from squidmesh_postgres.wakeup import ANYTHING
 
 _ORDER = (
     "run_rows",
+    "tallied",
     "runs",
     "remove",
+    "put_rows",
     "put",
     "agenda_done",
     *LEASE_PARTS,
@@ -32,7 +35,7 @@ _ORDER = (
     "checkpoints",
     "definitions",
 )
-_AGENDA = {"remove", "put", "agenda_done"}
+_AGENDA = {"remove", "put_rows", "put", "agenda_done"}
 """Parts of which those of leases speak: they wait for the agenda."""
 _encode = msgspec.json.encode
 
@@ -48,6 +51,8 @@ class Rows:
         self._keys: set[tuple[str, str]] = set()
         self.is_tangled = False
         """Two groups write the same row: they can not be written by one statement."""
+        self._is_alike = False
+        """Runs and attempts are said by their differences, all at once, and not row by row."""
         self.words: set[str] = set()
 
     @property
@@ -55,7 +60,7 @@ class Rows:
         return not self._arrays
 
     def add(self, g: int, rows: RowChanges) -> None:
-        if rows.run is not None:
+        if rows.run is not None and not self._is_alike:
             self.put("runs", g, rows.run)
         coming = [row.item for row in rows.put]
         for item in rows.remove:
@@ -63,7 +68,8 @@ class Rows:
                 self._name("remove", g, "item", item)
         for row in rows.put:
             self._key("put", row.item)
-            self.put("put", g, row)
+            if not self._is_alike:
+                self.put("put", g, row)
             if row.owner is None:
                 self.words.add(row.queue)
         if rows.unbury or rows.bury:
@@ -89,7 +95,9 @@ class Rows:
     def parts(self) -> tuple[str, ...]:
         wanted = {part for part in _ORDER if self._arrays.get(part)}
         if "runs" in wanted:
-            wanted.add("run_rows")
+            wanted |= {"run_rows", "tallied"}
+        if "put" in wanted:
+            wanted.add("put_rows")
         if not wanted.isdisjoint(LEASE_PARTS):
             wanted |= _AGENDA
         return tuple(part for part in _ORDER if part in wanted)
@@ -117,7 +125,7 @@ class Batch(Rows):
     ``only_begins``: and each group is one of them, and nothing else may refuse it.
     """
 
-    def __init__(self, groups: Sequence[Group]) -> None:
+    def __init__(self, groups: Sequence[Group], *, marked: bool = False) -> None:
         super().__init__()
         self._groups = len(groups)
         self.new: list[str] = []
@@ -125,7 +133,9 @@ class Batch(Rows):
         self.only_begins = not self._by_epoch and all(
             len(group.appends) == 1 and group.appends[0].expected_revision == 0 and not group.leases for group in groups
         )
+        self._is_alike = self.only_begins and not marked and len(groups) >= FEWEST
         threads: set[str] = set()
+        definitions: dict[str, tuple[DefinitionRecord, list[int]]] = {}
         for g, group in enumerate(groups):
             for append in group.appends:
                 if append.thread in threads:
@@ -133,11 +143,18 @@ class Batch(Rows):
                 threads.add(append.thread)
                 self._append(g, append, group.epoch)
             for record in group.definitions:
-                self.put("definitions", g, record)
+                definitions.setdefault(record.fingerprint, (record, []))[1].append(g)
+        if definitions:
+            self._arrays["definitions"] = [_shared(record, of) for record, of in definitions.values()]
+        if self._is_alike:
+            self._say_alike([group.appends[0] for group in groups])
         for part, rows in lease_rows(enumerate(groups)).items():
             self._arrays[part] = [_encode(row) for row in rows]
 
     def statement(self, schema: str, *, marked: bool = False) -> Raw:
+        if self._is_alike:
+            parts = tuple(f"{part}_alike" if part in _ALIKE else part for part in self.parts)
+            return _composed(schema, ("given_alike", "judged_new", "accepted", "written_alike", *parts), "answer")
         if self.only_begins and not marked:
             return _composed(schema, ("given_new", "judged_new", "accepted", "written_new", *self.parts), "answer")
         judged = "judged_by_epoch" if self._by_epoch else "judged"
@@ -163,7 +180,31 @@ class Batch(Rows):
                 answers[g] = Moved()
         return answers
 
+    def parameters(self, **others: object) -> dict[str, object]:
+        if not self._is_alike:
+            return super().parameters(**others)
+        return {**super().parameters(**others), "appends": self._first_entries, "bodies": self._bodies}
+
+    def _say_alike(self, appends: Sequence[Append]) -> None:
+        self._first_entries, self._bodies = first_entries(appends)
+        runs = [(g, append.rows.run) for g, append in enumerate(appends) if append.rows.run is not None]
+        attempts = [(g, row) for g, append in enumerate(appends) for row in append.rows.put]
+        if runs:
+            self._arrays["runs"] = RUNS.said(runs)
+        if attempts:
+            self._arrays["put"] = ATTEMPTS.said(attempts)
+
     def _append(self, g: int, append: Append, epoch: int | None) -> None:
+        if not self._is_alike:
+            self._say_append(g, append, epoch)
+        if append.expected_revision == 0:
+            self.new.append(append.thread)
+        if append.checkpoint is not None:
+            point = {"thread": append.thread, "revision": append.expected_revision + 1, "body": append.checkpoint}
+            self.put("checkpoints", g, point)
+        self.add(g, append.rows)
+
+    def _say_append(self, g: int, append: Append, epoch: int | None) -> None:
         self.put(
             "appends",
             g,
@@ -175,12 +216,6 @@ class Batch(Rows):
                 "body": append.body,
             },
         )
-        if append.expected_revision == 0:
-            self.new.append(append.thread)
-        if append.checkpoint is not None:
-            point = {"thread": append.thread, "revision": append.expected_revision + 1, "body": append.checkpoint}
-            self.put("checkpoints", g, point)
-        self.add(g, append.rows)
 
 
 _TABLES = {
@@ -193,12 +228,19 @@ _TABLES = {
     "resume": "pauses",
     "pause": "pauses",
 }
-_ARRAYS = ("appends", *(part for part in _ORDER if part not in ("run_rows", "agenda_done")))
+_ALIKE = {"run_rows", "put_rows"}
+_NOT_GIVEN = {"run_rows", "tallied", "put_rows", "agenda_done"}
+_ARRAYS = ("appends", *(part for part in _ORDER if part not in _NOT_GIVEN))
 
 
 def one_by_one(groups: Sequence[Group]) -> Iterator[Batch]:
     for group in groups:
         yield Batch([group])
+
+
+def _shared(record: DefinitionRecord, groups: list[int]) -> bytes:
+    """A definition once, whatever the number of groups that bring it: most batches are of one workflow."""
+    return _encode({"groups": groups, "fingerprint": record.fingerprint, "body": record.body})
 
 
 def _array(rows: Sequence[bytes]) -> str:

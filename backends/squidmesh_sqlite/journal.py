@@ -201,7 +201,8 @@ class SqliteJournal:
             return retention.tombstone(connection, run_id)
 
     def recount(self) -> None:
-        """Nothing is counted beside the rows."""
+        with self._pool.write() as connection:
+            reindex.recount(connection)
 
     # --------------------------------------------------------------------------------------------- reconciling
 
@@ -377,7 +378,7 @@ def _judge(group: Group, revisions: dict[str, int], moved: set[int]) -> Answer:
 
 
 _revision = attrgetter("revision")
-_where_it_stands = attrgetter("step", "run_id", "status", "version", "trigger")
+_where_it_stands = attrgetter("step", "run_id", "status", "version", "trigger", "active_at")
 """What ``move_run`` asks for."""
 
 

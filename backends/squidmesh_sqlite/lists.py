@@ -10,7 +10,7 @@ import msgspec
 from squidmesh.clock import Instant
 from squidmesh.journal.rows import AttemptRow, DeadLetterRow, PausedQueueRow, RunRow
 from squidmesh.ports.journal_store import DeadLetterPage, DeadLetterQuery, RunPage, RunQuery
-from squidmesh.ports.pages import Place, dead_page, page
+from squidmesh.ports.pages import Place, active_page, dead_page, looked_at, page
 from squidmesh_sqlite.statements import load
 
 _SQL = load("lists")
@@ -24,6 +24,8 @@ _LAST_CHARACTER = chr(0x10FFFF)
 
 
 def runs(connection: sqlite3.Connection, query: RunQuery, below: Place, now: Instant) -> RunPage:
+    if query.by == "active":
+        return _active(connection, query, below, now)
     started_at, run_id = below
     if query.until is not None and query.until <= started_at:
         started_at, run_id = query.until, ""  # no id is below an empty one: those that started then are left out
@@ -39,6 +41,12 @@ def runs(connection: sqlite3.Connection, query: RunQuery, below: Place, now: Ins
         "limit": query.limit + 1,  # one more tells whether there is a next page
     }
     return page(query, [_run(row) for row in connection.execute(_SQL[_narrowest(query)], asked)])
+
+
+def _active(connection: sqlite3.Connection, query: RunQuery, below: Place, now: Instant) -> RunPage:
+    asked = {"text": query.text, "place": below[0], "run_id": below[1], "limit": looked_at(query) + 1}
+    found = connection.execute(_SQL["active_of_text" if query.text else "active"], asked)
+    return active_page(query, [_run(row) for row in found], now)
 
 
 def _narrowest(query: RunQuery) -> str:
@@ -60,12 +68,7 @@ def run_row(connection: sqlite3.Connection, run_id: str) -> RunRow | None:
 
 
 def count_runs(connection: sqlite3.Connection, workflow: str | None, now: Instant) -> dict[str, int]:
-    asked = {"workflow": workflow, "now": now}
-    counts: dict[str, int] = dict(connection.execute(_SQL["count_unfinished"], asked).fetchall())
-    total = "count_all" if workflow is None else "count_of_workflow"
-    (all_runs,) = connection.execute(_SQL[total], asked).fetchone()
-    completed = all_runs - sum(counts.values())
-    return {**counts, "completed": completed} if completed > 0 else counts
+    return dict(connection.execute(_SQL["count_runs"], {"workflow": workflow, "now": now}).fetchall())
 
 
 def open_attempts(connection: sqlite3.Connection, run_id: str | None, limit: int, after: str) -> list[AttemptRow]:

@@ -159,9 +159,16 @@ def _replace_others(connection: sqlite3.Connection, replacement: Replacement) ->
     if replacement.drop_run is not None:
         connection.execute(_SQL["drop_run"], (replacement.drop_run,))
     if rows.run is not None:
+        connection.execute(_SQL["drop_run"], (rows.run.run_id,))
         connection.execute(_SQL["replace_run"], msgspec.structs.astuple(rows.run))
     many(_WRITES["unbury"], [(item,) for item in rows.unbury])
     many(_WRITES["bury"], [msgspec.structs.astuple(row) for row in rows.bury])
     timers.write(connection, rows.set_timers, rows.drop_timers)
     many(_WRITES["resume_queue"], [(queue,) for queue in rows.resume])
     many(_WRITES["pause_queue"], [msgspec.structs.astuple(row) for row in rows.pause])
+
+
+def recount(connection: sqlite3.Connection) -> None:
+    """In the caller's transaction: the tallies of ended runs, from the rows."""
+    for statement in ("no_tallies", "count_again"):
+        connection.execute(_SQL[statement])

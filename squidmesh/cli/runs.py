@@ -45,6 +45,9 @@ def runs(context: click.Context) -> None:
 @click.option("--text", help="Whose id or key begins so.")
 @click.option("--since", callback=read_moment, metavar="TIME", help="Started then or later, as in 2026-11-22T21:00Z.")
 @click.option("--until", callback=read_moment, metavar="TIME", help="Started before.")
+@click.option(
+    "--by", type=click.Choice(["started", "active"]), default="started", show_default=True, help="In which order."
+)
 @click.option("--limit", type=int, default=50, show_default=True)
 @click.option("--after", metavar="CURSOR", help="The page after this cursor.")
 @target.options
@@ -60,9 +63,10 @@ def list_runs(
     until: datetime | None,
     limit: int,
     after: str | None,
+    by: str,
     as_json: bool,
 ) -> None:
-    """List runs, newest first."""
+    """List runs, newest first, or those that were active last."""
     with target.connect(context) as mesh:
         page = mesh.list_runs(
             workflow=workflow,
@@ -73,6 +77,7 @@ def list_runs(
             until=until,
             limit=limit,
             after=after,
+            by=by,
         )
     if as_json:
         show_json(page.to_json())

@@ -18,7 +18,8 @@ _END_OF_THREAD = re.compile("[!/]")
 class RunRow(msgspec.Struct, frozen=True, kw_only=True):
     """For lists, counts and search. ``status`` is the run's status at its last entry; a run that is then ``waiting`` or
     ``retrying`` counts as ``running`` from ``due_at`` on. ``step`` is where it stands; ``error`` a stable code.
-    ``parent``: the run that started this one as its child.
+    ``parent``: the run that started this one as its child. ``active_at``: about when its newest entry was written,
+    never before its start or its end, and else rounded down (:func:`squidmesh.planning.rows.active_at`): microseconds.
     """
 
     run_id: RunId
@@ -34,6 +35,7 @@ class RunRow(msgspec.Struct, frozen=True, kw_only=True):
     due_at: int | None
     ended_at: int | None
     parent: RunId | None = None
+    active_at: int = 0
 
 
 class AttemptRow(msgspec.Struct, frozen=True, kw_only=True):

@@ -52,7 +52,21 @@ from squidmesh.ports.journal_store import (
     ThreadPage,
     ThreadRead,
 )
-from squidmesh.ports.pages import check_dead_letters, check_query, check_text, dead_page, dead_place, page, place
+from squidmesh.ports.pages import (
+    active_page,
+    active_place,
+    begins,
+    check_dead_letters,
+    check_query,
+    check_text,
+    dead_page,
+    dead_place,
+    looked_at,
+    matches,
+    page,
+    place,
+    status,
+)
 from squidmesh.ports.pruning import check_pruned_once
 
 R = TypeVar("R")
@@ -162,7 +176,11 @@ class MemoryJournal:
     def runs(self, query: RunQuery) -> RunPage:
         now, below = self.now(), check_query(query)
         with self._door:
-            found = [row for row in self._runs.values() if place(row) < below and _matches(row, query, now)]
+            if query.by == "active":
+                active = sorted(self._runs.values(), key=active_place, reverse=True)
+                below_it = [row for row in active if active_place(row) < below and begins(row, query.text)]
+                return active_page(query, below_it[: looked_at(query) + 1], now)
+            found = [row for row in self._runs.values() if place(row) < below and matches(row, query, now)]
         return page(query, sorted(found, key=place, reverse=True))
 
     def run_row(self, run_id: str) -> RunRow | None:
@@ -174,7 +192,7 @@ class MemoryJournal:
         now = self.now()
         with self._door:
             rows = [row for row in self._runs.values() if workflow in (None, row.workflow)]
-        return dict(Counter(_status(row, now) for row in rows))
+        return dict(Counter(status(row, now) for row in rows))
 
     def open_attempts(self, *, run_id: str | None = None, limit: int = 1000, after: str = "") -> list[AttemptRow]:
         with self._door:
@@ -429,27 +447,10 @@ def _by_thread(rows: Mapping[str, R]) -> dict[str, tuple[R, ...]]:
     return {thread: tuple(its) for thread, its in found.items()}
 
 
-def _status(row: RunRow, now: int) -> str:
-    """What waits only for a time that has come is running."""
-    due = row.status in ("waiting", "retrying") and row.due_at is not None and row.due_at <= now
-    return "running" if due else row.status
-
-
 def _ended_place(row: RunRow) -> tuple[int, str]:
     """Where a run that has ended stands among those."""
     assert row.ended_at is not None
     return row.ended_at, row.run_id
-
-
-def _matches(row: RunRow, query: RunQuery, now: int) -> bool:
-    return (
-        query.workflow in (None, row.workflow)
-        and query.queue in (None, row.queue)
-        and (query.since is None or row.started_at >= query.since)
-        and (query.until is None or row.started_at < query.until)
-        and query.status in (None, _status(row, now))
-        and (not query.text or row.run_id.startswith(query.text) or (row.key or "").startswith(query.text))
-    )
 
 
 def _asked_for(row: DeadLetterRow, query: DeadLetterQuery) -> bool:

@@ -10,7 +10,7 @@ from typing import assert_never
 
 from squidmesh.clock import micros
 from squidmesh.journal.facts import AnyFact, RunStarted
-from squidmesh.journal.fold import fold
+from squidmesh.journal.fold import evolve, fold
 from squidmesh.journal.state import RunState
 from squidmesh.planning import children, claims, control, dead_letters, deadlines, events, outcome
 from squidmesh.planning.commands import (
@@ -41,6 +41,11 @@ from squidmesh.workflow.definition import Definition
 
 def start(definition: Definition, command: StartRun) -> list[AnyFact]:
     """Revision 1 of a run: that it started, and what is first."""
+    return begun(definition, command)[0]
+
+
+def begun(definition: Definition, command: StartRun) -> tuple[list[AnyFact], RunState]:
+    """The same, and the state after it: what is first is asked of a state that has begun, so it is at hand."""
     delay = micros(command.delay)
     started = RunStarted(
         at=command.now,
@@ -61,7 +66,11 @@ def start(definition: Definition, command: StartRun) -> list[AnyFact]:
         activation=command.activation,
         traceparent=command.traceparent,
     )
-    return [started, *begin(definition, fold(None, [started]), now=command.now, delay=delay)]
+    state = fold(None, [started])
+    first = begin(definition, state, now=command.now, delay=delay)
+    for fact in first:
+        evolve(state, fact)
+    return [started, *first], state
 
 
 def decide(definition: Definition, state: RunState, command: AnyCommand) -> list[AnyFact]:

@@ -29,6 +29,9 @@ from squidmesh.journal.rows import AttemptRow, DeadLetterRow, RowChanges, RunRow
 from squidmesh.journal.state import OPEN_ATTEMPT, RunnableState, RunState
 from squidmesh.planning.timers import timer_changes, timers_of
 
+ROUNDED_TO = 10_000_000
+"""Microseconds: how exactly a row says when its run was last active."""
+
 _Closes = AttemptCompleted | AttemptFailed | AttemptTimedOut | AttemptCancelled | AttemptDeadLettered
 _Touches = AttemptScheduled | AttemptClaimed | ClaimReleased | DeliveryLost | DeadLetterReplayed
 _Buries = AttemptDeadLettered | DeadLetterReplayed | DeadLetterDiscarded | AttemptCancelled
@@ -52,7 +55,16 @@ def run_row(state: RunState) -> RunRow:
         due_at=state.due_at() if status in ("waiting", "retrying") else None,
         ended_at=state.ended_at,
         parent=None if state.parent is None else RunId(state.parent.run_id),
+        active_at=active_at(state),
     )
+
+
+def active_at(state: RunState) -> int:
+    """About when the newest entry was written: rounded down, so that the entries of a short run leave it alone, and a
+    long one changes it every ten seconds at most. A start and an end are told exactly: they write the row anyway.
+    """
+    newest = state.updated_at - state.updated_at % ROUNDED_TO
+    return max(newest, state.started_at, state.ended_at or 0)
 
 
 def changes(before: RunRow | None, facts: Sequence[AnyFact], after: RunState) -> RowChanges:

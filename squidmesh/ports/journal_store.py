@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from datetime import timedelta
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import msgspec
 
@@ -137,8 +137,12 @@ class History(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RunQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """Newest first. ``after`` is the cursor of the previous page. ``text`` matches a run id or a key from its start.
-    ``since`` and ``until``: started at or after the one, and before the other.
+    """Newest first, or the latest ``active`` first. ``after`` is the cursor of the previous page in the same order.
+    ``text`` matches a run id or a key from its start. ``since`` and ``until``: started at or after the one, and before
+    the other.
+
+    By ``active`` a store looks at a bounded number of runs a page (:func:`squidmesh.ports.pages.looked_at`): a page of
+    few rows, or of none, may have a next one. A run that is active meanwhile goes to the front.
 
     What a store refuses of it, with ``InvalidInput``, is told by :func:`squidmesh.ports.pages.check_query`.
     """
@@ -151,6 +155,7 @@ class RunQuery(msgspec.Struct, frozen=True, kw_only=True):
     until: Instant | None = None
     limit: int = 50
     after: str | None = None
+    by: Literal["started", "active"] = "started"
 
 
 class RunPage(msgspec.Struct, frozen=True, kw_only=True):

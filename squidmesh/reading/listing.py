@@ -16,7 +16,7 @@ _BECOMES_RUNNING = frozenset({"waiting", "retrying"})
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunSummary:
     """One line of a list. ``step`` is where the run stands; ``error`` the code of its failure; ``due_at`` the moment
-    that it waits for.
+    that it waits for; ``active_at`` about when its history grew last: its end, or else up to ten seconds before.
     """
 
     run_id: str
@@ -31,6 +31,7 @@ class RunSummary:
     started_at: datetime
     due_at: datetime | None
     ended_at: datetime | None
+    active_at: datetime
 
     def to_json(self) -> dict[str, Any]:
         found: dict[str, Any] = to_plain(self)
@@ -39,8 +40,8 @@ class RunSummary:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunList:
-    """A page, newest first, as it stood at ``as_of`` by the journal's clock. ``next`` is the cursor of the page after
-    it (``list_runs(after=…)``), None on the last one.
+    """A page, in the order that was asked for, as it stood at ``as_of`` by the journal's clock. ``next`` is the cursor
+    of the page after it (``list_runs(after=…)``), None on the last one.
     """
 
     runs: tuple[RunSummary, ...]
@@ -68,6 +69,7 @@ def summarize(row: RunRow, *, now: Instant) -> RunSummary:
         started_at=to_datetime(row.started_at),
         due_at=None if row.due_at is None else to_datetime(row.due_at),
         ended_at=None if row.ended_at is None else to_datetime(row.ended_at),
+        active_at=to_datetime(row.active_at),
     )
 
 

@@ -298,11 +298,16 @@ class AsyncVerbs(AsyncCalls):
         until: datetime | None = None,
         limit: int = 50,
         after: str | None = None,
+        by: str = "started",
     ) -> RunList:
         """Newest first, ``limit`` (1 to 1000) a page; ``after`` is the ``next`` of the page before. ``text`` is how the
         run's id or its key begins. ``since`` and ``until`` (aware datetimes): started at or after the one, and before
         the other. A status is running, retrying, paused, waiting, failing, compensating, completed, failed or
         cancelled.
+
+        ``by``: ``started``, or ``active`` for those first whose history grew last. A page by ``active`` looks at 1000
+        runs at most, or at ``limit`` if that is more: where few of them match, it holds few, and has a ``next``. A run
+        that is active meanwhile goes to the front.
         """
         return await self._call(
             self.mesh.list_runs,
@@ -314,6 +319,7 @@ class AsyncVerbs(AsyncCalls):
             until=until,
             limit=limit,
             after=after,
+            by=by,
         )
 
     async def count_runs(self, *, workflow: str | None = None) -> dict[str, int]:

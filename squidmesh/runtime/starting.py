@@ -24,11 +24,10 @@ from squidmesh.errors import (
 from squidmesh.ids import RunId, ThreadId, fingerprint, keyed_run_id
 from squidmesh.journal.codec import encode_facts
 from squidmesh.journal.facts import Activation, ParentRun
-from squidmesh.journal.fold import fold
 from squidmesh.journal.rows import Tombstone
 from squidmesh.journal.state import RunState
 from squidmesh.planning.commands import StartRun
-from squidmesh.planning.decide import start
+from squidmesh.planning.decide import begun
 from squidmesh.planning.rows import changes
 from squidmesh.ports.journal_store import Append, Conflict, DefinitionRecord, Group, JournalStore
 from squidmesh.runtime import chance
@@ -186,7 +185,7 @@ def _start_or_find(
             continue
         run_ids[index] = run_id
         if run_id not in plans:
-            plans[run_id] = plan(replace(asked, run_id=run_id), now)
+            plans[run_id] = plan(asked, now, run_id, offers=not engine.leases.in_journal)
     answers = Committer(store, _patience(engine, joined), engine.instruments).commit(
         _groups(engine, plans.values(), joined)
     )
@@ -239,13 +238,17 @@ def _run_id(asked: Start) -> RunId:
     return chance.new_run_id() if asked.key is None else keyed_run_id(asked.workflow.name, asked.key)
 
 
-def plan(asked: Start, now: Instant) -> Birth:
-    """Revision 1 of the run, whose id is known."""
-    assert asked.run_id is not None
+def plan(asked: Start, now: Instant, run_id: RunId | None = None, *, offers: bool = True) -> Birth:
+    """Revision 1 of the run, whose id is known: ``run_id``, or that of ``asked``. ``offers``: whether its effects are
+    wanted; leases in the journal itself need none.
+    """
+    if run_id is None:
+        assert asked.run_id is not None
+        run_id = asked.run_id
     definition = asked.workflow.definition
     command = StartRun(
         now=now,
-        run_id=asked.run_id,
+        run_id=run_id,
         trigger=asked.trigger,
         payload=asked.payload,
         payload_fingerprint=asked.payload_fingerprint,
@@ -259,12 +262,12 @@ def plan(asked: Start, now: Instant) -> Birth:
         activation=asked.activation,
         traceparent=asked.traceparent,
     )
-    facts = start(definition, command)
-    state = fold(None, facts)
+    facts, state = begun(definition, command)
     effects = Effects()
-    effects.note(state, facts, None, now)
+    if offers:
+        effects.note(state, facts, None, now)
     append = Append(
-        thread=ThreadId(asked.run_id),
+        thread=ThreadId(run_id),
         expected_revision=0,
         entry_id=chance.new_entry_id(),
         body=encode_facts(facts),

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any
 
+import msgspec
 import pytest
 from msgspec import structs
 
@@ -83,7 +84,9 @@ def run_row(name: str, started_at: int = 0, **rest: object) -> RunRow:
         "due_at": None,
         "ended_at": None,
     }
-    return RunRow(**{**row, **rest})  # type: ignore[arg-type]
+    row |= rest
+    row.setdefault("active_at", max(started_at, rest.get("ended_at") or 0))  # type: ignore[call-overload]
+    return RunRow(**row)  # type: ignore[arg-type]
 
 
 def attempt_row(name: str, attempt: int = 1, *, step: str = "pack", **rest: object) -> AttemptRow:
@@ -256,6 +259,49 @@ class JournalStoreSuite:
         assert store.commit(groups) == [Committed()] * 1000
         assert sum(store.count_runs().values()) == 1000
         assert store.commit(groups[:2]) == [Conflict(thread=thread_id(name), revision=1) for name in crowd[:2]]
+
+    def test_of_many_that_begin_at_once_each_is_for_itself(self, store: JournalStore) -> None:
+        """Also where they are the same in nearly all, and where one of them was there before."""
+        store.commit([alone("orc-7", 0)])
+        crowd = [f"orc-{number}" for number in range(20)]
+        definition = DefinitionRecord(fingerprint=Fingerprint("f"), body=b"of all")
+        groups = []
+        for number, name in enumerate(crowd):
+            run = msgspec.structs.replace(run_row(name), key=f'"{name}", {{1}}' if number % 2 else None)
+            rows = RowChanges(run=run, put=(attempt_row(name),))
+            body = bytes([number]) * number
+            groups.append(Group(appends=(append(name, 0, body=body, rows=rows),), definitions=(definition,)))
+
+        answers = store.commit(groups)
+
+        late = Conflict(thread=thread_id("orc-7"), revision=1)
+        assert answers == [late if name == "orc-7" else Committed() for name in crowd]
+        for name, group in zip(crowd, groups, strict=True):
+            (entry,) = read(store, name).tail
+            (given,) = group.appends
+            if name == "orc-7":
+                assert (entry.body, store.run_row(given.thread)) == (b"{}", None)
+            else:
+                assert (entry.body, entry.entry_id) == (given.body, given.entry_id)
+                assert store.run_row(given.thread) == given.rows.run
+        put = [row for name, group in zip(crowd, groups, strict=True) for row in group.appends[0].rows.put]
+        expected = [row for row in put if row.run_id != str(thread_id("orc-7"))]
+        assert sorted(store.open_attempts(), key=lambda row: row.item) == sorted(expected, key=lambda row: row.item)
+        assert store.definition(Fingerprint("f")) == b"of all"
+
+    def test_many_that_were_all_there_before_write_nothing(self, store: JournalStore) -> None:
+        crowd = [f"orc-{number}" for number in range(10)]
+        store.commit([alone(name, 0) for name in crowd])
+        definition = DefinitionRecord(fingerprint=Fingerprint("f"), body=b"of all")
+        rows = [RowChanges(run=run_row(name)) for name in crowd]
+        again = [
+            Group(appends=(append(name, 0, rows=each),), definitions=(definition,))
+            for name, each in zip(crowd, rows, strict=True)
+        ]
+
+        assert store.commit(again) == [Conflict(thread=thread_id(name), revision=1) for name in crowd]
+        assert store.count_runs() == {}
+        assert store.definition(Fingerprint("f")) is None
 
     # --------------------------------------------------------------------------------------------- unknown outcomes
 
@@ -573,6 +619,68 @@ class JournalStoreSuite:
             first = store.runs(RunQuery(status=query.status, text=query.text, workflow=query.workflow, limit=2))
             rest = store.runs(RunQuery(status=query.status, text=query.text, workflow=query.workflow, after=first.next))
             assert first.rows + rest.rows == every
+
+    def test_the_latest_active_come_first_in_pages_that_miss_nothing(self, store: JournalStore) -> None:
+        crowd = [f"orc-{number}" for number in range(7)]
+        for number, name in enumerate(crowd):
+            add_run(
+                store, name, number, active_at=100 - number // 2, key=name, queue="slow" if number % 3 else "default"
+            )
+
+        for asked in ({}, {"queue": "slow"}, {"text": "orc-"}, {"status": "running", "workflow": "RingErrand"}):
+            every = store.runs(RunQuery(by="active", **asked)).rows  # type: ignore[arg-type]
+            first = store.runs(RunQuery(by="active", limit=2, **asked))  # type: ignore[arg-type]
+            rest = store.runs(RunQuery(by="active", after=first.next, **asked))  # type: ignore[arg-type]
+            assert first.rows + rest.rows == every and rest.next is None
+            assert len(every) == (4 if "queue" in asked else 7)
+            assert list(every) == sorted(every, key=lambda row: (row.active_at, row.run_id), reverse=True)
+
+    def test_a_run_that_is_active_again_goes_to_the_front(self, store: JournalStore) -> None:
+        add_run(store, "frodo", 1)
+        add_run(store, "sam", 2)
+        changed = RowChanges(run=run_row("frodo", 1, active_at=10_000_000))
+        assert store.commit([alone("frodo", 1, rows=changed)]) == [Committed()]
+
+        rows = store.runs(RunQuery(by="active")).rows
+
+        assert names(rows, ["frodo", "sam"]) == ["frodo", "sam"]
+        assert [row.active_at for row in rows] == [10_000_000, 2]
+
+    def test_a_page_of_the_latest_active_looks_at_a_bounded_number(
+        self, store: JournalStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("squidmesh.ports.pages.LOOKED_AT", 3)
+        crowd = [f"orc-{number}" for number in range(8)]
+        for number, name in enumerate(crowd):
+            add_run(store, name, number, queue="default" if number else "slow")
+
+        pages = [store.runs(RunQuery(by="active", queue="slow", limit=2))]
+        while pages[-1].next is not None:
+            pages.append(store.runs(RunQuery(by="active", queue="slow", limit=2, after=pages[-1].next)))
+
+        assert [len(page.rows) for page in pages] == [0, 0, 1]
+
+    @pytest.mark.parametrize("cursor", ["active:", "active:1:", "active:x:y", "1:x", f"active:{2**63}:x", 5])
+    def test_a_cursor_of_another_order_is_refused(self, store: JournalStore, cursor: object) -> None:
+        with pytest.raises(InvalidInput) as refused:
+            store.runs(RunQuery(by="active", after=cursor))  # type: ignore[arg-type]
+        assert refused.value.field == "after"
+        with pytest.raises(InvalidInput):
+            store.runs(RunQuery(after="active:1:x"))
+
+    def test_only_known_orders_are_allowed(self, store: JournalStore) -> None:
+        with pytest.raises(InvalidInput) as refused:
+            store.runs(RunQuery(by="bogus"))  # type: ignore[arg-type]
+        assert refused.value.field == "by"
+
+    def test_counts_follow_a_run_that_ends_and_one_that_goes_on_again(self, store: JournalStore) -> None:
+        add_run(store, "frodo", 1)
+        for revision, status in enumerate(("failed", "running", "completed"), 1):
+            changed = RowChanges(run=run_row("frodo", 1, status=status))
+            assert store.commit([alone("frodo", revision, rows=changed)]) == [Committed()]
+            assert store.count_runs() == {status: 1}
+        store.recount()
+        assert store.count_runs() == store.count_runs(workflow="RingErrand") == {"completed": 1}
 
     def test_a_run_that_waits_for_a_time_that_has_come_counts_as_running(
         self, store: JournalStore, clock: VirtualClock

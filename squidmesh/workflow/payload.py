@@ -12,6 +12,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final, TypeAlias, get_args, get_origin
 
 from pydantic import AliasChoices, BaseModel, TypeAdapter, ValidationError
@@ -277,6 +278,8 @@ def _unknown(model: type[BaseModel], value: Mapping[Any, Any], within: frozenset
     """Dotted names that the model, or a model within it, does not know. ``within``: what ``value`` is a part of."""
     if id(value) in within or len(within) > MAX_DEPTH:
         return  # contains itself, or is too deep: refused elsewhere
+    if _plain_fields(model).issuperset(value):
+        return
     within |= {id(value)}
     known: dict[object, str] = {}
     for name, info in model.model_fields.items():
@@ -295,6 +298,17 @@ def _unknown(model: type[BaseModel], value: Mapping[Any, Any], within: frozenset
                         yield from (f"{at}.{name}" for name in _unknown(inner[0], part, within))
         elif "extra" not in model.model_config:
             yield printable(key)
+
+
+@lru_cache(maxsize=256)
+def _plain_fields(model: type[BaseModel]) -> frozenset[str]:
+    """All fields of a model of which each goes by its own name alone, and holds no other model; of any other, none."""
+    fields = model.model_fields
+    if not model.__pydantic_complete__:
+        return frozenset()
+    if any(one.alias or one.validation_alias or [*_models(one.annotation)] for one in fields.values()):
+        return frozenset()
+    return frozenset(fields)
 
 
 def _where_models_are(annotation: object, key: object, item: object) -> list[tuple[str, object]]:

@@ -22,6 +22,7 @@ RUN_ELSEWHERE = {
     "sonar.md": "tests/integration/test_docs.py",
     "testing.md": "tests/integration/test_docs.py",
     "tools.md": "tests/integration/test_docs.py",
+    "writing-a-backend.md": "tests/contract/test_toy.py",
 }
 """Pages whose blocks a test of their own runs, and looks at what they say."""
 

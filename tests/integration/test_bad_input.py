@@ -257,6 +257,7 @@ TABLE = [
     Bad("list_runs", "text", [*NOT_TEXT, NUL, SURROGATE, HUGE]),
     Bad("list_runs", "limit", [None, *NOT_AN_INTEGER, 0, -1, 1001]),
     Bad("list_runs", "after", ["", "x", "1:", "²:x", f"{'9' * 30}:x", f"{'9' * 5000}:x", "1:\ud800", NUL, HUGE]),
+    Bad("list_runs", "by", [*NOT_TEXT, "", "bogus", NUL, SURROGATE, HUGE]),
     Bad("list_runs", "after", [5, True, b"1:x", [], {}]),
     Bad("count_runs", "workflow", [*NOT_A_NAME, Gated]),
     Bad("observe", "instrument", [None, 5, "logs", object(), lambda event: None]),

@@ -50,6 +50,22 @@ held AS (
     RETURNING thread
 )
 
+-- name: given_alike
+-- The same, where many threads begin at once: lists of what differs, and the bodies one behind the other (alike.py).
+clock AS MATERIALIZED (SELECT squidmesh.moment() AS now),
+given AS MATERIALIZED (
+    SELECT (each.place - 1)::integer AS g, each.thread, each.entry_id,
+        substr(%(bodies)s::bytea, each.begins, each.size) AS body, each.place
+    FROM json_to_record(%(appends)s::json) AS said (thread text[], entry_id text[], begins integer[], sizes integer[]),
+        unnest(said.thread, said.entry_id, said.begins, said.sizes) WITH ORDINALITY
+            AS each (thread, entry_id, begins, size, place)
+),
+held AS (
+    INSERT INTO squidmesh.threads (thread, revision) SELECT thread, 1 FROM given ORDER BY thread
+    ON CONFLICT (thread) DO UPDATE SET revision = 1 WHERE threads.revision = 0
+    RETURNING thread
+)
+
 -- name: judged_new
 -- A thread that somebody else began after this statement did is not seen by it: it has an entry at least.
 judged AS MATERIALIZED (
@@ -106,6 +122,13 @@ appended AS (
     SELECT thread, 1, entry_id, decode(body, 'base64') FROM written ORDER BY place
 )
 
+-- name: written_alike
+written AS MATERIALIZED (SELECT * FROM given WHERE (g IN (SELECT g FROM accepted)) IS TRUE),
+appended AS (
+    INSERT INTO squidmesh.entries (thread, revision, entry_id, body)
+    SELECT thread, 1, entry_id, body FROM written ORDER BY place
+)
+
 -- name: by_themselves
 -- In place of all that is above, where rows are written without an entry (reindex.py): under the locks of their threads.
 clock AS MATERIALIZED (SELECT squidmesh.moment() AS now),
@@ -116,10 +139,25 @@ accepted AS MATERIALIZED (SELECT 0 AS g)
 run_rows AS MATERIALIZED (
     SELECT * FROM json_to_recordset(%(runs)s::json) AS (
         g integer, run_id text, workflow text, version text, trigger text, key text, queue text, status text,
-        step text, error text, started_at bigint, due_at bigint, ended_at bigint, parent text
+        step text, error text, started_at bigint, due_at bigint, ended_at bigint, parent text,
+        active_at bigint
     )
     WHERE (g IN (SELECT g FROM accepted)) IS TRUE
-),
+)
+
+-- name: run_rows_alike
+-- A row for each set of runs that differ in nothing but what stands in lists.
+run_rows AS MATERIALIZED (
+    SELECT each.run_id, workflow, version, trigger, each.key, queue, status, step, error, started_at, due_at, ended_at,
+        parent
+    FROM json_to_recordset(%(runs)s::json) AS alike (
+        g integer[], run_id text[], key text[], workflow text, version text, trigger text, queue text, status text,
+        step text, error text, started_at bigint, due_at bigint, ended_at bigint, parent text
+    ), unnest(alike.g, alike.run_id, alike.key) AS each (g, run_id, key)
+    WHERE (each.g IN (SELECT g FROM accepted)) IS TRUE
+)
+
+-- name: tallied
 tallied AS (
     INSERT INTO squidmesh.run_tallies (workflow, status, runs)
     SELECT workflow, status, sum(n) FROM (
@@ -133,13 +171,15 @@ tallied AS (
 put_runs AS (
     -- A run's workflow, key, queue and start never change: their indexes are left alone.
     INSERT INTO squidmesh.runs
-        (run_id, workflow, version, trigger, key, queue, status, step, error, started_at, due_at, ended_at, parent)
-    SELECT run_id, workflow, version, trigger, key, queue, status, step, error, started_at, due_at, ended_at, parent
+        (run_id, workflow, version, trigger, key, queue, status, step, error, started_at, due_at, ended_at, parent,
+        active_at)
+    SELECT run_id, workflow, version, trigger, key, queue, status, step, error, started_at, due_at, ended_at, parent,
+        active_at
     FROM run_rows ORDER BY run_id
     ON CONFLICT (run_id) DO UPDATE SET
         version = excluded.version, trigger = excluded.trigger, status = excluded.status,
         step = excluded.step, error = excluded.error, due_at = excluded.due_at, ended_at = excluded.ended_at,
-        parent = excluded.parent
+        parent = excluded.parent, active_at = excluded.active_at
 )
 
 -- name: runs_known
@@ -149,15 +189,17 @@ updated_runs AS (
     UPDATE squidmesh.runs SET
         version = run_rows.version, trigger = run_rows.trigger, status = run_rows.status,
         step = run_rows.step, error = run_rows.error, due_at = run_rows.due_at, ended_at = run_rows.ended_at,
-        parent = run_rows.parent
+        parent = run_rows.parent, active_at = run_rows.active_at
     FROM run_rows
     WHERE runs.run_id = ANY (ARRAY(SELECT run_id FROM run_rows)) AND runs.run_id = run_rows.run_id
     RETURNING runs.run_id
 ),
 put_runs AS (
     INSERT INTO squidmesh.runs
-        (run_id, workflow, version, trigger, key, queue, status, step, error, started_at, due_at, ended_at, parent)
-    SELECT run_id, workflow, version, trigger, key, queue, status, step, error, started_at, due_at, ended_at, parent
+        (run_id, workflow, version, trigger, key, queue, status, step, error, started_at, due_at, ended_at, parent,
+        active_at)
+    SELECT run_id, workflow, version, trigger, key, queue, status, step, error, started_at, due_at, ended_at, parent,
+        active_at
     FROM run_rows WHERE run_id <> ALL (ARRAY(SELECT run_id FROM updated_runs)) ORDER BY run_id
 )
 
@@ -170,7 +212,7 @@ removed AS (
     RETURNING item
 )
 
--- name: put
+-- name: put_rows
 put_rows AS MATERIALIZED (
     SELECT * FROM ROWS FROM (
         json_to_recordset(%(put)s::json) AS (
@@ -183,7 +225,21 @@ put_rows AS MATERIALIZED (
         concurrency_key, concurrency_limit, place
     )
     WHERE (g IN (SELECT g FROM accepted)) IS TRUE
-),
+)
+
+-- name: put_rows_alike
+put_rows AS MATERIALIZED (
+    SELECT each.item, each.run_id, step, attempt, queue, priority, visible_at, generation, fence, owner, claim_hash,
+        lease, concurrency_key, concurrency_limit, each.place
+    FROM json_to_recordset(%(put)s::json) AS alike (
+        g integer[], place integer[], item text[], run_id text[], step text, attempt integer, queue text,
+        priority integer, visible_at bigint, generation integer, fence bigint, owner text, claim_hash text,
+        lease bigint, concurrency_key text, concurrency_limit integer
+    ), unnest(alike.g, alike.place, alike.item, alike.run_id) AS each (g, place, item, run_id)
+    WHERE (each.g IN (SELECT g FROM accepted)) IS TRUE
+)
+
+-- name: put
 put AS (
     -- A new row arrives now; one that is there keeps its place.
     INSERT INTO squidmesh.agenda
@@ -281,11 +337,13 @@ saved AS (
 )
 
 -- name: definitions
+-- Each once, with the numbers of all groups that bring it: one that is accepted is enough, and so is one that appends
+-- nothing.
 defined AS (
     INSERT INTO squidmesh.definitions (fingerprint, body)
     SELECT fingerprint, decode(body, 'base64')
-    FROM json_to_recordset(%(definitions)s::json) AS of_group (g integer, fingerprint text, body text)
-    WHERE (g IN (SELECT g FROM accepted)) IS TRUE OR NOT EXISTS (SELECT FROM given WHERE given.g = of_group.g)
+    FROM json_to_recordset(%(definitions)s::json) AS of_groups (groups integer[], fingerprint text, body text)
+    WHERE groups && ARRAY(SELECT g FROM accepted) OR NOT groups <@ ARRAY(SELECT g FROM given)
     ORDER BY fingerprint
     ON CONFLICT (fingerprint) DO NOTHING
 )

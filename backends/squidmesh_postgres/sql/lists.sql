@@ -5,7 +5,8 @@
 -- both: with "queue = …" it could be planned as a walk through the newest of all, for a queue that most runs are in.
 
 -- name: newest
-SELECT run_id, workflow, version, trigger, key, queue, status, step, error, started_at, due_at, ended_at, parent
+SELECT run_id, workflow, version, trigger, key, queue, status, step, error, started_at, due_at, ended_at, parent,
+    greatest(active_at, ended_at, started_at) AS active_at
 FROM squidmesh.runs
 WHERE (started_at, run_id) < (%(started_at)s, %(run_id)s) AND started_at >= %(since)s
     AND (%(queue)s::text IS NULL OR queue = %(queue)s)
@@ -14,7 +15,8 @@ WHERE (started_at, run_id) < (%(started_at)s, %(run_id)s) AND started_at >= %(si
 ORDER BY started_at DESC, run_id DESC LIMIT %(limit)s;
 
 -- name: of_workflow
-SELECT run_id, workflow, version, trigger, key, queue, status, step, error, started_at, due_at, ended_at, parent
+SELECT run_id, workflow, version, trigger, key, queue, status, step, error, started_at, due_at, ended_at, parent,
+    greatest(active_at, ended_at, started_at) AS active_at
 FROM squidmesh.runs
 WHERE (workflow, started_at, run_id) < (%(workflow)s::text, %(started_at)s, %(run_id)s)
     AND (workflow, started_at) >= (%(workflow)s::text, %(since)s)
@@ -24,7 +26,8 @@ WHERE (workflow, started_at, run_id) < (%(workflow)s::text, %(started_at)s, %(ru
 ORDER BY workflow DESC, started_at DESC, run_id DESC LIMIT %(limit)s;
 
 -- name: of_queue
-SELECT run_id, workflow, version, trigger, key, queue, status, step, error, started_at, due_at, ended_at, parent
+SELECT run_id, workflow, version, trigger, key, queue, status, step, error, started_at, due_at, ended_at, parent,
+    greatest(active_at, ended_at, started_at) AS active_at
 FROM squidmesh.runs
 WHERE (queue, started_at, run_id) < (%(queue)s::text, %(started_at)s, %(run_id)s)
     AND (queue, started_at) >= (%(queue)s::text, %(since)s)
@@ -34,7 +37,8 @@ WHERE (queue, started_at, run_id) < (%(queue)s::text, %(started_at)s, %(run_id)s
 ORDER BY queue DESC, started_at DESC, run_id DESC LIMIT %(limit)s;
 
 -- name: of_status
-SELECT run_id, workflow, version, trigger, key, queue, status, step, error, started_at, due_at, ended_at, parent
+SELECT run_id, workflow, version, trigger, key, queue, status, step, error, started_at, due_at, ended_at, parent,
+    greatest(active_at, ended_at, started_at) AS active_at
 FROM squidmesh.runs
 WHERE (status, started_at, run_id) < (%(status)s::text, %(started_at)s, %(run_id)s)
     AND (status, started_at) >= (%(status)s::text, %(since)s) AND status <> 'completed'
@@ -51,7 +55,8 @@ WITH due AS MATERIALIZED (
     WHERE status IN ('waiting', 'retrying') AND due_at IS NOT NULL AND due_at <= (SELECT squidmesh.moment())
     ORDER BY due_at LIMIT 1001
 )
-SELECT run_id, workflow, version, trigger, key, queue, status, step, error, started_at, due_at, ended_at, parent
+SELECT run_id, workflow, version, trigger, key, queue, status, step, error, started_at, due_at, ended_at, parent,
+    greatest(active_at, ended_at, started_at) AS active_at
 FROM (
     (
         SELECT * FROM squidmesh.runs
@@ -94,7 +99,8 @@ WITH named AS MATERIALIZED (
         SELECT run_id FROM squidmesh.runs WHERE key >= %(text)s AND key < %(text)s || chr(1114111)
     ))
 )
-SELECT run_id, workflow, version, trigger, key, queue, status, step, error, started_at, due_at, ended_at, parent
+SELECT run_id, workflow, version, trigger, key, queue, status, step, error, started_at, due_at, ended_at, parent,
+    greatest(active_at, ended_at, started_at) AS active_at
 FROM named
 WHERE (started_at, run_id) < (%(started_at)s, %(run_id)s) AND started_at >= %(since)s
     AND (%(queue)s::text IS NULL OR queue = %(queue)s)
@@ -103,8 +109,32 @@ WHERE (started_at, run_id) < (%(started_at)s, %(run_id)s) AND started_at >= %(si
         WHEN status IN ('waiting', 'retrying') AND due_at <= (SELECT squidmesh.moment()) THEN 'running' ELSE status END)
 ORDER BY started_at DESC, run_id DESC LIMIT %(limit)s;
 
+-- name: active
+-- The latest active first. What else is asked for is looked for among these (squidmesh/ports/pages.py).
+SELECT run_id, workflow, version, trigger, key, queue, status, step, error, started_at, due_at, ended_at, parent,
+    greatest(active_at, ended_at, started_at) AS active_at
+FROM squidmesh.runs
+WHERE (greatest(active_at, ended_at, started_at), run_id) < (%(place)s::bigint, %(run_id)s)
+ORDER BY greatest(active_at, ended_at, started_at) DESC, run_id DESC LIMIT %(limit)s;
+
+-- name: active_of_text
+WITH named AS MATERIALIZED (
+    SELECT * FROM squidmesh.runs
+    WHERE run_id = ANY (ARRAY(
+        SELECT run_id FROM squidmesh.runs WHERE run_id >= %(text)s AND run_id < %(text)s || chr(1114111)
+        UNION
+        SELECT run_id FROM squidmesh.runs WHERE key >= %(text)s AND key < %(text)s || chr(1114111)
+    ))
+)
+SELECT run_id, workflow, version, trigger, key, queue, status, step, error, started_at, due_at, ended_at, parent,
+    greatest(active_at, ended_at, started_at) AS active_at
+FROM named
+WHERE (greatest(active_at, ended_at, started_at), run_id) < (%(place)s::bigint, %(run_id)s)
+ORDER BY greatest(active_at, ended_at, started_at) DESC, run_id DESC LIMIT %(limit)s;
+
 -- name: run_row
-SELECT run_id, workflow, version, trigger, key, queue, status, step, error, started_at, due_at, ended_at, parent
+SELECT run_id, workflow, version, trigger, key, queue, status, step, error, started_at, due_at, ended_at, parent,
+    greatest(active_at, ended_at, started_at) AS active_at
 FROM squidmesh.runs WHERE run_id = %(run_id)s;
 
 -- name: count_runs

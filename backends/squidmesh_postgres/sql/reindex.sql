@@ -23,7 +23,8 @@ SELECT timer FROM squidmesh.timers WHERE timer > %(after)s ORDER BY timer LIMIT 
 SELECT queue FROM squidmesh.pauses WHERE queue > %(after)s ORDER BY queue LIMIT %(limit)s;
 
 -- name: runs_of
-SELECT run_id, workflow, version, trigger, key, queue, status, step, error, started_at, due_at, ended_at, parent
+SELECT run_id, workflow, version, trigger, key, queue, status, step, error, started_at, due_at, ended_at, parent,
+    greatest(active_at, ended_at, started_at) AS active_at
 FROM squidmesh.runs WHERE run_id = ANY (ARRAY(SELECT json_array_elements_text(%(threads)s::json)));
 
 -- name: attempts_under

@@ -1,5 +1,6 @@
 -- name: ended
-SELECT run_id, workflow, version, trigger, key, queue, status, step, error, started_at, due_at, ended_at, parent
+SELECT run_id, workflow, version, trigger, key, queue, status, step, error, started_at, due_at, ended_at, parent,
+    greatest(active_at, ended_at, started_at) AS active_at
 FROM squidmesh.runs
 WHERE ended_at IS NOT NULL AND parent IS NULL AND ended_at <= %(until)s
     AND (ended_at, run_id) > (%(ended_at)s, %(run_id)s)

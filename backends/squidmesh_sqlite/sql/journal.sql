@@ -20,18 +20,20 @@ INSERT OR IGNORE INTO definitions (fingerprint, body) VALUES (?, ?);
 -- name: put_run
 -- A run's workflow, key, queue and start never change: their indexes are left alone.
 INSERT INTO runs
-    (run_id, workflow, version, trigger, key, queue, status, step, error, started_at, due_at, ended_at, parent)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    (run_id, workflow, version, trigger, key, queue, status, step, error, started_at, due_at, ended_at, parent,
+    active_at)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (run_id) DO UPDATE SET
     version = excluded.version, trigger = excluded.trigger, status = excluded.status,
     step = excluded.step, error = excluded.error, due_at = excluded.due_at, ended_at = excluded.ended_at,
-    parent = excluded.parent;
+    parent = excluded.parent, active_at = excluded.active_at;
 
 -- name: move_run
 -- The most common change: the run stands at another step, and all else is as it was. SQLite writes the indexes of every
--- column that is named in a SET, whether its value changes or not; of the step there is none.
+-- column that is named in a SET, whether its value changes or not; of the step there is none. Every ten seconds at most the
+-- time of its newest entry is another as well: then the row is written in full.
 UPDATE runs SET step = ?
-WHERE run_id = ? AND status = ? AND version = ? AND trigger = ?
+WHERE run_id = ? AND status = ? AND version = ? AND trigger = ? AND active_at = ?
     AND due_at IS NULL AND ended_at IS NULL AND error IS NULL AND parent IS NULL;
 
 -- name: next_position

@@ -2,7 +2,8 @@
 -- running. Each page is read in the order of one index and stops at its limit.
 
 -- name: newest
-SELECT run_id, workflow, version, trigger, key, queue, status, step, error, started_at, due_at, ended_at, parent
+SELECT run_id, workflow, version, trigger, key, queue, status, step, error, started_at, due_at, ended_at, parent,
+    active_at
 FROM runs
 WHERE (started_at, run_id) < (:started_at, :run_id) AND started_at >= :since
     AND (:queue IS NULL OR queue = :queue)
@@ -10,7 +11,8 @@ WHERE (started_at, run_id) < (:started_at, :run_id) AND started_at >= :since
 ORDER BY started_at DESC, run_id DESC LIMIT :limit;
 
 -- name: of_workflow
-SELECT run_id, workflow, version, trigger, key, queue, status, step, error, started_at, due_at, ended_at, parent
+SELECT run_id, workflow, version, trigger, key, queue, status, step, error, started_at, due_at, ended_at, parent,
+    active_at
 FROM runs
 WHERE workflow = :workflow
     AND (started_at, run_id) < (:started_at, :run_id) AND started_at >= :since
@@ -19,7 +21,8 @@ WHERE workflow = :workflow
 ORDER BY started_at DESC, run_id DESC LIMIT :limit;
 
 -- name: of_queue
-SELECT run_id, workflow, version, trigger, key, queue, status, step, error, started_at, due_at, ended_at, parent
+SELECT run_id, workflow, version, trigger, key, queue, status, step, error, started_at, due_at, ended_at, parent,
+    active_at
 FROM runs
 WHERE queue = :queue
     AND (started_at, run_id) < (:started_at, :run_id) AND started_at >= :since
@@ -28,7 +31,8 @@ WHERE queue = :queue
 ORDER BY started_at DESC, run_id DESC LIMIT :limit;
 
 -- name: of_status
-SELECT run_id, workflow, version, trigger, key, queue, status, step, error, started_at, due_at, ended_at, parent
+SELECT run_id, workflow, version, trigger, key, queue, status, step, error, started_at, due_at, ended_at, parent,
+    active_at
 FROM runs
 WHERE status = :status AND status <> 'completed'
     AND (started_at, run_id) < (:started_at, :run_id) AND started_at >= :since
@@ -39,21 +43,24 @@ ORDER BY started_at DESC, run_id DESC LIMIT :limit;
 
 -- name: running
 -- Each arm names the condition of the partial index as well, or SQLite would walk all runs from the newest.
-SELECT run_id, workflow, version, trigger, key, queue, status, step, error, started_at, due_at, ended_at, parent
+SELECT run_id, workflow, version, trigger, key, queue, status, step, error, started_at, due_at, ended_at, parent,
+    active_at
 FROM runs
 WHERE status = 'running' AND status <> 'completed'
     AND (started_at, run_id) < (:started_at, :run_id) AND started_at >= :since
     AND (:queue IS NULL OR queue = :queue)
     AND (:workflow IS NULL OR workflow = :workflow)
 UNION ALL
-SELECT run_id, workflow, version, trigger, key, queue, status, step, error, started_at, due_at, ended_at, parent
+SELECT run_id, workflow, version, trigger, key, queue, status, step, error, started_at, due_at, ended_at, parent,
+    active_at
 FROM runs
 WHERE status = 'waiting' AND status <> 'completed' AND due_at <= :now
     AND (started_at, run_id) < (:started_at, :run_id) AND started_at >= :since
     AND (:queue IS NULL OR queue = :queue)
     AND (:workflow IS NULL OR workflow = :workflow)
 UNION ALL
-SELECT run_id, workflow, version, trigger, key, queue, status, step, error, started_at, due_at, ended_at, parent
+SELECT run_id, workflow, version, trigger, key, queue, status, step, error, started_at, due_at, ended_at, parent,
+    active_at
 FROM runs
 WHERE status = 'retrying' AND status <> 'completed' AND due_at <= :now
     AND (started_at, run_id) < (:started_at, :run_id) AND started_at >= :since
@@ -63,7 +70,8 @@ ORDER BY started_at DESC, run_id DESC LIMIT :limit;
 
 -- name: of_text
 -- From its start: what begins with the text sorts from the text up to the text and the last character that there is.
-SELECT run_id, workflow, version, trigger, key, queue, status, step, error, started_at, due_at, ended_at, parent
+SELECT run_id, workflow, version, trigger, key, queue, status, step, error, started_at, due_at, ended_at, parent,
+    active_at
 FROM runs
 WHERE run_id IN (
         SELECT run_id FROM runs WHERE run_id >= :text AND run_id < :text || char(1114111)
@@ -76,20 +84,43 @@ WHERE run_id IN (
     AND (:status IS NULL OR :status = iif(status IN ('waiting', 'retrying') AND due_at <= :now, 'running', status))
 ORDER BY started_at DESC, run_id DESC LIMIT :limit;
 
+-- name: active
+-- The latest active first. What else is asked for is looked for among these (squidmesh/ports/pages.py).
+SELECT run_id, workflow, version, trigger, key, queue, status, step, error, started_at, due_at, ended_at, parent,
+    active_at
+FROM runs
+WHERE (active_at, run_id) < (:place, :run_id)
+ORDER BY active_at DESC, run_id DESC LIMIT :limit;
+
+-- name: active_of_text
+SELECT run_id, workflow, version, trigger, key, queue, status, step, error, started_at, due_at, ended_at, parent,
+    active_at
+FROM runs
+WHERE run_id IN (
+        SELECT run_id FROM runs WHERE run_id >= :text AND run_id < :text || char(1114111)
+        UNION
+        SELECT run_id FROM runs WHERE key >= :text AND key < :text || char(1114111)
+    )
+    AND (active_at, run_id) < (:place, :run_id)
+ORDER BY active_at DESC, run_id DESC LIMIT :limit;
+
 -- name: run_row
-SELECT run_id, workflow, version, trigger, key, queue, status, step, error, started_at, due_at, ended_at, parent
+SELECT run_id, workflow, version, trigger, key, queue, status, step, error, started_at, due_at, ended_at, parent,
+    active_at
 FROM runs WHERE run_id = ?;
 
--- name: count_all
-SELECT count(*) FROM runs;
-
--- name: count_of_workflow
-SELECT count(*) FROM runs WHERE workflow = :workflow;
-
--- name: count_unfinished
--- All but the completed ones, which are what remains.
-SELECT iif(status IN ('waiting', 'retrying') AND due_at <= :now, 'running', status), count(*)
-FROM runs WHERE status <> 'completed' AND (:workflow IS NULL OR workflow = :workflow) GROUP BY 1;
+-- name: count_runs
+-- Those that have ended are tallied. The open ones are counted as they stand, which the index of their status tells: it
+-- is asked for each status by its name, and for that of a completed one it has none.
+SELECT status, sum(n) FROM (
+    SELECT iif(status IN ('waiting', 'retrying') AND due_at <= :now, 'running', status) AS status, count(*) AS n
+    FROM runs INDEXED BY runs_by_status
+    WHERE status IN ('running', 'waiting', 'retrying', 'paused', 'failing', 'compensating') AND status <> 'completed'
+        AND (:workflow IS NULL OR workflow = :workflow)
+    GROUP BY 1
+    UNION ALL
+    SELECT status, runs FROM run_tallies WHERE :workflow IS NULL OR workflow = :workflow
+) GROUP BY status HAVING sum(n) > 0;
 
 -- name: open_attempts
 SELECT item, run_id, step, attempt, queue, priority, visible_at, generation, fence, owner, claim_hash, lease,

@@ -28,7 +28,8 @@ SELECT timer FROM timers WHERE timer > :after ORDER BY timer LIMIT :limit;
 SELECT queue FROM pauses WHERE queue > :after ORDER BY queue LIMIT :limit;
 
 -- name: runs_of
-SELECT run_id, workflow, version, trigger, key, queue, status, step, error, started_at, due_at, ended_at, parent
+SELECT run_id, workflow, version, trigger, key, queue, status, step, error, started_at, due_at, ended_at, parent,
+    active_at
 FROM runs WHERE run_id IN (SELECT value FROM json_each(?));
 
 -- name: attempts_under
@@ -57,10 +58,20 @@ FROM json_each(?) AS range CROSS JOIN agenda
 SELECT rowid FROM entries WHERE thread = ? AND revision = ?;
 
 -- name: replace_run
--- In full: what never changes by itself may have been damaged.
-INSERT OR REPLACE INTO runs
-    (run_id, workflow, version, trigger, key, queue, status, step, error, started_at, due_at, ended_at, parent)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+-- In full: what never changes by itself may have been damaged. `drop_run` comes first: a row that is replaced would not
+-- be taken from the tallies.
+INSERT INTO runs
+    (run_id, workflow, version, trigger, key, queue, status, step, error, started_at, due_at, ended_at, parent,
+    active_at)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 
 -- name: drop_run
 DELETE FROM runs WHERE run_id = ?;
+
+-- name: no_tallies
+DELETE FROM run_tallies;
+
+-- name: count_again
+INSERT INTO run_tallies (workflow, status, runs)
+SELECT workflow, status, count(*) FROM runs WHERE status IN ('completed', 'failed', 'cancelled')
+GROUP BY workflow, status;

@@ -9,6 +9,7 @@ from squidmesh.config import check_integer
 from squidmesh.errors import CorruptHistory
 from squidmesh.journal.state import RunStatus
 from squidmesh.ports.journal_store import RunQuery
+from squidmesh.ports.pages import ORDERS
 from squidmesh.reading.explain import Explanation, explain, explain_corrupt
 from squidmesh.reading.graph import RunGraph, run_graph
 from squidmesh.reading.inspect import Run, inspect, inspect_row
@@ -34,11 +35,16 @@ class Reading(Opening):
         until: datetime | None = None,
         limit: int = 50,
         after: str | None = None,
+        by: str = "started",
     ) -> RunList:
         """Newest first, ``limit`` (1 to 1000) a page; ``after`` is the ``next`` of the page before. ``text`` is how the
         run's id or its key begins. ``since`` and ``until`` (aware datetimes): started at or after the one, and before
         the other. A status is running, retrying, paused, waiting, failing, compensating, completed, failed or
         cancelled.
+
+        ``by``: ``started``, or ``active`` for those first whose history grew last. A page by ``active`` looks at 1000
+        runs at most, or at ``limit`` if that is more: where few of them match, it holds few, and has a ``next``. A run
+        that is active meanwhile goes to the front.
         """
         query = RunQuery(
             workflow=None if workflow is None else check_name(workflow, field="workflow"),
@@ -49,6 +55,7 @@ class Reading(Opening):
             until=None if until is None else check_moment(until, field="until"),
             limit=check_integer(limit, field="limit", allowed=PAGE),
             after=after,  # what a cursor holds is the store's own business
+            by="active" if check_one_of(by, ORDERS, field="by") == "active" else "started",
         )
         engine = self._engine()
         return listing(engine.store.runs(query), now=engine.store.now())

@@ -7,6 +7,7 @@ import pytest
 from squidmesh import RetryPolicy, Workflow, define, fixed, manual, step
 from squidmesh.ids import RunId, attempt_key
 from squidmesh.journal.rows import AttemptRow, RowChanges, RunRow
+from squidmesh.planning.rows import active_at
 from tests.unit.planning.errand import RUN, SECOND, Empty, Errander, at, walk
 
 
@@ -166,3 +167,16 @@ def test_the_timer_of_a_claim_goes_with_the_claim_whatever_comes_after_it(how: s
         case _:
             run.release("watch")
     assert run.timers == {}
+
+
+def test_the_time_of_the_newest_entry_is_rounded_down_so_that_most_entries_leave_it_alone() -> None:
+    second = 1_000_000
+    state = at("pack").state
+
+    def told(updated_at: int, started_at: int = 12 * second, ended_at: int | None = None) -> int:
+        state.updated_at, state.started_at, state.ended_at = updated_at, started_at, ended_at
+        return active_at(state)
+
+    assert told(12 * second) == told(19 * second) == 12 * second, "the start is told exactly"
+    assert told(20 * second) == told(30 * second - 1) == 20 * second
+    assert told(34 * second, ended_at=34 * second) == 34 * second, "and so is the end"

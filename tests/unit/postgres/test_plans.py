@@ -35,8 +35,13 @@ def some_commit(*parts):
 
 
 def starts():
-    parts = ("run_rows", "runs", "put", "set_timers", "definitions")
+    parts = ("run_rows", "tallied", "runs", "put_rows", "put", "set_timers", "definitions")
     return _composed("squidmesh", ("given_new", "judged_new", "accepted", "written_new", *parts), "answer")
+
+
+def many_starts():
+    parts = ("run_rows_alike", "tallied", "runs", "put_rows_alike", "put", "set_timers", "definitions")
+    return _composed("squidmesh", ("given_alike", "judged_new", "accepted", "written_alike", *parts), "answer")
 
 
 def statements():
@@ -47,9 +52,11 @@ def statements():
     for by_epoch in (False, True):
         for marked in (False, True):
             yield pytest.param(whole_commit(by_epoch, marked), id=f"commit-{by_epoch}-{marked}")
-    for parts in (("put",), ("remove",), ("run_rows", "runs_known", "put"), ("run_rows", "runs_known", "remove")):
+    runs, put = ("run_rows", "tallied", "runs_known"), ("put_rows", "put")
+    for parts in (put, ("remove",), (*runs, *put), (*runs, "remove")):
         yield pytest.param(some_commit(*parts), id=f"commit-{'-'.join(parts)}")
     yield pytest.param(starts(), id="commit-starts")
+    yield pytest.param(many_starts(), id="commit-many-starts")
     for name, sql in of_leases().items():
         yield pytest.param(sql, id=f"leases.{name}")
 

@@ -1,11 +1,13 @@
 """What each path asks of the server: counted, so it is the same on every machine."""
 
+import json
 from collections import Counter
 from contextlib import contextmanager
 from datetime import timedelta
 
 import psycopg
 import pytest
+from squidmesh_postgres.raw import Raw
 
 from benchmarks.journals import linear, open_backend
 from squidmesh.ports.backend import nobody_listens
@@ -77,6 +79,23 @@ def test_a_start_is_a_statement_and_a_word(journal, asked):
 def test_a_bulk_start_costs_no_more(journal, asked):
     journal.start(WORKFLOW, RUNS)
     assert (asked["statements"], journeys(asked)) == (2, 2)
+
+
+def test_what_is_equal_in_a_bulk_start_is_said_once(journal, monkeypatch):
+    said = []
+    execute = Raw.execute
+
+    def heard(self, connection, parameters, **options):
+        said.append(parameters)
+        return execute(self, connection, parameters, **options)
+
+    monkeypatch.setattr(Raw, "execute", heard)
+    journal.start(WORKFLOW, RUNS)
+    (written,) = [each for each in said if "definitions" in each]
+    assert [len(json.loads(written[part])) for part in ("runs", "put", "definitions")] == [1, 1, 1]
+    assert len(json.loads(written["runs"])[0]["run_id"]) == RUNS
+    names = 5 * 36  # a run's id four times, an entry's once; and what stands around them
+    assert (len(written["appends"]) + len(written["runs"]) + len(written["put"])) / RUNS < names + 60
 
 
 def test_a_journal_whose_work_is_delivered_elsewhere_says_no_word(journal, asked):

@@ -154,7 +154,7 @@ def summary(start: float, took: float | None, status: str = "completed") -> RunS
     rest: dict[str, Any] = {"key": None, "step": None, "error": None, "due_at": None}
     return RunSummary(
         run_id="a", workflow="W", version="1", trigger="t", queue="q", status=status, started_at=after(start),
-        ended_at=ended, **rest,
+        ended_at=ended, active_at=after(start), **rest,
     )  # fmt: skip
 
 

@@ -244,14 +244,15 @@ def test_a_page_of_runs_costs_the_same_however_many_there_are(stepped):
 
 HOT = [(file, name) for file in ("journal", "leases", "lists", "reindex") for name in load(file)]
 LOOKS_AT_ALL = {
-    "count_all": "runs",  # one look at each page of its smallest index
-    "count_unfinished": "runs",  # those that have not completed
+    "count_again": "runs",  # what reindex counts once, when it has rebuilt them
     "open_attempts": "agenda",  # in order of its key
     "nothing_aside": "agenda",  # those that are aside, once in the life of a plane
 }
 SORTS = {
     "of_text",  # what begins with the text
-    "count_unfinished",  # the handful of statuses
+    "active_of_text",  # the same
+    "count_again",  # how the runs of each workflow ended
+    "count_runs",  # the handful of statuses
     "repeated",  # the claims of one request
 }
 
