@@ -3,7 +3,12 @@
 import re
 from pathlib import Path
 
+import squidmesh
+
 _ROOT = Path(__file__).resolve().parents[1]
+
+for name in squidmesh.__all__:  # before autodoc tries it with TYPE_CHECKING true, in which Pydantic can not be imported
+    getattr(squidmesh, name)
 
 project = "Squid Mesh"
 author = "the Squid Mesh authors"
@@ -32,10 +37,3 @@ python_maximum_signature_line_length = 100
 
 pygments_style = "friendly"
 pygments_dark_style = "monokai"
-
-
-def setup(app):
-    """The state machines are drawn by whatever shows Markdown with Mermaid; here their text is shown as it is."""
-    from pygments.lexers.special import TextLexer
-
-    app.add_lexer("mermaid", TextLexer)

@@ -18,12 +18,14 @@ PLANS = "docs/postgres-plans.md"
 def writers() -> dict[str, Callable[[], str]]:
     """Which file is written by what."""
     from generators import async_verbs, metrics, state_machines
+    from generators.diagrams import files as diagrams
     from generators.monitoring import files
 
     return {
         "squidmesh/runtime/async_verbs.py": async_verbs.write,
         "docs/state-machines.md": state_machines.write,
         "docs/metrics.md": metrics.write,
+        **diagrams.writers(),
         **files.writers(),
     }
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from generators.diagrams import items, machines
+from generators.diagrams.files import TABLES
 from squidmesh.journal.transitions import ATTEMPT, GATE, RUN
 
 _HEAD = """\
@@ -16,6 +18,15 @@ page is written from the tables by a program (`./dev generate`).
 
 Status words which people see are derived from these (protocol 3.2): a run that is *open* is shown as running, retrying,
 paused or waiting.
+"""
+_ITEM = f"""\
+## The item, and its lease
+
+What a lease backend holds for an attempt ([protocol.md](protocol.md#35-claims-and-fences)). It may be lost at any
+moment, and is offered again from the journal. *Free* is visible now, or after its delay; *lapsed*: the lease ended
+without a word, and nobody has taken over yet; *gone*: a tombstone is left, for two of the longest leases.
+
+![{machines.ITEM.title}](pictures/protocol/item.svg)
 """
 _Table = Mapping[tuple[Any, type], Any]
 _ABOUT: dict[str, tuple[str, str, _Table]] = {
@@ -36,19 +47,22 @@ _ABOUT: dict[str, tuple[str, str, _Table]] = {
 
 def write() -> str:
     parts = [_HEAD]
-    for title, about, table in _ABOUT.values():
-        parts += [f"## {title}\n", f"{about}\n", _diagram(table), _rows(table)]
-    return "\n".join(parts)
+    for name, (title, about, table) in _ABOUT.items():
+        parts += [
+            f"## {title}\n",
+            f"{about}\n",
+            f"![{TABLES[name][0].title}](pictures/protocol/{name}.svg)\n",
+            _rows(table),
+        ]
+    return "\n".join([*parts, _ITEM, _item_rows()])
 
 
-def _diagram(table: _Table) -> str:
-    """The moves from one status to another; the facts that stay where they are stand in the table only."""
-    moves: dict[tuple[str, str], list[str]] = {}
-    for (before, fact), after in table.items():
-        if before != after:
-            moves.setdefault((before or "[*]", after), []).append(fact.__name__)
-    lines = [f"    {before} --> {after}: {', '.join(facts)}" for (before, after), facts in moves.items()]
-    return "\n".join(["```mermaid", "stateDiagram-v2", *lines, "```\n"])
+def _item_rows() -> str:
+    lines = ["| from | what happens | to |", "| --- | --- | --- |"]
+    for (before, verb), after in items.MOVES.items():
+        said = f"`{verb}`" if (before, verb) != ("leased", "time") else items.WORDS[before, verb]
+        lines.append(f"| {before or '(not there yet)'} | {said} | {after} |")
+    return "\n".join([*lines, ""])
 
 
 def _rows(table: _Table) -> str:
