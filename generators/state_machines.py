@@ -26,6 +26,9 @@ What a lease backend holds for an attempt ([protocol.md](protocol.md#35-claims-a
 moment, and is offered again from the journal. *Free* is visible now, or after its delay; *lapsed*: the lease ended
 without a word, and nobody has taken over yet; *gone*: a tombstone is left, for two of the longest leases.
 
+Each backend keeps it in its own way, so no code looks this table up: a test leads the memory backend, which is the
+specification that runs, through it (`tests/unit/generators/test_diagrams.py`).
+
 ![{machines.ITEM.title}](pictures/protocol/item.svg)
 """
 _Table = Mapping[tuple[Any, type], Any]
