@@ -1,9 +1,14 @@
-"""The list of runs: how many there are by status, filters, and pages."""
+"""The list of runs: how many there are by status, filters, the order, and pages.
+
+By activity the mesh looks at the latest thousand runs a page, whatever matches. Where the order is not said, and these
+hold too few that match, the list is by start instead: that order has an index for each filter, and leaves nothing out.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Literal
 
 from starlette.responses import Response
 
@@ -16,10 +21,18 @@ STATUSES = (
     *("running", "retrying", "waiting", "paused", "failing", "compensating"),
     *("completed", "failed", "cancelled"),
 )
+ORDERS = ("active", "started")
+LOOKED_AT = 1000
+"""As many runs as ``list_runs(by="active")`` looks at for a page."""
+_FILTERS = ("workflow", "status", "queue", "text", "since", "until")
+
+Order = Literal["active", "started"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Filters:
+    """``by`` is None where no order is said."""
+
     workflow: str | None
     status: str | None
     queue: str | None
@@ -28,18 +41,25 @@ class Filters:
     until: datetime | None
     size: int
     after: str | None
+    by: Order | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Look:
-    """``counts`` is None for whoever may not see all runs: they are counted for all queues together."""
+    """``next`` is the cursor that the page offers. ``short``: by activity, with few that match among those that were
+    looked at, and more to look at. ``counts`` is None for whoever may not see all runs: they are counted for all queues
+    together.
+    """
 
     page: RunList
+    by: Order
+    next: str | None
+    short: bool
     counts: dict[str, int] | None
 
     @property
     def digest(self) -> str:
-        return digest([self.page.to_json()["runs"], self.counts])
+        return digest([self.page.to_json()["runs"], self.by, self.counts])
 
 
 def asked(ask: Ask) -> Filters:
@@ -52,11 +72,27 @@ def asked(ask: Ask) -> Filters:
         until=ask.moment("until"),
         size=ask.size(),
         after=ask.query("after"),
+        by=_order(ask),
     )
 
 
-def look(mesh: Mesh, filters: Filters, counted: Counted | None) -> Look:
-    """``counted`` is None where nothing is counted."""
+def _order(ask: Ask) -> Order | None:
+    """A cursor without an order is of one by start: so were all, before there were two."""
+    said = ask.one_of("by", ORDERS)
+    if said is None:
+        return None if ask.query("after") is None else "started"
+    return "active" if said == "active" else "started"
+
+
+def look(mesh: Mesh, filters: Filters, counted: Counted | None, *, sees_all: bool) -> Look:
+    """``counted`` is None where nothing is counted. ``sees_all``: whether runs of every queue may be named."""
+    found = _page(mesh, filters, filters.by or "active", sees_all)
+    if filters.by is None and (found.short or found.next != found.page.next):
+        found = _page(mesh, filters, "started", sees_all)
+    return found if counted is None else replace(found, counts=counted.of(filters.workflow))
+
+
+def _page(mesh: Mesh, filters: Filters, by: Order, sees_all: bool) -> Look:
     page = mesh.list_runs(
         workflow=filters.workflow,
         status=filters.status,
@@ -66,13 +102,21 @@ def look(mesh: Mesh, filters: Filters, counted: Counted | None) -> Look:
         until=filters.until,
         limit=filters.size,
         after=filters.after,
+        by=by,
     )
-    return Look(page=page, counts=None if counted is None else counted.of(filters.workflow))
+    short = by == "active" and page.next is not None and len(page.runs) < filters.size
+    return Look(page=page, by=by, next=page.next if sees_all else _own(page), short=short, counts=None)
+
+
+def _own(page: RunList) -> str | None:
+    """The cursor, if it names a run of the page: another would tell of a run of somebody else."""
+    known = page.next is not None and page.runs and page.next.endswith(f":{page.runs[-1].run_id}")
+    return page.next if known else None
 
 
 def topic(ask: Ask) -> Topic:
-    filters, counted = asked(ask), _counted(ask)
-    return Topic(f"runs {ask.visitor.sees_all} {filters!r}", lambda: look(ask.mesh, filters, counted).digest)
+    filters, counted, sees_all = asked(ask), _counted(ask), ask.visitor.sees_all
+    return Topic(f"runs {sees_all} {filters!r}", lambda: look(ask.mesh, filters, counted, sees_all=sees_all).digest)
 
 
 def _counted(ask: Ask) -> Counted | None:
@@ -81,11 +125,11 @@ def _counted(ask: Ask) -> Counted | None:
 
 def show(ask: Ask) -> Response:
     filters = asked(ask)
-    seen = look(ask.mesh, filters, _counted(ask))
-    said = {name: ask.query(name) for name in ("workflow", "status", "queue", "text", "since", "until", "size")}
+    seen = look(ask.mesh, filters, _counted(ask), sees_all=ask.visitor.sees_all)
+    said = {name: ask.query(name) for name in (*_FILTERS, "size", "by")}
 
-    def with_status(status: str | None) -> str:
-        return ask.at("/runs", **{**said, "status": status})
+    def with_other(**others: str | None) -> str:
+        return ask.at("/runs", **{**said, **others})
 
     return ask.write(
         "runs",
@@ -98,8 +142,12 @@ def show(ask: Ask) -> Response:
         filters=filters,
         said=said,
         sizes=PAGE_SIZES,
-        with_status=with_status,
-        next=None if seen.page.next is None else ask.at("/runs", **said, after=seen.page.next),
+        narrowed=any(said[name] for name in _FILTERS),
+        with_other=with_other,
+        by=seen.by,
+        short=seen.short,
+        looked_at=LOOKED_AT,
+        next=None if seen.next is None else with_other(by=seen.by, after=seen.next),
         first=None if filters.after is None else ask.at("/runs", **said),
         workflows=[one.name for one in ask.mesh.workflows()],
         queues=[] if ask.visitor.sees_all else ask.queues(),
