@@ -171,10 +171,6 @@ class Ask:
         if not self.visitor.sees(queue):
             raise Refused(404, "Not found", "There is no such queue, or it is not yours to see.")
 
-    def check_sees_all(self) -> None:
-        if not self.visitor.sees_all:
-            raise Refused(404, "Not found", "This page is about all queues, and you see some of them.")
-
     def check_may_act(self) -> None:
         if not self.visitor.may_act:
             raise Refused(403, "Only looking", "You may look at this, and an operator may do it.")

@@ -6,14 +6,14 @@ hold too few that match, the list is by start instead: that order has an index f
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Literal
 
 from starlette.responses import Response
 
 from squidmesh import Mesh, RunList
-from squidmesh.sonar.counted import Counted
+from squidmesh.sonar.counted import Counted, Counts, of_queue
 from squidmesh.sonar.house import PAGE_SIZES, Ask
 from squidmesh.sonar.live import Topic, digest
 
@@ -47,19 +47,18 @@ class Filters:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Look:
     """``next`` is the cursor that the page offers. ``short``: by activity, with few that match among those that were
-    looked at, and more to look at. ``counts`` is None for whoever may not see all runs: they are counted for all queues
-    together.
+    looked at, and more to look at. ``counts``: of all runs, or of the one queue for whoever sees some of them.
     """
 
     page: RunList
     by: Order
     next: str | None
     short: bool
-    counts: dict[str, int] | None
+    counts: Counts
 
     @property
     def digest(self) -> str:
-        return digest([self.page.to_json()["runs"], self.by, self.counts])
+        return digest([self.page.to_json()["runs"], self.by, asdict(self.counts)])
 
 
 def asked(ask: Ask) -> Filters:
@@ -84,16 +83,27 @@ def _order(ask: Ask) -> Order | None:
     return "active" if said == "active" else "started"
 
 
-def look(mesh: Mesh, filters: Filters, counted: Counted | None, *, sees_all: bool) -> Look:
-    """``counted`` is None where nothing is counted. ``sees_all``: whether runs of every queue may be named."""
-    found = _page(mesh, filters, filters.by or "active", sees_all)
-    if filters.by is None and (found.short or found.next != found.page.next):
-        found = _page(mesh, filters, "started", sees_all)
-    return found if counted is None else replace(found, counts=counted.of(filters.workflow))
+def look(mesh: Mesh, filters: Filters, counted: Counted, *, sees_all: bool) -> Look:
+    """``sees_all``: whether runs of every queue may be named. Whoever does not always has one in the filters."""
+    by: Order = filters.by or "active"
+    page = _page(mesh, filters, by)
+    next_ = page.next if sees_all else _own(page)
+    if filters.by is None and (_is_short(page, filters) or next_ != page.next):
+        by, page = "started", _page(mesh, filters, "started")
+        next_ = page.next
+    if sees_all or filters.queue is None:
+        counts = Counts(by_status=counted.of(filters.workflow))
+    else:
+        counts = of_queue(mesh, filters.queue, filters.workflow)
+    return Look(page=page, by=by, next=next_, short=by == "active" and _is_short(page, filters), counts=counts)
 
 
-def _page(mesh: Mesh, filters: Filters, by: Order, sees_all: bool) -> Look:
-    page = mesh.list_runs(
+def _is_short(page: RunList, filters: Filters) -> bool:
+    return page.next is not None and len(page.runs) < filters.size
+
+
+def _page(mesh: Mesh, filters: Filters, by: Order) -> RunList:
+    return mesh.list_runs(
         workflow=filters.workflow,
         status=filters.status,
         queue=filters.queue,
@@ -104,8 +114,6 @@ def _page(mesh: Mesh, filters: Filters, by: Order, sees_all: bool) -> Look:
         after=filters.after,
         by=by,
     )
-    short = by == "active" and page.next is not None and len(page.runs) < filters.size
-    return Look(page=page, by=by, next=page.next if sees_all else _own(page), short=short, counts=None)
 
 
 def _own(page: RunList) -> str | None:
@@ -115,17 +123,13 @@ def _own(page: RunList) -> str | None:
 
 
 def topic(ask: Ask) -> Topic:
-    filters, counted, sees_all = asked(ask), _counted(ask), ask.visitor.sees_all
+    filters, counted, sees_all = asked(ask), ask.house.counted, ask.visitor.sees_all
     return Topic(f"runs {sees_all} {filters!r}", lambda: look(ask.mesh, filters, counted, sees_all=sees_all).digest)
-
-
-def _counted(ask: Ask) -> Counted | None:
-    return ask.house.counted if ask.visitor.sees_all else None
 
 
 def show(ask: Ask) -> Response:
     filters = asked(ask)
-    seen = look(ask.mesh, filters, _counted(ask), sees_all=ask.visitor.sees_all)
+    seen = look(ask.mesh, filters, ask.house.counted, sees_all=ask.visitor.sees_all)
     said = {name: ask.query(name) for name in (*_FILTERS, "size", "by")}
 
     def with_other(**others: str | None) -> str:
@@ -137,7 +141,8 @@ def show(ask: Ask) -> Response:
         topic="runs",
         seen=seen.digest,
         page=seen.page,
-        counts=seen.counts,
+        counts=seen.counts.by_status,
+        counted=seen.counts,
         statuses=STATUSES,
         filters=filters,
         said=said,
