@@ -21,6 +21,7 @@ from squidmesh.sonar.counted import Counted
 from squidmesh.sonar.guard import LOOPBACK, Guard, Refused
 from squidmesh.sonar.house import HERE, Ask, House
 from squidmesh.sonar.live import EVERY, Live, Topic
+from squidmesh.sonar.paced import Paced
 from squidmesh.sonar.pages import dead_letters, deciding, fleet, queues, run, runs, signing_in, workflows
 
 MOST_STREAMS = 100
@@ -59,6 +60,7 @@ def app(
         mesh=mesh,
         live=Live(most=streams, every=look_every),
         counted=Counted(lambda workflow: mesh.count_runs(workflow=workflow)),
+        paced=Paced(),
         tokens=tokens is not None,
     )
     pages = Starlette(

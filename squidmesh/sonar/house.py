@@ -20,6 +20,7 @@ from squidmesh.sonar.access import Visitor
 from squidmesh.sonar.counted import Counted
 from squidmesh.sonar.guard import Refused
 from squidmesh.sonar.live import Live
+from squidmesh.sonar.paced import Paced
 
 HERE = Path(__file__).parent
 THEME = "squidmesh_sonar_theme"
@@ -37,6 +38,7 @@ class House:
     mesh: Mesh
     live: Live
     counted: Counted
+    paced: Paced
     tokens: bool
 
     def write(self, request: Request, name: str, /, *, status: int = 200, **values: Any) -> Response:
