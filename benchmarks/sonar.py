@@ -27,6 +27,7 @@ from squidmesh.testing.postgres import Postgres
 from squidmesh.testing.processes import NoServer
 
 _SAMPLES = 15
+_HERE = "http://127.0.0.1"
 _FILL = Path(__file__).with_name("sonar_fill.sql")
 _ROOM = (("shared_buffers", "256MB"), ("max_wal_size", "8GB"), ("checkpoint_timeout", "1h"))
 
@@ -122,8 +123,13 @@ def _pages(filled: Filled) -> Iterator[dict[str, Page]]:
         for _ in range(50):
             mesh.execute_next()
         pages = app(mesh, auth=lambda request: Visitor(actor="bench", role="operator"))
-        with TestClient(pages, base_url="http://127.0.0.1") as client:
-            yield {name: _loads(client, asked) for name, asked in _asked(mesh, runs[0].run_id).items()}
+        tenants = app(mesh, auth=lambda request: Visitor(actor="bench", queues=("orders", "rare")))
+        with TestClient(pages, base_url=_HERE) as client, TestClient(tenants, base_url=_HERE) as tenant:
+            found = {name: _loads(client, asked) for name, asked in _asked(mesh, runs[0].run_id).items()}
+            found |= {
+                f"runs, for a tenant of {one}": _loads(tenant, f"/runs?queue={one}") for one in ("orders", "rare")
+            }
+            yield found
 
 
 def _asked(mesh: Mesh, run_id: str) -> dict[str, str]:
