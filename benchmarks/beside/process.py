@@ -16,6 +16,10 @@ from typing import Any
 from benchmarks.beside.environments import ROOT
 from benchmarks.peers.protocol import MARK, PIPE, SETTINGS
 
+_NOT_THEIRS = ("PG", "DBOS", "PYTHONDONTWRITEBYTECODE")
+"""The beginnings of variables that no process of a peer is given. Each writes its bytecode down: the first process of a
+measurement compiles what the others load, so that no worker's memory holds what its compiler left.
+"""
 _PATIENCE = 120.0
 """Seconds without a word, or without a step, after which a measurement is given up."""
 _LAST_WORDS = 2000
@@ -58,9 +62,8 @@ class Talk:
     def __init__(self, command: Sequence[str], settings: Mapping[str, Any], marks: Marks, log: Path) -> None:
         self._log = log
         environment = {
-            **{name: value for name, value in os.environ.items() if not name.startswith(("PG", "DBOS"))},
+            **{name: value for name, value in os.environ.items() if not name.startswith(_NOT_THEIRS)},
             "PYTHONPATH": str(ROOT),
-            "PYTHONDONTWRITEBYTECODE": "1",
             PIPE: str(marks.pipe),
             SETTINGS: json.dumps(dict(settings)),
         }

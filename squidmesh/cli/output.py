@@ -6,13 +6,15 @@ import json
 import sys
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
-from rich.console import Console, RenderableType
-from rich.text import Text
 
 from squidmesh.cli import times
+
+if TYPE_CHECKING:  # a worker says nothing for people on stdout, and has no rich in its memory
+    from rich.console import Console, RenderableType
+    from rich.text import Text
 
 F = TypeVar("F", bound=Callable[..., Any])
 _UNFOLDED = 400
@@ -21,6 +23,8 @@ _UNFOLDED = 400
 
 def console() -> Console:
     """A console on stdout as it is now; without colours where that is no terminal."""
+    from rich.console import Console
+
     if sys.stdout.isatty():
         return Console(highlight=False, markup=False, emoji=False)
     return Console(highlight=False, markup=False, emoji=False, width=_UNFOLDED)
@@ -33,6 +37,8 @@ def json_option(command: F) -> F:
 
 def clean(text: str) -> Text:
     """Text that came from outside: line breaks stay, nothing else in it may move the cursor or colour the screen."""
+    from rich.text import Text
+
     return Text("".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text))
 
 

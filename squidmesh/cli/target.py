@@ -8,12 +8,15 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from click.core import ParameterSource
 
-from squidmesh import Mesh, SquidMeshError, UsageError
+from squidmesh import SquidMeshError, UsageError
+
+if TYPE_CHECKING:
+    from squidmesh import Mesh
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -87,6 +90,8 @@ def connect(context: click.Context, *, leases: str | None = None) -> Mesh:
     """For commands that need no functions: any mesh over the store will do. ``leases``: its lease backend, for those
     that speak to it.
     """
+    from squidmesh import Mesh  # the whole runtime, which --help does without
+
     app, url = chosen(context)
     if leases is not None:
         if app is not None or url is None:
@@ -115,6 +120,8 @@ def app_of(context: click.Context) -> str:
 
 def load_app(app: str) -> Mesh:
     """The mesh that ``MODULE:ATTRIBUTE`` names; modules of the working directory are found too."""
+    from squidmesh import Mesh  # as above
+
     name, _, attribute = app.partition(":")
     if not all(part.isidentifier() for part in (*name.split("."), *attribute.split("."))):
         raise _bad_app(f"{app!r} is refused; allowed is MODULE:ATTRIBUTE, such as errand:mesh")

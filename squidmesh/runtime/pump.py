@@ -47,6 +47,7 @@ from squidmesh.runtime.invoke import (
     Unstarted,
     describe,
 )
+from squidmesh.runtime.lull import Lull, only_goes_on
 from squidmesh.runtime.recorder import Intent, Recorder, Verdict
 from squidmesh.runtime.slots import Slots
 from squidmesh.runtime.solitude import Solitude
@@ -107,6 +108,7 @@ class Pump:
         self._waiting: deque[Assignment] = deque()
         self._unrecorded: list[Unrecorded] = []
         self._aside = Aside(monotonic)
+        self._lull = Lull(monotonic)
         self._recorded: list[RunId] = []
 
     @property
@@ -138,7 +140,9 @@ class Pump:
         held_up = self._intake.held_up() if goes_on and outcomes else None
         intents = [self._outcome_intent(outcome, held_up) for outcome in outcomes]
         going_on = [o.assignment for o, said in zip(outcomes, intents, strict=True) if said.following_id is not None]
-        asked, idle_for = self._ask(self._free() - len(going_on) if claim else 0, going_on)
+        just_goes_on = bool(going_on) and len(going_on) == len(self._unrecorded) and bool(self._lull.rest)
+        asks = claim and not just_goes_on
+        asked, idle_for = self._ask(self._free() - len(going_on) if asks else 0, going_on)
         grants = self._intake.sort_out(asked)
         decided_at = self._monotonic()
         verdicts = self._recorder.record([*intents, *map(self._intake.intent, grants)])
@@ -156,7 +160,11 @@ class Pump:
         if self._continues:  # nobody waits for this turn's return: what is to run, runs first
             fired = self._timers.fire_now_and_then(rested=self._rested, works=works)
         recorded = self._recorder.refreshed(self._recorded)
-        idle_for = timedelta(0) if asked or outcomes or fired or recorded else self._rest(idle_for)
+        if fired or recorded or len(grants) < len(asked) or not all(map(only_goes_on, verdicts)):
+            self._lull.end()
+        if asked or outcomes or fired or recorded:
+            idle_for = timedelta(0) if self._pulse is None else min(idle_for, self._lull.rest)
+        idle_for = self._rest(idle_for)
         self._rested = idle_for > timedelta(0)
         self._recorded.clear()
         touched = [verdict.run for verdict in verdicts if verdict.error is None and verdict.run is not None] + recorded
@@ -253,7 +261,9 @@ class Pump:
         """``going_on``: those whose slot the next step of their run is to have."""
         if limit > 0:
             holders = (*self._running.values(), *self._waiting, *going_on)
-            return self._intake.ask(limit, lambda: Counter(holder.claim.queue for holder in holders))
+            asked, idle_for = self._intake.ask(limit, lambda: Counter(holder.claim.queue for holder in holders))
+            self._lull.asked(limit=limit, granted=len(asked), idle_for=idle_for)
+            return asked, idle_for
         return [], self._intake.longest_rest
 
     def _admit(self, admitted: Assignment | Failed | None) -> None:

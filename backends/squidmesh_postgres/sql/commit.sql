@@ -149,10 +149,11 @@ run_rows AS MATERIALIZED (
 -- A row for each set of runs that differ in nothing but what stands in lists.
 run_rows AS MATERIALIZED (
     SELECT each.run_id, workflow, version, trigger, each.key, queue, status, step, error, started_at, due_at, ended_at,
-        parent
+        parent, active_at
     FROM json_to_recordset(%(runs)s::json) AS alike (
         g integer[], run_id text[], key text[], workflow text, version text, trigger text, queue text, status text,
-        step text, error text, started_at bigint, due_at bigint, ended_at bigint, parent text
+        step text, error text, started_at bigint, due_at bigint, ended_at bigint, parent text,
+        active_at bigint
     ), unnest(alike.g, alike.run_id, alike.key) AS each (g, run_id, key)
     WHERE (each.g IN (SELECT g FROM accepted)) IS TRUE
 )

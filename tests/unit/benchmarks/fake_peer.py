@@ -1,6 +1,7 @@
 """A peer that needs nothing: its runs are numbers in a list, and its store is a file."""
 
 import os
+import sys
 import threading
 import time
 from pathlib import Path
@@ -31,6 +32,9 @@ class Fake(Peer):
             return child
         while True:
             time.sleep(60)
+
+    def writes_bytecode(self):
+        return not sys.dont_write_bytecode
 
     def start_one(self):
         return time.monotonic()

@@ -57,10 +57,12 @@ def test_a_long_run_takes_its_turn_in_the_queue_now_and_then(tmp_path):
 
 
 MOST = {
-    1: {"calls": 37, "statements": 44, "durable_commits": STEPS + 0.1, "ordered_commits": 1, "rows_written": 19},
-    16: {"calls": 2.8, "statements": 27, "durable_commits": 0.21, "ordered_commits": 0.07, "rows_written": 19},
+    1: {"calls": 37, "statements": 47, "durable_commits": STEPS + 0.1, "ordered_commits": 1, "rows_written": 20},
+    16: {"calls": 2.8, "statements": 30, "durable_commits": 0.21, "ordered_commits": 0.07, "rows_written": 20},
 }
-"""What a run of three steps may ask of SQLite, by how many are in flight. Lower them when it asks for less."""
+"""What a run of three steps may ask of SQLite, by how many are in flight. Lower them when it asks for less.
+A trigger that is looked at counts as a statement; one row is the tally of ended runs.
+"""
 
 
 @pytest.mark.parametrize("in_flight", MOST)
@@ -138,7 +140,7 @@ def test_each_row_of_an_executemany_is_a_statement_of_one_call(tmp_path):
     assert (first.rows, one.rows, eleven.rows) == (4, 3, 33), "an entry, a run and an attempt; once a definition"
     assert (one.calls, eleven.calls) == (first.calls, first.calls)
     assert (one.durable, eleven.durable, eleven.ordered) == (1, 1, 0)
-    assert eleven.statements - one.statements == 10 * (one.rows + 1), "its definition is offered with each start"
+    assert eleven.statements - one.statements == 10 * (one.rows + 2), "a definition is offered, a trigger looked at"
 
 
 def test_a_commit_of_nothing_is_no_commit(tmp_path):

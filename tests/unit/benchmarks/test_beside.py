@@ -69,6 +69,15 @@ def test_what_a_peer_can_not_do_is_an_error_that_says_why(talk):
         talk.ask("direct", count=3)
 
 
+def test_each_peer_writes_its_bytecode_whatever_this_process_was_told(tmp_path, monkeypatch):
+    """Else one that was installed a moment ago would be measured with its compiler, and another without."""
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    marks = Marks()
+    with talking(FAKE, {}, marks, tmp_path / "log") as talk:
+        assert talk.ask("writes_bytecode")["result"]
+    marks.close()
+
+
 def test_a_peer_that_does_not_begin_is_told_with_its_last_words(tmp_path):
     marks = Marks()
     command = [sys.executable, "-c", "import sys; sys.exit('no such driver')"]
