@@ -17,11 +17,9 @@ from starlette.types import ASGIApp
 
 from squidmesh import BackendError, InvalidInput, Mesh, SquidMeshError, UsageError
 from squidmesh.sonar.access import Auth, Tokens
-from squidmesh.sonar.counted import Counted
 from squidmesh.sonar.guard import LOOPBACK, Guard, Refused
 from squidmesh.sonar.house import HERE, Ask, House
 from squidmesh.sonar.live import EVERY, Live, Topic
-from squidmesh.sonar.paced import Paced
 from squidmesh.sonar.pages import dead_letters, deciding, fleet, queues, run, runs, signing_in, workflows
 
 MOST_STREAMS = 100
@@ -56,13 +54,7 @@ def app(
     """
     _check_arguments(mesh, auth, hosts, streams)
     tokens = auth if isinstance(auth, Tokens) else None
-    house = House(
-        mesh=mesh,
-        live=Live(most=streams, every=look_every),
-        counted=Counted(lambda workflow: mesh.count_runs(workflow=workflow)),
-        paced=Paced(),
-        tokens=tokens is not None,
-    )
+    house = House.of(mesh, Live(most=streams, every=look_every), tokens=tokens is not None)
     pages = Starlette(
         routes=[*_routes(house, tokens), *_files()],
         exception_handlers={HTTPException: _unknown(house)},

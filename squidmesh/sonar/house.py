@@ -17,7 +17,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from squidmesh import BackendError, InvalidInput, Mesh, NotFound, Run, RunPruned, __version__
 from squidmesh.sonar import words
 from squidmesh.sonar.access import Visitor
-from squidmesh.sonar.counted import Counted
+from squidmesh.sonar.counted import CHEAP_OF_A_QUEUE, Counted, Counts, of_queue
 from squidmesh.sonar.guard import Refused
 from squidmesh.sonar.live import Live
 from squidmesh.sonar.paced import Paced
@@ -33,13 +33,27 @@ PAGE_SIZES = (25, 50, 100, 200)
 
 @dataclass(frozen=True)
 class House:
-    """``tokens``: whether there is a page to sign in."""
+    """``counted``: by the workflow, None for all; ``counted_of_queue``: by the queue and the workflow. ``tokens``:
+    whether there is a page to sign in.
+    """
 
     mesh: Mesh
     live: Live
-    counted: Counted
+    counted: Counted[str | None, Counts]
+    counted_of_queue: Counted[tuple[str, str | None], Counts]
     paced: Paced
     tokens: bool
+
+    @classmethod
+    def of(cls, mesh: Mesh, live: Live, *, tokens: bool) -> House:
+        def of_all(workflow: str | None) -> Counts:
+            return Counts(by_status=mesh.count_runs(workflow=workflow), workflow=workflow)
+
+        def of_one(which: tuple[str, str | None]) -> Counts:
+            return of_queue(mesh, *which)
+
+        counted_of_queue = Counted(of_one, cheap=CHEAP_OF_A_QUEUE)
+        return cls(mesh, live, Counted(of_all), counted_of_queue, Paced(), tokens)
 
     def write(self, request: Request, name: str, /, *, status: int = 200, **values: Any) -> Response:
         """The page ``name`` of the templates. Everything in it is escaped."""

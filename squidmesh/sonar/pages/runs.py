@@ -13,8 +13,8 @@ from typing import Literal
 from starlette.responses import Response
 
 from squidmesh import Mesh, RunList
-from squidmesh.sonar.counted import Counted, Counts, of_queue
-from squidmesh.sonar.house import PAGE_SIZES, Ask
+from squidmesh.sonar.counted import Counts
+from squidmesh.sonar.house import PAGE_SIZES, Ask, House
 from squidmesh.sonar.live import Topic, digest
 
 STATUSES = (
@@ -83,18 +83,18 @@ def _order(ask: Ask) -> Order | None:
     return "active" if said == "active" else "started"
 
 
-def look(mesh: Mesh, filters: Filters, counted: Counted, *, sees_all: bool) -> Look:
+def look(house: House, filters: Filters, *, sees_all: bool) -> Look:
     """``sees_all``: whether runs of every queue may be named. Whoever does not always has one in the filters."""
     by: Order = filters.by or "active"
-    page = _page(mesh, filters, by)
+    page = _page(house.mesh, filters, by)
     next_ = page.next if sees_all else _own(page)
     if filters.by is None and (_is_short(page, filters) or next_ != page.next):
-        by, page = "started", _page(mesh, filters, "started")
+        by, page = "started", _page(house.mesh, filters, "started")
         next_ = page.next
     if sees_all or filters.queue is None:
-        counts = Counts(by_status=counted.of(filters.workflow))
+        counts = house.counted.of(filters.workflow)
     else:
-        counts = of_queue(mesh, filters.queue, filters.workflow)
+        counts = house.counted_of_queue.of((filters.queue, filters.workflow))
     return Look(page=page, by=by, next=next_, short=by == "active" and _is_short(page, filters), counts=counts)
 
 
@@ -123,13 +123,13 @@ def _own(page: RunList) -> str | None:
 
 
 def topic(ask: Ask) -> Topic:
-    filters, counted, sees_all = asked(ask), ask.house.counted, ask.visitor.sees_all
-    return Topic(f"runs {sees_all} {filters!r}", lambda: look(ask.mesh, filters, counted, sees_all=sees_all).digest)
+    house, filters, sees_all = ask.house, asked(ask), ask.visitor.sees_all
+    return Topic(f"runs {sees_all} {filters!r}", lambda: look(house, filters, sees_all=sees_all).digest)
 
 
 def show(ask: Ask) -> Response:
     filters = asked(ask)
-    seen = look(ask.mesh, filters, ask.house.counted, sees_all=ask.visitor.sees_all)
+    seen = look(ask.house, filters, sees_all=ask.visitor.sees_all)
     said = {name: ask.query(name) for name in (*_FILTERS, "size", "by")}
 
     def with_other(**others: str | None) -> str:

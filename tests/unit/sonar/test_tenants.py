@@ -47,7 +47,7 @@ def test_of_a_long_queue_the_newest_are_counted_and_the_page_says_so(mesh: Mesh)
     page = hobbit(mesh).page("/runs")
     assert counts(page)["all"] == f"{NEWEST:,}+"
     assert f"Counted are the newest {NEWEST:,} runs of the queue shire." in text_of(page)
-    assert of_queue(mesh, "shire", "Beacon") == Counts(by_status={}, queue="shire", newest=NEWEST)
+    assert of_queue(mesh, "shire", "Beacon") == Counts(by_status={}, queue="shire", workflow="Beacon", newest=NEWEST)
 
 
 def test_a_count_that_changes_is_news(mesh: Mesh) -> None:
