@@ -1,6 +1,7 @@
-"""What Sonar's pages cost, with few runs in the journal and with a million: no page may grow with history.
+"""What Sonar's pages cost, with few runs in the journal and with a million, in SQLite and in PostgreSQL: no page may
+grow with history.
 
-Both journals are asked in turn: what else the machine does hurts them alike.
+The journals of a kind are asked in turn: what else the machine does hurts them alike.
 """
 
 from __future__ import annotations
@@ -10,8 +11,11 @@ import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
 
+import psycopg
 from pydantic import BaseModel
 from starlette.testclient import TestClient
 
@@ -19,9 +23,13 @@ from benchmarks.report import Figure, Printer, Table
 from benchmarks.scale import Scale
 from squidmesh import Mesh, Workflow, approval, manual, step
 from squidmesh.sonar import Visitor, app
+from squidmesh.testing.postgres import Postgres
+from squidmesh.testing.processes import NoServer
 
 _SAMPLES = 15
+_HERE = "http://127.0.0.1"
 _FILL = Path(__file__).with_name("sonar_fill.sql")
+_ROOM = (("shared_buffers", "256MB"), ("max_wal_size", "8GB"), ("checkpoint_timeout", "1h"))
 
 
 class Order(BaseModel):
@@ -42,21 +50,55 @@ class Fulfil(Workflow):
 Page = Callable[[], object]
 
 
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """A journal with so many runs that have ended, under its URL."""
+
+    url: str
+    runs: int
+
+
 def measure(scale: Scale, folder: Path, printer: Printer) -> list[Table]:
-    few, many = scale.grown[0][0], scale.grown[1][0]
+    sizes = (scale.grown[0][0], scale.grown[1][0])
+    return [_sqlite(sizes, scale, folder, printer), _postgres(sizes, scale, folder, printer)]
+
+
+def _sqlite(sizes: Sequence[int], scale: Scale, folder: Path, printer: Printer) -> Table:
+    filled = []
+    for size in sizes:
+        printer.progress(f"sonar, SQLite: {size:,} runs")
+        path = folder / f"sonar-{size}.db"
+        Mesh.migrate(f"sqlite:///{path}")
+        fill(path, size)
+        filled.append(Filled(f"sqlite:///{path}", size))
+    return _compared("sonar, SQLite", filled, scale)
+
+
+def _postgres(sizes: Sequence[int], scale: Scale, folder: Path, printer: Printer) -> Table:
+    try:
+        with Postgres(folder / "sonar-postgres", durable=True, settings=_ROOM) as server:
+            filled = []
+            for size in sizes:
+                printer.progress(f"sonar, PostgreSQL: {size:,} runs")
+                url = server.create_database(f"sonar_{size}")
+                Mesh.migrate(url)
+                fill_postgres(url, size)
+                filled.append(Filled(url, size))
+            return _compared("sonar, PostgreSQL", filled, scale)
+    except NoServer as error:
+        return Table(name="sonar, PostgreSQL", title="Sonar", columns=("not measured",), rows=((str(error),),))
+
+
+def _compared(name: str, filled: Sequence[Filled], scale: Scale) -> Table:
     with ExitStack() as stack:
-        pages = []
-        for size in (few, many):
-            printer.progress(f"sonar: {size:,} runs")
-            pages.append(stack.enter_context(_pages(folder / f"sonar-{size}.db", size)))
+        pages = [stack.enter_context(_pages(one)) for one in filled]
         rows = []
-        for name in pages[0]:
-            small, large = _beside([found[name] for found in pages], scale.repeats)
-            ratio = large.median / small.median
-            rows.append((name, small, large, ratio))
-    title = f"Sonar: one page, in ms, with {few:,} and with {many:,} runs in the journal"
-    columns = ("page", f"{few:,} runs", f"{many:,} runs", "ratio")
-    return [Table(name="sonar", title=title, columns=columns, rows=tuple(rows))]
+        for page in pages[0]:
+            small, large = _beside([found[page] for found in pages], scale.repeats)
+            rows.append((page, small, large, large.median / small.median))
+    few, many = (f"{one.runs:,} runs" for one in filled)
+    title = f"S{name[1:]}: one page, in ms, with {few} and with {many} in the journal"
+    return Table(name=name, title=title, columns=("page", few, many, "ratio"), rows=tuple(rows))
 
 
 def _beside(pages: Sequence[Page], repeats: int) -> list[Figure]:
@@ -74,33 +116,39 @@ def _beside(pages: Sequence[Page], repeats: int) -> list[Figure]:
 
 
 @contextmanager
-def _pages(path: Path, size: int) -> Iterator[dict[str, Page]]:
+def _pages(filled: Filled) -> Iterator[dict[str, Page]]:
     """By name, what loads each."""
-    url = f"sqlite:///{path}"
-    Mesh.migrate(url)
-    fill(path, size)
-    with Mesh.connect(url, workflows=[Fulfil]) as mesh:
+    with Mesh.connect(filled.url, workflows=[Fulfil]) as mesh:
         runs = [mesh.start_run(Fulfil.place, Order(number=number)) for number in range(60)]
         for _ in range(50):
             mesh.execute_next()
         pages = app(mesh, auth=lambda request: Visitor(actor="bench", role="operator"))
-        with TestClient(pages, base_url="http://127.0.0.1") as client:
-            yield {name: _loads(client, asked) for name, asked in _asked(mesh, runs[0].run_id, size).items()}
+        tenants = app(mesh, auth=lambda request: Visitor(actor="bench", queues=("orders", "rare")))
+        with TestClient(pages, base_url=_HERE) as client, TestClient(tenants, base_url=_HERE) as tenant:
+            found = {name: _loads(client, asked) for name, asked in _asked(mesh, runs[0].run_id).items()}
+            found |= {
+                f"runs, for a tenant of {one}": _loads(tenant, f"/runs?queue={one}") for one in ("orders", "rare")
+            }
+            yield found
 
 
-def _asked(mesh: Mesh, run_id: str, size: int) -> dict[str, str]:
-    cursor = mesh.list_runs(limit=1000).next
-    assert cursor is not None or size <= 1000
+def _asked(mesh: Mesh, run_id: str) -> dict[str, str]:
+    active, started = (mesh.list_runs(limit=900, by=by).next for by in ("active", "started"))
     return {
         "runs": "/runs",
-        "runs, a page behind a cursor": f"/runs?after={cursor}" if cursor else "/runs",
+        "runs, a page behind a cursor": f"/runs?by=active&after={active}",
+        "runs, by start": "/runs?by=started",
+        "runs, by start, a page behind a cursor": f"/runs?by=started&after={started}",
         "runs, completed": "/runs?status=completed",
         "runs, failed": "/runs?status=failed",
+        "runs, failed, by start": "/runs?status=failed&by=started",
         "runs, paused": "/runs?status=paused",
         "runs, of a workflow": "/runs?workflow=Workflow3",
         "runs, of a rare queue": "/runs?queue=rare",
+        "runs, of a rare queue, by activity": "/runs?queue=rare&by=active",
+        "runs, of a rare queue, by start": "/runs?queue=rare&by=started",
         "runs, by key": "/runs?text=order-000000007",
-        "runs, since yesterday": "/runs?since=2020-01-01T00:00",
+        "runs, since 2020": "/runs?since=2020-01-01T00:00",
         "one run": f"/runs/{run_id}",
         "queues": "/queues",
         "workers": "/workers",
@@ -127,3 +175,14 @@ def fill(path: Path, runs: int) -> None:
     with closing(sqlite3.connect(path)) as connection, connection:
         for statement in statements:
             connection.execute(statement.partition("\n")[2], {name: asked[name] for name in asked})
+
+
+def fill_postgres(url: str, runs: int) -> None:
+    """As :func:`fill`, as the table is after a while: autovacuum has been there."""
+    script = (resources.files("benchmarks") / "postgres_fill.sql").read_text()
+    with psycopg.connect(url, cursor_factory=psycopg.ClientCursor) as connection:
+        for statement in script.split(";\n"):
+            if statement.strip():
+                connection.execute(statement.encode(), {"first": 0, "finished": runs, "open": 0})
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("VACUUM ANALYZE")

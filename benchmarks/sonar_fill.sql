@@ -10,13 +10,15 @@ SELECT i, :now - (:runs - i + 1) * (2592000000000 / (:runs + 1)) AS started_at,
 FROM numbered;
 
 -- name: runs
-INSERT INTO runs (run_id, workflow, version, trigger, key, queue, status, step, error, started_at, due_at, ended_at)
+INSERT INTO runs (run_id, workflow, version, trigger, key, queue, status, step, error, started_at, due_at, ended_at,
+    active_at)
 SELECT substr(hex, 1, 8) || '-' || substr(hex, 9, 4) || '-' || substr(hex, 13, 4) || '-' || substr(hex, 17, 4) || '-'
         || substr(hex, 21),
     CASE WHEN i % 1000 = 0 THEN 'Rare' ELSE 'Workflow' || i % 20 END, '1', 'begin', printf('order-%09d', i),
     CASE WHEN i % 1000 = 0 THEN 'rare' WHEN i % 10 < 7 THEN 'orders' ELSE 'letters-' || i % 3 END,
     CASE WHEN i % 100 = 7 THEN 'failed' WHEN i % 500 = 9 THEN 'cancelled' ELSE 'completed' END, NULL,
-    CASE WHEN i % 100 = 7 THEN 'step_failed' END, started_at, NULL, started_at + 1000000
+    CASE WHEN i % 100 = 7 THEN 'step_failed' END, started_at, NULL, started_at + 1000000,
+    started_at + 1000000
 FROM filled;
 
 -- name: entries

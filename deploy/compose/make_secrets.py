@@ -4,11 +4,15 @@ The folder can be entered by its owner only. The files in it are readable, since
 it is, where it is read by another user.
 """
 
+import hashlib
 import secrets
 import sys
 from pathlib import Path
 
-PASSWORDS = ("postgres-password", "owner-password", "worker-password", "redis-password", "grafana-password")
+PASSWORDS = (
+    *("postgres-password", "owner-password", "worker-password", "redis-password", "grafana-password"),
+    "sonar-token",
+)
 
 
 def urls(passwords: dict[str, str], *, postgres: str = "postgres:5432", redis: str = "redis:6379") -> dict[str, str]:
@@ -18,6 +22,11 @@ def urls(passwords: dict[str, str], *, postgres: str = "postgres:5432", redis: s
         "worker-url": f"postgresql://orders_worker:{passwords['worker-password']}@{postgres}/orders",
         "leases-url": f"redis://squidmesh:{passwords['redis-password']}@{redis}/0?insecure=1",
     }
+
+
+def tokens(token: str) -> str:
+    """Who may come into Sonar, as ``squidmesh sonar token operator --role operator`` writes it."""
+    return f'[operator]\ntoken_sha256 = "{hashlib.sha256(token.encode()).hexdigest()}"\nrole = "operator"'
 
 
 def make(folder: Path, *, postgres: str = "postgres:5432", redis: str = "redis:6379") -> list[str]:
@@ -32,9 +41,10 @@ def make(folder: Path, *, postgres: str = "postgres:5432", redis: str = "redis:6
             write(path, secrets.token_urlsafe(32))
             written.append(name)
         passwords[name] = path.read_text().strip()
-    for name, url in urls(passwords, postgres=postgres, redis=redis).items():
+    derived = urls(passwords, postgres=postgres, redis=redis) | {"sonar-tokens": tokens(passwords["sonar-token"])}
+    for name, text in derived.items():
         if not (folder / name).exists():
-            write(folder / name, url)
+            write(folder / name, text)
             written.append(name)
     return written
 

@@ -1,4 +1,5 @@
-"""The HEALTHCHECK of the image: asks ``/livez`` of the process that listens in this container. Exit code 0 or 1.
+"""The HEALTHCHECK of the image: asks ``/livez``, or the path that it is given, of the process that listens in this
+container. Exit code 0 or 1.
 
 SQUIDMESH_LISTEN says where it listens; an address of all interfaces is asked on loopback. With ``--processes N`` it
 asks the first: the parent replaces the others.
@@ -35,6 +36,6 @@ def trouble(listen: str, path: str = "/livez") -> str | None:
 
 
 if __name__ == "__main__":
-    found = trouble(os.environ.get("SQUIDMESH_LISTEN", ""))
+    found = trouble(os.environ.get("SQUIDMESH_LISTEN", ""), *sys.argv[1:2])
     print(found or "ok")
     sys.exit(1 if found else 0)

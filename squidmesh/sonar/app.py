@@ -17,7 +17,6 @@ from starlette.types import ASGIApp
 
 from squidmesh import BackendError, InvalidInput, Mesh, SquidMeshError, UsageError
 from squidmesh.sonar.access import Auth, Tokens
-from squidmesh.sonar.counted import Counted
 from squidmesh.sonar.guard import LOOPBACK, Guard, Refused
 from squidmesh.sonar.house import HERE, Ask, House
 from squidmesh.sonar.live import EVERY, Live, Topic
@@ -55,12 +54,7 @@ def app(
     """
     _check_arguments(mesh, auth, hosts, streams)
     tokens = auth if isinstance(auth, Tokens) else None
-    house = House(
-        mesh=mesh,
-        live=Live(most=streams, every=look_every),
-        counted=Counted(lambda workflow: mesh.count_runs(workflow=workflow)),
-        tokens=tokens is not None,
-    )
+    house = House.of(mesh, Live(most=streams, every=look_every), tokens=tokens is not None)
     pages = Starlette(
         routes=[*_routes(house, tokens), *_files()],
         exception_handlers={HTTPException: _unknown(house)},

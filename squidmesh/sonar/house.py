@@ -17,9 +17,10 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from squidmesh import BackendError, InvalidInput, Mesh, NotFound, Run, RunPruned, __version__
 from squidmesh.sonar import words
 from squidmesh.sonar.access import Visitor
-from squidmesh.sonar.counted import Counted
+from squidmesh.sonar.counted import CHEAP_OF_A_QUEUE, Counted, Counts, of_queue
 from squidmesh.sonar.guard import Refused
 from squidmesh.sonar.live import Live
+from squidmesh.sonar.paced import Paced
 
 HERE = Path(__file__).parent
 THEME = "squidmesh_sonar_theme"
@@ -32,12 +33,27 @@ PAGE_SIZES = (25, 50, 100, 200)
 
 @dataclass(frozen=True)
 class House:
-    """``tokens``: whether there is a page to sign in."""
+    """``counted``: by the workflow, None for all; ``counted_of_queue``: by the queue and the workflow. ``tokens``:
+    whether there is a page to sign in.
+    """
 
     mesh: Mesh
     live: Live
-    counted: Counted
+    counted: Counted[str | None, Counts]
+    counted_of_queue: Counted[tuple[str, str | None], Counts]
+    paced: Paced
     tokens: bool
+
+    @classmethod
+    def of(cls, mesh: Mesh, live: Live, *, tokens: bool) -> House:
+        def of_all(workflow: str | None) -> Counts:
+            return Counts(by_status=mesh.count_runs(workflow=workflow), workflow=workflow)
+
+        def of_one(which: tuple[str, str | None]) -> Counts:
+            return of_queue(mesh, *which)
+
+        counted_of_queue = Counted(of_one, cheap=CHEAP_OF_A_QUEUE)
+        return cls(mesh, live, Counted(of_all), counted_of_queue, Paced(), tokens)
 
     def write(self, request: Request, name: str, /, *, status: int = 200, **values: Any) -> Response:
         """The page ``name`` of the templates. Everything in it is escaped."""
@@ -170,10 +186,6 @@ class Ask:
     def check_queue(self, queue: str) -> None:
         if not self.visitor.sees(queue):
             raise Refused(404, "Not found", "There is no such queue, or it is not yours to see.")
-
-    def check_sees_all(self) -> None:
-        if not self.visitor.sees_all:
-            raise Refused(404, "Not found", "This page is about all queues, and you see some of them.")
 
     def check_may_act(self) -> None:
         if not self.visitor.may_act:

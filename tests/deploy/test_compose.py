@@ -8,6 +8,7 @@ import sys
 import pytest
 import yaml
 
+from squidmesh.sonar import Tokens, Visitor
 from tests.deploy.manifests import CLOSING, COMPOSE, DEPLOY, ROOT, topology
 
 TOPOLOGY = topology()
@@ -21,8 +22,8 @@ UNTIL = {
 
 
 def test_it_has_the_processes_of_the_list_and_a_command_line():
-    assert set(SERVICES) - {"cli"} == set(TOPOLOGY.processes)
-    assert SERVICES["cli"]["profiles"] == ["tools"]
+    assert set(SERVICES) - {"cli", "sonar"} == set(TOPOLOGY.processes)
+    assert (SERVICES["cli"]["profiles"], SERVICES["sonar"]["profiles"]) == (["tools"], ["sonar"])
 
 
 @pytest.mark.parametrize("process", TOPOLOGY.processes.values(), ids=lambda process: process.name)
@@ -62,7 +63,7 @@ def test_there_is_time_to_drain_before_the_kill(name):
 
 def test_what_is_published_is_published_on_loopback():
     published = [port for service in SERVICES.values() for port in service.get("ports", [])]
-    assert published == ["127.0.0.1:9090:9090", "127.0.0.1:3000:3000"]
+    assert published == ["127.0.0.1:8377:8377", "127.0.0.1:9090:9090", "127.0.0.1:3000:3000"]
     assert FILE["networks"]["stores"] == {"internal": True}
     for store in ("postgres", "redis"):
         assert SERVICES[store]["networks"] == ["stores"]
@@ -85,7 +86,7 @@ def test_nobody_gets_a_secret_that_is_not_for_them():
     assert set(FILE["secrets"]) == set().union(*had.values())
 
 
-@pytest.mark.parametrize("name", ["migrate", "rights", "worker", "cron", "cli"])
+@pytest.mark.parametrize("name", ["migrate", "rights", "worker", "cron", "cli", "sonar"])
 def test_our_containers_can_do_no_more_than_they_need(name):
     service = SERVICES[name]
     assert service["read_only"] is True
@@ -132,7 +133,7 @@ def test_secrets_are_made_once_and_their_folder_is_closed(tmp_path):
 
     told = make()
 
-    assert sorted(path.name for path in folder.iterdir()) == sorted(FILE["secrets"])
+    assert sorted(path.name for path in folder.iterdir()) == sorted([*FILE["secrets"], "sonar-token"])
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     before = {path.name: path.read_text() for path in folder.iterdir()}
     assert make() == f"{folder}: all there already\n"
@@ -140,6 +141,19 @@ def test_secrets_are_made_once_and_their_folder_is_closed(tmp_path):
     assert before["owner-password"].strip() in before["owner-url"]
     assert len(set(before.values())) == len(before)
     assert not [secret for secret in before.values() if secret.strip() in told]
+    visitor = Tokens.read(folder / "sonar-tokens").sign_in(before["sonar-token"].strip())
+    assert visitor == Visitor(actor="operator", role="operator")
+
+
+def test_sonar_lets_nobody_in_without_a_token_and_its_health_is_asked_where_it_listens():
+    service = SERVICES["sonar"]
+    assert service["command"] == ["squidmesh", "sonar", "--listen=0.0.0.0:8377", "--tokens=/run/secrets/sonar-tokens"]
+    assert [name for name, one in SERVICES.items() if "sonar-tokens" in one.get("secrets", [])] == ["sonar"]
+    assert service["environment"]["SQUIDMESH_LISTEN"] == "0.0.0.0:8377"
+    assert service["healthcheck"]["test"] == [
+        *("CMD", "python", "/opt/squidmesh/image/health.py", "/static/favicon.svg")
+    ]
+    assert "watch" not in service["networks"]
 
 
 def test_git_does_not_know_the_secrets():

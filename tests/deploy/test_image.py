@@ -12,8 +12,11 @@ from types import SimpleNamespace
 
 import pytest
 
+from squidmesh import Mesh
+from squidmesh.sonar import Tokens
 from tests.deploy.dockerfiles import Ignored, instructions
 from tests.deploy.manifests import DEPLOY, ROOT
+from tests.support.sonar_served import served as sonar
 
 IMAGE = DEPLOY / "image"
 FILE = instructions(IMAGE / "Dockerfile")
@@ -111,6 +114,12 @@ def test_the_image_has_a_driver_for_each_store_of_production():
         assert f"\n{package}" in locked
 
 
+def test_the_image_has_what_sonar_needs():
+    locked = (ROOT / "requirements" / "image.txt").read_text()
+    for package in ("starlette==", "jinja2==", "uvicorn=="):
+        assert f"\n{package}" in locked
+
+
 # ----------------------------------------------------------------------------------------------------- its programs
 
 
@@ -182,11 +191,21 @@ def served():
         thread.join()
 
 
-def health(listen):
+def health(listen, *path):
     done = subprocess.run(
-        [sys.executable, IMAGE / "health.py"], env={"SQUIDMESH_LISTEN": listen}, capture_output=True, text=True
+        [sys.executable, IMAGE / "health.py", *path], env={"SQUIDMESH_LISTEN": listen}, capture_output=True, text=True
     )
     return done.returncode, done.stdout.strip()
+
+
+def test_sonar_is_well_while_it_answers():
+    tokens, _ = Tokens.for_this_machine("gandalf")
+    with Mesh.connect("memory://") as mesh:
+        with sonar(mesh, tokens) as address:
+            listen = address.removeprefix("http://")
+            assert health(listen, "/static/favicon.svg") == (0, "ok")
+            assert health(listen, "/livez")[0] == 1
+        assert health(listen, "/static/favicon.svg")[0] == 1
 
 
 def test_health_is_what_livez_says(served):

@@ -115,10 +115,16 @@ def _dead_letters(page: Any, address: str, mesh: Mesh, stone: Path) -> None:
     has(page, "input[name=item]", 2)
 
     page.get_by_role("button", name="Replay").click()  # none chosen: all that match
+    page.get_by_label("At most so many a second").fill("20")
     page.get_by_role("button", name="Replay 2").click()
     page.wait_for_selector("text=All is well")
+    page.wait_for_selector(".going >> text=2 of 2")
     page.goto(f"{address}/runs?workflow=Ferry&status=completed")
     has(page, "#live-runs tbody tr", 3)
+    page.get_by_role("link", name="Newest started first").click()
+    page.wait_for_url("**/runs?*by=started")
+    newest = page.locator("#live-runs tbody .run").first.get_attribute("href") or ""
+    assert newest.endswith(runs[-1])
     assert {mesh.inspect_run(run).status for run in runs} == {"completed"}
 
 

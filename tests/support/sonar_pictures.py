@@ -41,6 +41,7 @@ def pages(mesh: Mesh) -> dict[str, str]:
     approval, dead = newest("RingErrand", "paused"), mesh.list_dead_letters().dead_letters[0].run_id
     return {
         "runs": "/runs",
+        "runs-by-start": "/runs?by=started&status=paused",
         "run-approval": f"/runs/{approval}",
         "run-retrying": f"/runs/{mesh.list_runs(text='fords').runs[0].run_id}",
         "run-completed": f"/runs/{newest('RingErrand', 'completed')}",

@@ -12,11 +12,13 @@ from squidmesh import DeadLetterList, DeadLettersMoved, InvalidInput, Mesh, Usag
 from squidmesh.sonar.guard import Refused
 from squidmesh.sonar.house import PAGE_SIZES, Ask
 from squidmesh.sonar.live import Topic, digest
+from squidmesh.sonar.paced import MOST, Going
 from squidmesh.sonar.pages.deciding import comment_of, key_of, new_key
 
 CAUSES = ("lost_deliveries", "lost_before_recording")
 AGES = {"1 min": 60, "10 min": 600, "1 h": 3600, "6 h": 21_600, "1 d": 86_400, "7 d": 604_800}
 VERBS = ("replay", "discard")
+PACED, STOP = "pace", "stop"
 MOST_ITEMS = 500
 _FILTERS = ("run_id", "workflow", "step", "queue", "cause", "older_than")
 
@@ -57,25 +59,30 @@ def _look(mesh: Mesh, filters: Filters, size: int, after: str | None) -> DeadLet
     return mesh.list_dead_letters(**filters.of_verb(), limit=size, after=after)
 
 
-def _digest(found: DeadLetterList) -> str:
-    return digest(found.to_json()["dead_letters"])
+def _digest(found: DeadLetterList, going: list[Going]) -> str:
+    return digest([found.to_json()["dead_letters"], [one.told() for one in going]])
 
 
 def topic(ask: Ask) -> Topic:
     filters, size, after = _asked(ask), ask.size(), ask.query("after")
-    return Topic(f"dead {filters!r} {size} {after}", lambda: _digest(_look(ask.mesh, filters, size, after)))
+    visitor, paced = ask.visitor, ask.house.paced
+    return Topic(
+        f"dead {visitor.queues!r} {filters!r} {size} {after}",
+        lambda: _digest(_look(ask.mesh, filters, size, after), paced.seen_by(visitor)),
+    )
 
 
 def show(ask: Ask) -> Response:
     filters, size, after = _asked(ask), ask.size(), ask.query("after")
-    found = _look(ask.mesh, filters, size, after)
+    found, going = _look(ask.mesh, filters, size, after), ask.house.paced.seen_by(ask.visitor)
     said = {name: ask.query(name) for name in (*_FILTERS, "size")}
     return ask.write(
         "dead_letters",
         section="dead-letters",
         topic="dead-letters",
-        seen=_digest(found),
+        seen=_digest(found, going),
         found=found,
+        going=going,
         filters=filters,
         said=said,
         sizes=PAGE_SIZES,
@@ -92,7 +99,7 @@ def show(ask: Ask) -> Response:
 def _done(ask: Ask) -> tuple[str, str, str] | None:
     """What was done a moment ago: the verb, to how many, and how many were refused."""
     verb, count, refused = ask.query("done"), ask.query("count", most=9), ask.query("refused", most=9)
-    if verb not in VERBS or not (count or "").isdecimal() or not (refused or "").isdecimal():
+    if verb not in (*VERBS, PACED) or not (count or "").isdecimal() or not (refused or "").isdecimal():
         return None
     return verb, count or "0", refused or "0"
 
@@ -106,7 +113,10 @@ def ask_first(ask: Ask, verb: str) -> Response:
 
 
 def do(ask: Ask, verb: str) -> Response:
+    """Some or all, at once; or, where a rate is said, behind the page."""
     ask.check_may_act()
+    if verb == STOP:
+        return _stop(ask)
     _check_verb(verb)
     items = ask.form_list("item")
     given = {name: ask.form.get(name) or None for name in _FILTERS}
@@ -115,6 +125,8 @@ def do(ask: Ask, verb: str) -> Response:
     try:
         if len(items) > MOST_ITEMS:
             raise InvalidInput(f"{len(items)} of them are refused; allowed are {MOST_ITEMS}", field="item")
+        if verb == "replay" and ask.form.get("rate"):
+            return _pace(ask, items, filters, _rate(ask.form["rate"]))
         moved = _carry_out(ask, verb, items, filters, comment=comment_of(ask), key=key_of(ask), dry_run=False)
     except UsageError as error:
         again = _question(ask, verb, items, filters, dict(ask.form), error)
@@ -124,6 +136,33 @@ def do(ask: Ask, verb: str) -> Response:
     if here and ask.form.get("back") == "run":
         return ask.go(here, done=f"{verb}-dead-letter")
     return ask.go("/dead-letters", done=verb, count=len(moved.items), refused=len(moved.refused), queue=filters.queue)
+
+
+def _pace(ask: Ask, items: list[str], filters: Filters, rate: float) -> Response:
+    """What would be replayed now is, one by one; the verb itself says which rates there are."""
+    mesh, actor, comment, key = ask.mesh, ask.visitor.actor, comment_of(ask), key_of(ask)
+    found = _carry_out(ask, "replay", items, filters, comment=comment, key=None, dry_run=True, rate=rate)
+
+    def replay(item: str) -> DeadLettersMoved:
+        return mesh.replay_dead_letters([item], actor=actor, comment=comment, key=key)
+
+    one = Going(key=key, actor=actor, queue=filters.queue, rate=rate, total=len(found.items))
+    if not ask.house.paced.begin(one, found.items, replay):
+        raise Refused(503, "Too many", f"{MOST} batches go back to work already. Wait for one of them, or stop it.")
+    return ask.go("/dead-letters", done=PACED, count=len(found.items), refused=len(found.refused), queue=filters.queue)
+
+
+def _rate(said: str) -> float:
+    try:
+        return float(said)
+    except ValueError:
+        raise InvalidInput(f"{said[:80]!r} is refused; allowed is a number a second", field="rate") from None
+
+
+def _stop(ask: Ask) -> Response:
+    if not ask.house.paced.stop(ask.form.get("key", ""), ask.visitor):
+        raise Refused(404, "Not found", "Nothing of that name goes back to work in this process.")
+    return ask.go("/dead-letters", queue=ask.form.get("queue") or None)
 
 
 def _check_verb(verb: str) -> None:
@@ -142,9 +181,17 @@ def _check_filters(ask: Ask, filters: Filters) -> None:
 
 
 def _carry_out(
-    ask: Ask, verb: str, items: list[str], filters: Filters, *, comment: str, key: str | None, dry_run: bool
+    ask: Ask,
+    verb: str,
+    items: list[str],
+    filters: Filters,
+    *,
+    comment: str,
+    key: str | None,
+    dry_run: bool,
+    rate: float | None = None,
 ) -> DeadLettersMoved:
-    said: dict[str, Any] = {"actor": ask.visitor.actor, "key": key, "dry_run": dry_run}
+    said: dict[str, Any] = {"actor": ask.visitor.actor, "key": key, "dry_run": dry_run, "rate": rate}
     if items:
         _check_items(ask, items)
         said["items"] = items

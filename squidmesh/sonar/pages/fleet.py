@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from starlette.responses import Response
 
-from squidmesh import WorkerSeen
+from squidmesh import CronStatus, WorkerSeen
 from squidmesh.sonar import plots
 from squidmesh.sonar.house import Ask
 from squidmesh.sonar.live import Topic, digest
@@ -54,19 +54,34 @@ def workers(ask: Ask) -> Response:
 # ---------------------------------------------------------------------------------------------------------- cron
 
 
+def _crons(ask: Ask) -> tuple[CronStatus, ...]:
+    """Whoever sees some queues sees the triggers whose newest run is of one of them: a trigger itself has no queue."""
+    found = ask.mesh.list_cron(upcoming=_UPCOMING)
+    return found if ask.visitor.sees_all else tuple(one for one in found if _is_of_own_queue(ask, one.last_run_id))
+
+
+def _is_of_own_queue(ask: Ask, run_id: str | None) -> bool:
+    if run_id is None:
+        return False
+    page = ask.mesh.list_runs(text=run_id, limit=1)
+    return any(run.run_id == run_id and ask.visitor.sees(run.queue) for run in page.runs)
+
+
+def _cron_digest(found: tuple[CronStatus, ...]) -> str:
+    return digest([one.to_json() for one in found])
+
+
 def cron_topic(ask: Ask) -> Topic:
-    ask.check_sees_all()
-    return Topic("cron", lambda: digest([one.to_json() for one in ask.mesh.list_cron(upcoming=_UPCOMING)]))
+    return Topic(f"cron {ask.visitor.queues!r}", lambda: _cron_digest(_crons(ask)))
 
 
 def cron(ask: Ask) -> Response:
-    ask.check_sees_all()
-    found = ask.mesh.list_cron(upcoming=_UPCOMING)
+    found = _crons(ask)
     return ask.write(
         "cron",
         section="cron",
         topic="cron",
-        seen=digest([one.to_json() for one in found]),
+        seen=_cron_digest(found),
         triggers=[(one, [(window, window.astimezone(UTC)) for window in one.next]) for one in found],
     )
 

@@ -1,25 +1,38 @@
-"""The list of runs: how many there are by status, filters, and pages."""
+"""The list of runs: how many there are by status, filters, the order, and pages.
+
+By activity the mesh looks at the latest thousand runs a page, whatever matches. Where the order is not said, and these
+hold too few that match, the list is by start instead: that order has an index for each filter, and leaves nothing out.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
+from typing import Literal
 
 from starlette.responses import Response
 
 from squidmesh import Mesh, RunList
-from squidmesh.sonar.counted import Counted
-from squidmesh.sonar.house import PAGE_SIZES, Ask
+from squidmesh.sonar.counted import Counts
+from squidmesh.sonar.house import PAGE_SIZES, Ask, House
 from squidmesh.sonar.live import Topic, digest
 
 STATUSES = (
     *("running", "retrying", "waiting", "paused", "failing", "compensating"),
     *("completed", "failed", "cancelled"),
 )
+ORDERS = ("active", "started")
+LOOKED_AT = 1000
+"""As many runs as ``list_runs(by="active")`` looks at for a page."""
+_FILTERS = ("workflow", "status", "queue", "text", "since", "until")
+
+Order = Literal["active", "started"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Filters:
+    """``by`` is None where no order is said."""
+
     workflow: str | None
     status: str | None
     queue: str | None
@@ -28,18 +41,24 @@ class Filters:
     until: datetime | None
     size: int
     after: str | None
+    by: Order | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Look:
-    """``counts`` is None for whoever may not see all runs: they are counted for all queues together."""
+    """``next`` is the cursor that the page offers. ``short``: by activity, with few that match among those that were
+    looked at, and more to look at. ``counts``: of all runs, or of the one queue for whoever sees some of them.
+    """
 
     page: RunList
-    counts: dict[str, int] | None
+    by: Order
+    next: str | None
+    short: bool
+    counts: Counts
 
     @property
     def digest(self) -> str:
-        return digest([self.page.to_json()["runs"], self.counts])
+        return digest([self.page.to_json()["runs"], self.by, asdict(self.counts)])
 
 
 def asked(ask: Ask) -> Filters:
@@ -52,12 +71,39 @@ def asked(ask: Ask) -> Filters:
         until=ask.moment("until"),
         size=ask.size(),
         after=ask.query("after"),
+        by=_order(ask),
     )
 
 
-def look(mesh: Mesh, filters: Filters, counted: Counted | None) -> Look:
-    """``counted`` is None where nothing is counted."""
-    page = mesh.list_runs(
+def _order(ask: Ask) -> Order | None:
+    """A cursor without an order is of one by start: so were all, before there were two."""
+    said = ask.one_of("by", ORDERS)
+    if said is None:
+        return None if ask.query("after") is None else "started"
+    return "active" if said == "active" else "started"
+
+
+def look(house: House, filters: Filters, *, sees_all: bool) -> Look:
+    """``sees_all``: whether runs of every queue may be named. Whoever does not always has one in the filters."""
+    by: Order = filters.by or "active"
+    page = _page(house.mesh, filters, by)
+    next_ = page.next if sees_all else _own(page)
+    if filters.by is None and (_is_short(page, filters) or next_ != page.next):
+        by, page = "started", _page(house.mesh, filters, "started")
+        next_ = page.next
+    if sees_all or filters.queue is None:
+        counts = house.counted.of(filters.workflow)
+    else:
+        counts = house.counted_of_queue.of((filters.queue, filters.workflow))
+    return Look(page=page, by=by, next=next_, short=by == "active" and _is_short(page, filters), counts=counts)
+
+
+def _is_short(page: RunList, filters: Filters) -> bool:
+    return page.next is not None and len(page.runs) < filters.size
+
+
+def _page(mesh: Mesh, filters: Filters, by: Order) -> RunList:
+    return mesh.list_runs(
         workflow=filters.workflow,
         status=filters.status,
         queue=filters.queue,
@@ -66,26 +112,28 @@ def look(mesh: Mesh, filters: Filters, counted: Counted | None) -> Look:
         until=filters.until,
         limit=filters.size,
         after=filters.after,
+        by=by,
     )
-    return Look(page=page, counts=None if counted is None else counted.of(filters.workflow))
+
+
+def _own(page: RunList) -> str | None:
+    """The cursor, if it names a run of the page: another would tell of a run of somebody else."""
+    known = page.next is not None and page.runs and page.next.endswith(f":{page.runs[-1].run_id}")
+    return page.next if known else None
 
 
 def topic(ask: Ask) -> Topic:
-    filters, counted = asked(ask), _counted(ask)
-    return Topic(f"runs {ask.visitor.sees_all} {filters!r}", lambda: look(ask.mesh, filters, counted).digest)
-
-
-def _counted(ask: Ask) -> Counted | None:
-    return ask.house.counted if ask.visitor.sees_all else None
+    house, filters, sees_all = ask.house, asked(ask), ask.visitor.sees_all
+    return Topic(f"runs {sees_all} {filters!r}", lambda: look(house, filters, sees_all=sees_all).digest)
 
 
 def show(ask: Ask) -> Response:
     filters = asked(ask)
-    seen = look(ask.mesh, filters, _counted(ask))
-    said = {name: ask.query(name) for name in ("workflow", "status", "queue", "text", "since", "until", "size")}
+    seen = look(ask.house, filters, sees_all=ask.visitor.sees_all)
+    said = {name: ask.query(name) for name in (*_FILTERS, "size", "by")}
 
-    def with_status(status: str | None) -> str:
-        return ask.at("/runs", **{**said, "status": status})
+    def with_other(**others: str | None) -> str:
+        return ask.at("/runs", **{**said, **others})
 
     return ask.write(
         "runs",
@@ -93,13 +141,18 @@ def show(ask: Ask) -> Response:
         topic="runs",
         seen=seen.digest,
         page=seen.page,
-        counts=seen.counts,
+        counts=seen.counts.by_status,
+        counted=seen.counts,
         statuses=STATUSES,
         filters=filters,
         said=said,
         sizes=PAGE_SIZES,
-        with_status=with_status,
-        next=None if seen.page.next is None else ask.at("/runs", **said, after=seen.page.next),
+        narrowed=any(said[name] for name in _FILTERS),
+        with_other=with_other,
+        by=seen.by,
+        short=seen.short,
+        looked_at=LOOKED_AT,
+        next=None if seen.next is None else with_other(by=seen.by, after=seen.next),
         first=None if filters.after is None else ask.at("/runs", **said),
         workflows=[one.name for one in ask.mesh.workflows()],
         queues=[] if ask.visitor.sees_all else ask.queues(),
