@@ -118,6 +118,14 @@ def app_of(context: click.Context) -> str:
     return app
 
 
+def _meshes_in(name: str) -> str:
+    """What could be meant."""
+    from squidmesh import Mesh  # as above
+
+    meshes = sorted(key for key, value in vars(sys.modules[name]).items() if isinstance(value, Mesh))
+    return f"allowed are its meshes: {', '.join(meshes)}" if meshes else "it has no mesh either"
+
+
 def load_app(app: str) -> Mesh:
     """The mesh that ``MODULE:ATTRIBUTE`` names; modules of the working directory are found too."""
     from squidmesh import Mesh  # as above
@@ -131,7 +139,7 @@ def load_app(app: str) -> Mesh:
     found: object = _import(name)
     for part in attribute.split("."):
         if not hasattr(found, part):
-            raise _bad_app(f"{name!r} has no {attribute!r}")
+            raise _bad_app(f"{name!r} has no {attribute!r}; {_meshes_in(name)}")
         found = getattr(found, part)
     if not isinstance(found, Mesh):
         raise _bad_app(f"{app!r} is no mesh but {type(found).__name__}; allowed is what Mesh.connect returns")

@@ -25,7 +25,7 @@ from squidmesh.journal.fold import IllegalFact
 from squidmesh.journal.rows import RowChanges
 from squidmesh.ports.journal_store import Append, Conflict, DefinitionRecord, Entry, Group, JournalStore, ThreadRead
 from squidmesh.runtime import chance
-from squidmesh.runtime.commit import Committer, Patience
+from squidmesh.runtime.commit import Appender, Patience
 from squidmesh.runtime.held import Definitions, checkpoint_due
 from squidmesh.workflow.definition import Definition
 from squidmesh.workflow.registry import RegisteredWorkflow, registered_draft
@@ -123,7 +123,7 @@ class Catalogue:
                     checkpoint=CATALOGUE_CODEC.encode_state(after) if due else None,
                 )
                 group = Group(appends=(append,), definitions=definitions)
-                (answer,) = Committer(self._store, self._patience()).commit([group])
+                (answer,) = Appender(self._store, self._patience()).commit([group])
                 if not isinstance(answer, Conflict):
                     self._state = after
                     self._checkpoint_at = after.revision if due else self._checkpoint_at

@@ -87,7 +87,7 @@ class Patience:
         return isinstance(error, BackendUnavailable | CommitUnknown)
 
 
-class Committer:
+class Appender:
     """Commits with patience, and finds out what became of those whose answer was lost."""
 
     def __init__(self, store: JournalStore, patience: Patience, instruments: Instrument = NOBODY) -> None:

@@ -15,7 +15,7 @@ from squidmesh.journal.triggers import TRIGGER_CODEC, AnyTriggerFact, TriggerSta
 from squidmesh.ports.journal_store import Append, Entry, Group, History, JournalStore, ThreadRead
 from squidmesh.runtime import chance
 from squidmesh.runtime.catalogue import Catalogue
-from squidmesh.runtime.commit import Committer, Patience
+from squidmesh.runtime.commit import Appender, Patience
 from squidmesh.runtime.recorder import Birth
 from squidmesh.workflow.definition import CronTrigger
 from squidmesh.workflow.registry import RegisteredWorkflow, Registry
@@ -59,7 +59,7 @@ class CronThreads:
     def __init__(self, store: JournalStore, patience: Patience) -> None:
         self._store = store
         self._patience = patience
-        self._committer = Committer(store, patience)
+        self._appender = Appender(store, patience)
 
     def load(self, crons: Sequence[RegisteredCron]) -> list[TriggerState | CorruptHistory]:
         """What the journal has of each, in order; the error where its history can not be read."""
@@ -100,7 +100,7 @@ class CronThreads:
             appends=(entry,) if beside is None else (entry, beside.append),
             definitions=() if beside is None else (beside.definition,),
         )
-        (answer,) = self._committer.commit([group])
+        (answer,) = self._appender.commit([group])
         moved: ThreadId | None = getattr(answer, "thread", None)
         return (after, None) if moved is None else (state, moved)
 

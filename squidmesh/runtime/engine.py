@@ -23,7 +23,7 @@ from squidmesh.runtime.carrying import Carrier
 from squidmesh.runtime.catalogue import Catalogue
 from squidmesh.runtime.chance import new_nonce
 from squidmesh.runtime.coded import coded
-from squidmesh.runtime.commit import CALLER_PATIENCE, Committer, Patience
+from squidmesh.runtime.commit import CALLER_PATIENCE, Appender, Patience
 from squidmesh.runtime.current import still_current
 from squidmesh.runtime.endings import Endings
 from squidmesh.runtime.heartbeat import Heartbeats, Pulse
@@ -168,8 +168,8 @@ class Engine:
 
         patient = Patience(patience, give_up=give_up, notice=trouble, answered=self._store_answers)
         runs = Runs(self.store, self.definitions, patient)
-        committer = Committer(self.store, patient, self.instruments)
-        recorder = Recorder(self.store, self.leases, runs, committer, self.observer, self.endings, self.instruments)
+        appender = Appender(self.store, patient, self.instruments)
+        recorder = Recorder(self.store, self.leases, runs, appender, self.observer, self.endings, self.instruments)
         return Writer(runs, recorder)
 
     def caller_patience(self) -> Patience:

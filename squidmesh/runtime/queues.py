@@ -15,7 +15,7 @@ from squidmesh.ports.lease_backend import QueueStats
 from squidmesh.reading.queues import Depth, Queue, QueueList, pause_of
 from squidmesh.runtime import chance
 from squidmesh.runtime.arguments import check_actor, check_comment, check_key, check_name
-from squidmesh.runtime.commit import Committer, Patience
+from squidmesh.runtime.commit import Appender, Patience
 from squidmesh.runtime.engine import Engine
 
 _ROUNDS = 100
@@ -48,9 +48,9 @@ def check_word(
 def say(engine: Engine, word: Word) -> None:
     """Records it, and tells the lease backend. Where that can not be reached, the next reconciler's pass tells it."""
     patience = engine.caller_patience()
-    committer = Committer(engine.store, patience)
+    appender = Appender(engine.store, patience)
     for _ in range(_ROUNDS):
-        if _commit(engine, word, committer, patience):
+        if _commit(engine, word, appender, patience):
             break
     else:
         raise JournalConflict(f"queue {word.queue} was spoken of {_ROUNDS} times in a row")
@@ -62,7 +62,7 @@ def say(engine: Engine, word: Word) -> None:
     engine.poke()
 
 
-def _commit(engine: Engine, word: Word, committer: Committer, patience: Patience) -> bool:
+def _commit(engine: Engine, word: Word, appender: Appender, patience: Patience) -> bool:
     """False where somebody else has spoken of the queue meanwhile."""
     state = _load(engine, word.queue, patience)
     command = QueueCommand(now=engine.store.now(), said=word.said, actor=word.actor, comment=word.comment, key=word.key)
@@ -76,7 +76,7 @@ def _commit(engine: Engine, word: Word, committer: Committer, patience: Patience
         body=QUEUE_CODEC.encode_facts(facts),
         rows=queue_changes(fold_queue(state, facts)),
     )
-    return committer.commit([Group(appends=(append,))]) == [Committed()]
+    return appender.commit([Group(appends=(append,))]) == [Committed()]
 
 
 def _load(engine: Engine, queue: str, patience: Patience) -> QueueState:

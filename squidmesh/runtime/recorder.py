@@ -37,7 +37,7 @@ from squidmesh.ports.journal_store import Append, Conflict, DefinitionRecord, Gr
 from squidmesh.ports.lease_backend import Claim, LeaseBackend
 from squidmesh.ports.observer import Observer
 from squidmesh.runtime.chance import new_entry_id
-from squidmesh.runtime.commit import Committer
+from squidmesh.runtime.commit import Appender
 from squidmesh.runtime.delivery import Effects
 from squidmesh.runtime.endings import Endings
 from squidmesh.runtime.held import HeldRun, Runs, unreadable
@@ -110,7 +110,7 @@ class Recorder:
         store: JournalStore,
         leases: LeaseBackend,
         runs: Runs,
-        committer: Committer,
+        appender: Appender,
         observer: Observer,
         endings: Endings,
         instruments: Instrument = NOBODY,
@@ -119,7 +119,7 @@ class Recorder:
         self._store = store
         self._leases = leases
         self._runs = runs
-        self._committer = committer
+        self._appender = appender
         self._observer = observer
         self._endings = endings
         self._timer_set = False
@@ -133,7 +133,7 @@ class Recorder:
         """One verdict an intent, in order. Live effects (settle, release, offer) follow the durable facts (3.4).
         ``together``: of one run's intents, all are recorded or none.
 
-        Raises ``BackendUnavailable`` or ``CommitUnknown`` when the committer's patience ends. Of the intents, some may
+        Raises ``BackendUnavailable`` or ``CommitUnknown`` when the appender's patience ends. Of the intents, some may
         have been recorded by then; each may be tried again, since what was recorded refuses to be recorded twice.
         """
         verdicts = [Verdict(intent=intent) for intent in intents]
@@ -267,14 +267,14 @@ class Recorder:
         if not entries:
             return []
         try:
-            return list(self._committer.commit([entry.group for entry in entries]))
+            return list(self._appender.commit([entry.group for entry in entries]))
         except DataRefused:
             return [self._commit_alone(entry) for entry in entries]
 
     def _commit_alone(self, entry: _Entry) -> object:
         """A poisoned append hurts only itself: its intent is replaced by a failure, and decided again."""
         try:
-            (answer,) = self._committer.commit([entry.group])
+            (answer,) = self._appender.commit([entry.group])
         except DataRefused as error:
             results = [verdict.intent for verdict in entry.verdicts if verdict.facts and verdict.intent.unstorable]
             if not results:

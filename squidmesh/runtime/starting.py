@@ -32,7 +32,7 @@ from squidmesh.planning.rows import changes
 from squidmesh.ports.journal_store import Append, Conflict, DefinitionRecord, Group, JournalStore
 from squidmesh.runtime import chance
 from squidmesh.runtime.arguments import check_key, check_metadata, check_name, check_text, shown
-from squidmesh.runtime.commit import Committer, Patience
+from squidmesh.runtime.commit import Appender, Patience
 from squidmesh.runtime.delivery import Effects
 from squidmesh.runtime.held import HeldRun, Runs
 from squidmesh.runtime.joining import no_patience, out_of_sight, put_definitions
@@ -186,7 +186,7 @@ def _start_or_find(
         run_ids[index] = run_id
         if run_id not in plans:
             plans[run_id] = plan(asked, now, run_id, offers=not engine.leases.in_journal)
-    answers = Committer(store, _patience(engine, joined), engine.instruments).commit(
+    answers = Appender(store, _patience(engine, joined), engine.instruments).commit(
         _groups(engine, plans.values(), joined)
     )
     done = Effects()

@@ -24,7 +24,7 @@ from squidmesh.errors import (
 from squidmesh.planning.commands import RecordCompletion, RecordRelease
 from squidmesh.ports.journal_store import StepTransaction
 from squidmesh.runtime.children import Child, ChildVerbs
-from squidmesh.runtime.commit import Committer, Patience
+from squidmesh.runtime.commit import Appender, Patience
 from squidmesh.runtime.held import Runs
 from squidmesh.runtime.invoke import Assignment, Completed, Died, Outcome, Recorded, Unstarted, failed, invoke
 from squidmesh.runtime.recorder import Intent, Recorder, Verdict
@@ -87,7 +87,7 @@ def _record(engine: Engine, transaction: StepTransaction, outcome: Completed, ve
         store,
         engine.leases,
         runs,
-        Committer(store, once, engine.instruments),
+        Appender(store, once, engine.instruments),
         engine.observer,
         engine.endings,
         engine.instruments,

@@ -16,7 +16,7 @@ from squidmesh.journal.facts import AttemptClaimed
 from squidmesh.journal.fold import IllegalFact
 from squidmesh.planning import claims, continuation, control, outcome, readiness, rows
 from squidmesh.runtime import chance, recorder, starting
-from squidmesh.runtime.commit import Committer
+from squidmesh.runtime.commit import Appender
 from squidmesh.runtime.held import Runs
 from tests.property.machine import CoreMachine
 
@@ -93,7 +93,7 @@ def takeovers_are_not_counted(patch: pytest.MonkeyPatch) -> None:
 
 
 def a_lost_answer_is_taken_for_a_failure(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Committer, "_settled", lambda self, group, answer: answer)
+    patch.setattr(Appender, "_settled", lambda self, group, answer: answer)
 
 
 def what_conflicted_is_kept(patch: pytest.MonkeyPatch) -> None:

@@ -44,7 +44,7 @@ def folder(tmp_path: Path) -> Path:
     [
         ("nowhere:mesh", "there is no module 'nowhere'"),
         ("os.path.deeper:mesh", "there is no module 'os.path.deeper'"),
-        ("number:nothing", "'number' has no 'nothing'"),
+        ("number:nothing", "'number' has no 'nothing'; it has no mesh either"),
         ("number:mesh", "'number:mesh' is no mesh but int; allowed is what Mesh.connect returns"),
         ("number", "'number' is refused; allowed is MODULE:ATTRIBUTE"),
         ("number:", "'number:' is refused"),

@@ -28,7 +28,7 @@ from squidmesh.planning.decide import start
 from squidmesh.planning.rows import changes
 from squidmesh.ports.journal_store import Append, Committed, DefinitionRecord, Group, ThreadRead
 from squidmesh.ports.lease_backend import Claim
-from squidmesh.runtime.commit import Committer, Patience
+from squidmesh.runtime.commit import Appender, Patience
 from squidmesh.runtime.endings import Endings
 from squidmesh.runtime.held import CACHED_RUNS, Definitions, Runs, replay
 from squidmesh.runtime.plane import Membership
@@ -131,9 +131,9 @@ class Rig:
         """One process, as it were. By default it tries a failing call once more, and gives up then."""
         patient = Patience(patience)
         runs = Runs(self.store, self.definitions, patient, limit=limit)
-        committer = Committer(self.store, patient)
+        appender = Appender(self.store, patient)
         lent = leases or self.leases
-        return Writer(runs, Recorder(self.store, lent, runs, committer, self.observer, self.endings))
+        return Writer(runs, Recorder(self.store, lent, runs, appender, self.observer, self.endings))
 
     def start(self, run_id: str, *, definition: bool = True) -> str:
         """Revision 1 of a run, and its first item offered."""

@@ -9,7 +9,7 @@ from squidmesh.errors import BackendUnavailable, CommitUnknown, DataRefused, Thr
 from squidmesh.ids import EntryId, ThreadId
 from squidmesh.journal.rows import RowChanges
 from squidmesh.ports.journal_store import Answer, Append, Committed, Conflict, Group
-from squidmesh.runtime.commit import Committer, Patience
+from squidmesh.runtime.commit import Appender, Patience
 from tests.unit.runtime.rig import Rig
 
 AWAY = BackendUnavailable("the store is away")
@@ -27,7 +27,7 @@ def group(*threads: str, expected: int = 0, entry: str = "mine") -> Group:
 
 
 def commit(rig: Rig, *groups: Group, patience: Patience | None = None) -> list[Answer | ThreadsLocked]:
-    return Committer(rig.store, patience or Patience(timedelta(0))).commit(groups)
+    return Appender(rig.store, patience or Patience(timedelta(0))).commit(groups)
 
 
 def ids(rig: Rig, thread: str) -> list[str]:
