@@ -1,7 +1,7 @@
 """Rows of many runs that begin at once, which are the same but for their names: what is the same is said once.
 
-A server takes 2.5 µs to read a row of runs from JSON with all its names and values, and 0.7 µs where it is one of a list
-(docs/performance-stores.md). Of a thousand runs of one workflow it reads one, and a list of what is each run's own.
+A server takes 2.5 µs to read a row of runs from JSON with all its names and values, and 0.7 µs where it is one of a
+list (docs/performance-stores.md). Of a thousand runs of one workflow it reads one, and lists of what differs.
 """
 
 from __future__ import annotations

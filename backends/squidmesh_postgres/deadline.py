@@ -48,8 +48,8 @@ class Deadlines:
                 self._thread.start()
 
     def _look(self) -> None:
-        while True:
-            time.sleep(_LOOK)
+        rest = threading.Event()  # never set. time.sleep() raises where a clock has been moved, and this must not end
+        while not rest.wait(_LOOK):
             now = time.monotonic()
             for connection, until in list(self._until.items()):
                 if until < now and self._until.get(connection) == until:

@@ -25,6 +25,7 @@ from squidmesh.planning.schedule import Windows
 from squidmesh.ports.vitals import WorkerSigns
 from squidmesh.runtime import chance, starting
 from squidmesh.runtime.activating import append_run, make_start
+from squidmesh.runtime.background import Background
 from squidmesh.runtime.catalogue import Catalogue
 from squidmesh.runtime.commit import Patience
 from squidmesh.runtime.cron_matches import windows
@@ -72,7 +73,7 @@ class CronLoop:
         self._every = every.total_seconds()
         self._stopped = threading.Event()
         self._lock = threading.Lock()
-        self._thread: threading.Thread | None = None
+        self._thread: Background | None = None
         patience = Patience(timedelta(0), give_up=self._stopped.is_set)
         self._threads = CronThreads(engine.store, patience)
         self._catalogue = Catalogue(engine.store, engine.definitions, lambda: patience)
@@ -197,10 +198,9 @@ class CronLoop:
     def start(self) -> CronLoop:
         if self._thread is not None:
             raise UsageError("a cron loop is started once", code="already_started")
-        self._thread = threading.Thread(target=self._run, name="squidmesh-cron", daemon=True)
         self._engine.workers.add(self)
         self._looked_at = time.monotonic()
-        self._thread.start()
+        self._thread = Background(self._run, name="squidmesh-cron")
         return self
 
     def stop(self, timeout: timedelta | float | None = None) -> None:
@@ -213,7 +213,7 @@ class CronLoop:
 
     @property
     def running(self) -> bool:
-        return self._thread is not None and self._thread.is_alive()
+        return self._thread is not None and self._thread.alive
 
     def signs(self) -> WorkerSigns:
         """How it is, as of a worker without slots: for health checks. Asks no store."""

@@ -12,6 +12,7 @@ from types import TracebackType
 from squidmesh.clock import check_duration
 from squidmesh.errors import UsageError, WrongPlane
 from squidmesh.ports.vitals import WorkerSigns
+from squidmesh.runtime.background import Background
 from squidmesh.runtime.engine import Engine
 from squidmesh.runtime.pumping import MANY_SLOTS, Nudges, Orders, Pumping
 from squidmesh.runtime.shares import QueueShare
@@ -51,7 +52,7 @@ class Worker:
         self._grace = grace
         self._sidecar = sidecar
         self._orders = Orders()
-        self._thread: threading.Thread | None = None
+        self._thread: Background | None = None
         self._pumps: tuple[Pumping, ...] = ()
         self.failed: BaseException | None = None
         """What ended the pump, if it did not end as it should."""
@@ -68,8 +69,7 @@ class Worker:
             self._engine.start_reconciling(self._queues)
         self._pumps = self._make_pumps()
         self._engine.workers.add(self)
-        self._thread = threading.Thread(target=self._run, name="squidmesh-pump", daemon=True)
-        self._thread.start()
+        self._thread = Background(self._run, name="squidmesh-pump")
         self._engine.register.enter(self, owner_id=self._owner_id, leases=self._leases)
         return self
 
@@ -97,7 +97,7 @@ class Worker:
 
     @property
     def running(self) -> bool:
-        return self._thread is not None and self._thread.is_alive()
+        return self._thread is not None and self._thread.alive
 
     @property
     def queues(self) -> tuple[str, ...]:
