@@ -49,9 +49,8 @@ def parse(command: str) -> click.Command:
     found: click.Command = squidmesh
     context = click.Context(found)
     while isinstance(found, click.Group) and words and not words[0].startswith("-"):
-        inner = found.get_command(context, words.pop(0))
-        if inner is None:
-            raise click.UsageError(f"{command}: no such command")
+        _, inner, words = found.resolve_command(context, words)
+        assert inner is not None
         found, context = inner, click.Context(inner, parent=context)
     found.make_parser(context).parse_args(words)
     return found
