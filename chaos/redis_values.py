@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from typing import Any
+from urllib.parse import urlsplit
 
 from redis import Redis
-from redis.cluster import RedisCluster
+from redis.cluster import ClusterNode, RedisCluster
 
 _PAGE = 1000
 
@@ -26,7 +27,25 @@ def values_of(url: str) -> Iterator[tuple[str, bytes]]:
 
 def _connected(url: str) -> Any:
     plain = url.partition("?")[0].replace("+cluster", "")  # what stands behind the question mark is ours
-    return RedisCluster.from_url(plain) if "+cluster" in url else Redis.from_url(plain)
+    if "+cluster" not in url:
+        return Redis.from_url(plain)
+    first, others = one_by_one(plain)
+    return RedisCluster.from_url(first, startup_nodes=[_node(*other) for other in others])
+
+
+def _node(host: str, port: int) -> ClusterNode:
+    return ClusterNode(host, port)  # type: ignore[no-untyped-call]
+
+
+def one_by_one(url: str) -> tuple[str, list[tuple[str, int]]]:
+    """The address with the first of its nodes alone, which is what redis-py reads, and the other nodes."""
+    parts = urlsplit(url)
+    login, at, nodes = parts.netloc.rpartition("@")
+    first, *others = nodes.split(",")
+    known = [urlsplit(f"//{node}") for node in others]
+    return parts._replace(netloc=login + at + first).geturl(), [
+        (node.hostname or "localhost", node.port or 6379) for node in known
+    ]
 
 
 def _joined(found: Any) -> bytes:
