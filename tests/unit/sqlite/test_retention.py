@@ -85,9 +85,16 @@ def test_a_prune_is_one_transaction_of_a_dozen_statements(watched, asked, size):
 
 def test_a_step_can_not_write_tombstones(backend):
     with backend.journal().transaction(timedelta(seconds=9)) as opened:
-        for table in ("tombstones", "pauses"):
+        for table in ("tombstones", "pauses", "run_tallies"):
             with pytest.raises(sqlite3.DatabaseError, match="not authorized"):
                 opened.connection.execute(f"DELETE FROM {table}")
+
+
+def test_a_step_can_not_stop_the_tallies(backend):
+    with backend.journal().transaction(timedelta(seconds=9)) as opened:
+        for trigger in ("run_ended", "run_is_gone"):
+            with pytest.raises(sqlite3.DatabaseError, match="not authorized"):
+                opened.connection.execute(f"DROP TRIGGER {trigger}")
 
 
 def test_runs_of_an_older_schema_are_there_and_may_be_pruned(open_store, path, monkeypatch):
