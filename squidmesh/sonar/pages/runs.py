@@ -1,7 +1,8 @@
 """The list of runs: how many there are by status, filters, the order, and pages.
 
 By activity the mesh looks at the latest thousand runs a page, whatever matches. Where the order is not said, and these
-hold too few that match, the list is by start instead: that order has an index for each filter, and leaves nothing out.
+hold too few that match one filter, the list is by start instead: that order has an index for each, and leaves nothing
+out.
 """
 
 from __future__ import annotations
@@ -88,7 +89,7 @@ def look(house: House, filters: Filters, *, sees_all: bool) -> Look:
     by: Order = filters.by or "active"
     page = _page(house.mesh, filters, by)
     next_ = page.next if sees_all else _own(page)
-    if filters.by is None and (_is_short(page, filters) or next_ != page.next):
+    if filters.by is None and _has_index(filters) and (_is_short(page, filters) or next_ != page.next):
         by, page = "started", _page(house.mesh, filters, "started")
         next_ = page.next
     if sees_all or filters.queue is None:
@@ -96,6 +97,11 @@ def look(house: House, filters: Filters, *, sees_all: bool) -> Look:
     else:
         counts = house.counted_of_queue.of((filters.queue, filters.workflow))
     return Look(page=page, by=by, next=next_, short=by == "active" and _is_short(page, filters), counts=counts)
+
+
+def _has_index(filters: Filters) -> bool:
+    """Whether the order by start finds what matches without looking at what does not: two filters share no index."""
+    return sum(one is not None for one in (filters.workflow, filters.status, filters.queue)) <= 1
 
 
 def _is_short(page: RunList, filters: Filters) -> bool:

@@ -18,7 +18,9 @@ def held(leave: threading.Event) -> None:
 
 
 def test_several_wait_for_its_end_and_never_two_ask_python_at_once(monkeypatch):
-    leave, within, most = threading.Event(), [], []
+    leave = threading.Event()
+    within: list[None] = []
+    most: list[int] = []
     one = Background(lambda: held(leave), name="one")
     real = one._thread.join
 
@@ -30,8 +32,7 @@ def test_several_wait_for_its_end_and_never_two_ask_python_at_once(monkeypatch):
         within.pop()
 
     monkeypatch.setattr(one._thread, "join", join)
-    done = []
-    waiters = [threading.Thread(target=lambda: done.append(one.join(SOON))) for _ in range(WAITERS)]
+    waiters = [threading.Thread(target=one.join, args=[SOON]) for _ in range(WAITERS)]
     for waiter in waiters:
         waiter.start()
     one.join(0.01)
@@ -39,19 +40,21 @@ def test_several_wait_for_its_end_and_never_two_ask_python_at_once(monkeypatch):
     leave.set()
     for waiter in waiters:
         waiter.join(SOON)
-    assert (len(done), set(most), one.alive) == (WAITERS, {1}, False)
+        assert not waiter.is_alive()
+    assert (len(most), set(most), one.alive) == (WAITERS, {1}, False)
 
 
 def test_it_can_not_wait_for_itself():
-    found = []
+    known = threading.Event()
+    found: list[str] = []
 
     def act() -> None:
+        held(known)
         with pytest.raises(RuntimeError, match="cannot join"):
             one.join()
         found.append("told")
 
-    known = threading.Event()
-    one = Background(lambda: (held(known), act())[1], name="one")
+    one = Background(act, name="one")
     known.set()
     one.join(SOON)
     assert found == ["told"]
