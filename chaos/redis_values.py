@@ -39,11 +39,12 @@ def _node(host: str, port: int) -> ClusterNode:
 
 def one_by_one(url: str) -> tuple[str, list[tuple[str, int]]]:
     """The address with the first of its nodes alone, which is what redis-py reads, and the other nodes."""
-    parts = urlsplit(url)
-    login, at, nodes = parts.netloc.rpartition("@")
+    scheme, _, rest = url.partition("://")
+    place, slash, path = rest.partition("/")
+    login, at, nodes = place.rpartition("@")
     first, *others = nodes.split(",")
     known = [urlsplit(f"//{node}") for node in others]
-    return parts._replace(netloc=login + at + first).geturl(), [
+    return f"{scheme}://{login}{at}{first}{slash}{path}", [
         (node.hostname or "localhost", node.port or 6379) for node in known
     ]
 

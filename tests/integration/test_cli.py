@@ -312,7 +312,7 @@ def test_a_fleet_whose_app_can_not_be_had_starts_no_child(shell):
     done = shell.run("worker", "--app", "held_app:nothing", "--processes", "3")
 
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "squidmesh: invalid_app: --app: 'held_app' has no 'nothing'\n"
+    assert done.stderr == "squidmesh: invalid_app: --app: 'held_app' has no 'nothing'; allowed are its meshes: mesh\n"
 
 
 # ------------------------------------------------------------------------------------------------- pipes
