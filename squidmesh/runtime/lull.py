@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import timedelta
 
-from squidmesh.journal.facts import AttemptClaimed, AttemptScheduled
+from squidmesh.journal.facts import AttemptClaimed
 from squidmesh.runtime.recorder import Verdict
 
 LULL = timedelta(milliseconds=5)
@@ -43,13 +43,12 @@ class Lull:
 
 
 def only_goes_on(verdict: Verdict) -> bool:
-    """Whether all that was recorded is a claim, the first of a run or that of its next step: it opened nothing else,
-    and gave no place under a concurrency key away.
+    """Whether all that was recorded is a claim, the first of a run or that of its next step: it opened nothing else (a
+    step is followed at once where it opens one alone), and gave no place under a concurrency key away.
     """
     if verdict.error is not None or not verdict.facts or type(verdict.facts[-1]) is not AttemptClaimed:
         return False
     if verdict.following is None:
         return len(verdict.facts) == 1
     claim = verdict.intent.claim
-    opened = [fact for fact in verdict.facts if type(fact) is AttemptScheduled]
-    return len(opened) == 1 and claim is not None and claim.concurrency_key == verdict.following.concurrency_key
+    return claim is not None and claim.concurrency_key == verdict.following.concurrency_key
