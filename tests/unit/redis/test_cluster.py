@@ -61,15 +61,17 @@ def two(nodes, servers):
     yield source, target
     for client in nodes:
         client.flushall()
-    ours = source.execute_command("CLUSTER", "MYID")
-    for client in (source, target, *nodes):
-        client.execute_command("CLUSTER", "SETSLOT", SLOT, "NODE", ours)
+    handed_over(nodes, source)
 
 
 def handed_over(nodes, target):
-    """Without a word to anybody who holds an older map."""
+    """Without a word to anybody who holds an older map. What a node has heard of another holder is out of date from the
+    greater epoch on: without it two nodes may each take the other one for the holder, for ever.
+    """
     its_id = target.execute_command("CLUSTER", "MYID")
-    for client in (target, *nodes):
+    target.execute_command("CLUSTER", "SETSLOT", SLOT, "NODE", its_id)
+    target.execute_command("CLUSTER", "BUMPEPOCH")
+    for client in nodes:
         client.execute_command("CLUSTER", "SETSLOT", SLOT, "NODE", its_id)
 
 
