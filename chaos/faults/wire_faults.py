@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from chaos.faults.fault import Fault
+from chaos.faults.fault import Fault, NoTarget
 from chaos.wires.postgres_wire import APPENDS, STEP_APPENDS, STEP_COMMITS
 from chaos.wires.wire import Wire
 
@@ -40,10 +40,12 @@ class Torn(Fault):
 
     def apply(self) -> str:
         self._torn = self.wire.tear()
+        if not self._torn:
+            raise NoTarget("nobody is connected there just now")
         return "half of the workers"
 
     def seen(self) -> str | None:
-        return f"{self._torn} connections were torn" if self._torn else None
+        return f"{self._torn} connections were torn"
 
     def heal(self) -> None:
         """They connect anew."""

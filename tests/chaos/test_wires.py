@@ -4,9 +4,14 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import closing
+from random import Random
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
+from chaos.faults.fault import NoTarget, World
+from chaos.faults.wire_faults import RedisTorn
 from chaos.wires.redis_wire import RedisWire
 from chaos.wires.wire import Wire
 
@@ -77,6 +82,18 @@ def test_a_torn_link_ends_its_connections_and_lets_new_ones_through(echo: Echo) 
             line.sendall(b"two")
             assert line.recv(100) == b"two"
         assert wire.broken == 1
+
+
+def test_a_link_that_nobody_uses_is_torn_later(echo: Echo) -> None:
+    with RedisWire(echo.port) as wire:
+        fault = RedisTorn(cast(World, SimpleNamespace(stores=SimpleNamespace(redis_wire=wire))), Random(1))
+        with pytest.raises(NoTarget):
+            fault.apply()
+        with call(wire.port) as line:
+            line.sendall(b"one")
+            assert line.recv(100) == b"one"
+            fault.apply()
+            assert fault.seen() == "1 connections were torn"
 
 
 def test_an_answer_is_swallowed_after_the_server_has_heard(echo: Echo) -> None:
