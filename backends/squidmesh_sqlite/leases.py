@@ -421,21 +421,28 @@ def apply(
     ``ended``: items that left the agenda in this transaction. Whoever held them, they have no lease any more.
     """
     forgotten = {item for (item,) in ended}
-    settled, released, held, handed_over = [], [], [], []
+    settled, released, held, handed_over, passed_on = [], [], [], [], []
     for change in changes:
         claim = change.claim
         match change:
             case Settlement():
                 if claim.item not in forgotten:
                     settled.append((claim.item, claim.hash, claim.fence))
-                if change.handover is not None:
-                    handed_over.append(_handed_over(claim, change.handover, now))
+                    if change.handover is not None:
+                        handed_over.append(_handed_over(claim, change.handover, now))
+                elif change.handover is not None:
+                    passed_on.append((claim, change.handover))
             case Release() if change.as_claim is not None:
                 held.append(_held_as(change, change.as_claim, now))
             case Release():
                 released.append((change.floor, now + micros(change.delay), claim.item, claim.hash, claim.fence))
             case _:
                 assert_never(change)
+    if passed_on and _pass_on(connection, passed_on, now):
+        passed = {claim.item for claim, _ in passed_on}
+        ended = [one for one in ended if one[0] not in passed]
+    else:  # rare: each in two steps
+        handed_over += [_handed_over(claim, handover, now) for claim, handover in passed_on]
     writes = (
         ("forget", ended),
         ("settle", settled),
@@ -446,6 +453,18 @@ def apply(
     for name, rows in writes:
         if rows:
             connection.executemany(_SQL[name], rows)
+
+
+def _pass_on(connection: sqlite3.Connection, passed_on: Sequence[tuple[Claim, Handover]], now: Instant) -> bool:
+    """Whether all of these leases were as expected; those that were not are left as they were."""
+    rows = []
+    for claim, handover in passed_on:
+        key, length = handover.item.key, micros(claim.lease)
+        # fmt: off
+        rows.append((key, handover.item.generation, handover.fence, handover.fence, claim.owner,
+                     claim_hash(handover.claim_id), length, now + length, claim.item, handover.item.queue, key))
+        # fmt: on
+    return connection.executemany(_SQL["pass_on"], rows).rowcount == len(rows)
 
 
 def _handed_over(claim: Claim, handover: Handover, now: Instant) -> dict[str, Any]:
