@@ -78,8 +78,8 @@ class SqliteLeases(JournalLeases):
         item: AttemptKey | None = None,
         skip: Collection[str] = (),
     ) -> Grants:
-        """Looks without the write lock first, unless there was something to claim the last time: the idle hold nobody
-        up, the busy look once.
+        """Looks without the write lock first, unless there was as much to claim the last time as was asked for: the
+        idle hold nobody up, the busy look once.
         """
         if limit < 1:
             return Grants(claims=())
@@ -102,7 +102,7 @@ class SqliteLeases(JournalLeases):
             running = look.running(queues)
             look.free_places(running)
             claims = request.grant(look, look.free(running, limit, item, passed_over))
-            self._busy = bool(claims)
+            self._busy = len(claims) >= limit
             return Grants(claims=claims, next_due=None if len(claims) >= limit else look.next_due(running))
 
     def due_queues(self, names: Collection[str], prefixes: Sequence[str], *, limit: int) -> DueQueues:
@@ -382,6 +382,8 @@ class _Request:
         return tuple(self._claim(*row) for row in look.connection.execute(_SQL["repeated"], at))
 
     def grant(self, look: _Look, free: list[_Free]) -> tuple[Claim, ...]:
+        if not free:
+            return ()
         length = micros(self._lease)
         rows, claims = [], []
         for position, (item, queue, generation, granted, _, lapsed, key, _) in enumerate(free):

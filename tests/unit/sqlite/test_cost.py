@@ -101,6 +101,15 @@ def test_a_claim_of_nothing_writes_nothing_and_locks_nothing(plane, cost, asked)
     assert not [sql for sql in asked if sql.startswith(("BEGIN", "INSERT", "UPDATE", "DELETE"))]
 
 
+def test_who_got_less_than_was_asked_for_locks_nothing_for_the_next_look(plane, asked):
+    plane.publish(item("ring"))
+    assert len(claim(plane, limit=2).claims) == 1
+    asked.clear()
+
+    assert claim(plane, limit=2).claims == ()
+    assert not [sql for sql in asked if sql.startswith(("BEGIN", "INSERT", "UPDATE", "DELETE"))]
+
+
 def test_an_idle_claim_does_not_wake_other_processes(plane, path):
     plane.publish(item("late", delay=SECOND))
     with_version = sqlite3.connect(path)
