@@ -13,7 +13,8 @@ from squidmesh import Mesh, Workflow, complete, manual, step
 from squidmesh.cli.collector import collect_rarely
 
 BATCH = 500
-SLOTS = 64
+SLOTS = 256
+"""As ``docs/operations.md`` advises where steps take next to no time."""
 
 
 class Number(BaseModel):
