@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import timedelta
 from itertools import count
@@ -54,9 +54,18 @@ _FOLD_EVERY = 500
 
 
 class PostgresJournal:
-    """``steps``: the pool of which transactional steps get their connection."""
+    """``steps``: the pool of which transactional steps get their connection. ``tell`` hears words in this process."""
 
-    def __init__(self, pool: Pool, steps: Pool, times: ServerTime, schema: str, incarnation: str) -> None:
+    def __init__(
+        self,
+        pool: Pool,
+        steps: Pool,
+        times: ServerTime,
+        schema: str,
+        incarnation: str,
+        tell: Callable[[Iterable[str]], None] = lambda words: None,
+    ) -> None:
+        self._tell = tell
         self.name = pool.name
         self._pool = pool
         self._incarnation = incarnation
@@ -115,6 +124,7 @@ class PostgresJournal:
             written = self._write(connection, batch)
         answers = self._answers(batch, written)
         if batch.words and self._is_heard:
+            self._tell(batch.words)  # who sleeps in this process is up while the server is told
             with suppress(psycopg.Error):  # it is committed; a word is only a hint
                 self._say(connection, batch.words, self._announce_behind)
         return answers
