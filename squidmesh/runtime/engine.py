@@ -22,7 +22,7 @@ from squidmesh.runtime.away import Away
 from squidmesh.runtime.carrying import Carrier
 from squidmesh.runtime.catalogue import Catalogue
 from squidmesh.runtime.chance import new_nonce
-from squidmesh.runtime.coded import coded
+from squidmesh.runtime.coded import coded, coded_leases
 from squidmesh.runtime.commit import CALLER_PATIENCE, Appender, Patience
 from squidmesh.runtime.current import still_current
 from squidmesh.runtime.endings import Endings
@@ -102,7 +102,7 @@ class Engine:
         if leases is not None:
             nobody_listens(opened)
         self.store = coded(opened, codec)
-        self.leases: LeaseBackend = (leases or journal).leases()
+        self.leases: LeaseBackend = coded_leases((leases or journal).leases(), codec)
         if leases is not None and self.leases.in_journal:
             raise InvalidUrl("keeps its leases in a journal; allowed is a lease backend of its own", field="leases")
         self.instruments.away = Away(

@@ -160,3 +160,18 @@ def test_a_child_of_a_fork_has_a_listener_of_its_own(backend, operator, other):
     assert time.monotonic() - begin < 30
     assert parents in listeners(operator), "the parent's own line is whole"
     wakeup.wait(AGES)
+
+
+def test_who_sleeps_in_this_process_is_told_before_the_server(backend, monkeypatch):
+    heard = []
+    journal, wakeup = backend.journal(), backend.wakeup(["default"])
+    monkeypatch.setattr(journal, "_say", lambda *_: heard.append(slept(wakeup)))
+    JournalPlane(journal, backend.leases()).publish(item("ring"))
+    assert heard == [True]
+
+
+def slept(wakeup):
+    """Whether its sleep ends at once."""
+    began = time.monotonic()
+    wakeup.wait(timedelta(seconds=30))
+    return time.monotonic() - began < 20
