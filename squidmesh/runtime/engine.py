@@ -13,7 +13,7 @@ from typing import Protocol
 from squidmesh.config import MeshConfig
 from squidmesh.errors import BackendUnavailable, CommitUnknown, CorruptHistory, InvalidUrl, ThreadsLocked
 from squidmesh.ids import AttemptKey
-from squidmesh.ports.backend import Backend, is_served, nobody_listens
+from squidmesh.ports.backend import Backend, is_served, nobody_listens, tells_at_home
 from squidmesh.ports.journal_store import Wakeup
 from squidmesh.ports.lease_backend import LeaseBackend
 from squidmesh.ports.observer import Observer
@@ -289,6 +289,11 @@ class Engine:
             wakeups = list(self._wakeups)
         for wakeup in wakeups:
             wakeup.poke()
+
+    def poke_for_a_start(self) -> None:
+        """As :meth:`poke`, where the journal has not done so."""
+        if not tells_at_home(self.store):
+            self.poke()
 
     def close(self) -> None:
         """Ends what runs: workers are aborted (their leases end by themselves; drain them first), steps on the event

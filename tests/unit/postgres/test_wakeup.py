@@ -175,3 +175,22 @@ def slept(wakeup):
     began = time.monotonic()
     wakeup.wait(timedelta(seconds=30))
     return time.monotonic() - began < 20
+
+
+def test_what_this_process_says_wakes_it_once(backend, operator, other):
+    wakeup = backend.wakeup(["default"])
+    plane = JournalPlane(backend.journal(), backend.leases())
+    thread = waiting(wakeup)
+    eventually(lambda: listeners(operator))
+    plane.publish(item("ring"))
+    thread.join(20)
+    assert not thread.is_alive()
+    other.publish(item("mordor"))  # its word comes behind the one that is left out
+    assert slept(wakeup)
+    before = backend._listener.heard(["default"])
+    plane.publish(item("shire"))
+    other.publish(item("gondor"))
+    eventually(lambda: backend._listener.heard(["default"])[1] == before[1] + 2)
+    plane.publish(item("rohan"))
+    eventually(lambda: not backend._listener._echoes)
+    assert backend._listener.heard(["default"])[1] == before[1] + 3
