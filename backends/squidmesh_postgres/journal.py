@@ -54,8 +54,8 @@ _FOLD_EVERY = 500
 
 
 class PostgresJournal:
-    """``steps``: the pool of which transactional steps get their connection. ``tell`` hears the words of a commit in this
-    process, and which session says them.
+    """``steps``: the pool of which transactional steps get their connection. ``tell`` hears the words of a commit in
+    this process, and which session says them.
     """
 
     def __init__(
