@@ -14,7 +14,7 @@ import msgspec
 from psycopg import Connection, Cursor
 
 from squidmesh.clock import duration, micros
-from squidmesh.ids import AttemptKey, ClaimId, claim_hash
+from squidmesh.ids import AttemptKey, ClaimId, EntryId, claim_hash
 from squidmesh.ports.lease_backend import Claim, Grants
 from squidmesh_postgres.raw import Raw
 from squidmesh_postgres.statements import load
@@ -80,7 +80,7 @@ class Granted(msgspec.Struct, frozen=True):
 
 class _Look(msgspec.Struct, frozen=True):
     """What one round found. ``repeated``: the answer that this request was given before. ``seen``: how many items;
-    ``next_due``: told where those were all.
+    ``next_due``: told where those were all. ``begun``: as in :class:`Grants`.
     """
 
     now: int
@@ -90,6 +90,7 @@ class _Look(msgspec.Struct, frozen=True):
     seen: int
     some_come_back: bool
     next_due: int | None
+    begun: dict[AttemptKey, tuple[EntryId, bytes]]
 
 
 class _Decided(msgspec.Struct, frozen=True):
@@ -127,6 +128,7 @@ class Claiming:
         statement = one if item is None else self._of_item
         asked = {"queues": _json(queues), "skip": _json(skip), "item": item}
         rows: list[_Row] = []
+        begun: dict[AttemptKey, tuple[EntryId, bytes]] = {}
         due: list[int] = []
         look, base, looks, came_back = limit, 0, 0, False
         while True:
@@ -141,11 +143,12 @@ class Claiming:
             }
             with connection.pipeline():  # one transaction, up to its end
                 self._lock.execute(connection, told)
-                answer = statement.execute(connection, told)
+                answer = statement.execute(connection, told, binary=True)
             found = _look(answer)
             if found.repeated is not None:
                 return Granted(Grants(claims=_in_order(request, found.repeated)), found.now)
             rows += found.granted
+            begun |= found.begun
             again = found.some_come_back and not came_back
             if again:
                 came_back = True
@@ -162,12 +165,12 @@ class Claiming:
             look = max(limit - len(rows), _PAGE) if found.keyed else limit - len(rows)
         claims = _in_order(request, rows)
         if len(claims) >= limit:
-            return Granted(Grants(claims=claims), found.now)
+            return Granted(Grants(claims=claims, begun=begun), found.now)
         due += [] if found.next_due is None else [found.next_due]
         due += [found.now + request.lease] if claims else []
         due += [found.now] if again else []
         next_due = duration(max(0, min(due) - found.now)) if due else None
-        return Granted(Grants(claims=claims, next_due=next_due), found.now)
+        return Granted(Grants(claims=claims, next_due=next_due, begun=begun), found.now)
 
     def _with_keys(
         self,
@@ -208,12 +211,14 @@ class Claiming:
 
 
 def _look(answer: Cursor[Any]) -> _Look:
-    now, repeated, granted, keyed, seen, some_come_back, next_due = answer.fetchone() or _NOTHING
+    now, repeated, granted, keyed, seen, some_come_back, next_due, *firsts = answer.fetchone() or _NOTHING
     known = None if repeated is None else _read(repeated)
-    return _Look(now, known, _read(granted), _keyed.decode(keyed or "[]"), seen, some_come_back, next_due)
+    keys = _keyed.decode(keyed or "[]")
+    begun = {item: (entry_id, body) for item, entry_id, body in zip(*(first or () for first in firsts), strict=True)}
+    return _Look(now, known, _read(granted), keys, seen, some_come_back, next_due, begun)
 
 
-_NOTHING = (0, None, None, None, 0, False, None)
+_NOTHING = (0, None, None, None, 0, False, None, None, None, None)
 
 
 def _of_request(request: Request, base: int, look: int) -> dict[str, Any]:

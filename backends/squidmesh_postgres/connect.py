@@ -58,7 +58,8 @@ class PostgresBackend:
 
     def journal(self) -> PostgresJournal:
         incarnation = self._open()
-        return PostgresJournal(self._pool("durable"), self._pool("step"), self._time, self._address.schema, incarnation)
+        pools = self._pool("durable"), self._pool("step")
+        return PostgresJournal(*pools, self._time, self._address.schema, incarnation, tell=self._listener.tell)
 
     def leases(self) -> PostgresLeases:
         incarnation = self._open()

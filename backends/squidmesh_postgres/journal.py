@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import timedelta
 from itertools import count
@@ -54,9 +54,20 @@ _FOLD_EVERY = 500
 
 
 class PostgresJournal:
-    """``steps``: the pool of which transactional steps get their connection."""
+    """``steps``: the pool of which transactional steps get their connection. ``tell`` hears the words of a commit in
+    this process, and which session says them.
+    """
 
-    def __init__(self, pool: Pool, steps: Pool, times: ServerTime, schema: str, incarnation: str) -> None:
+    def __init__(
+        self,
+        pool: Pool,
+        steps: Pool,
+        times: ServerTime,
+        schema: str,
+        incarnation: str,
+        tell: Callable[[Iterable[str], int], None] | None = None,
+    ) -> None:
+        self._tell = tell
         self.name = pool.name
         self._pool = pool
         self._incarnation = incarnation
@@ -75,6 +86,11 @@ class PostgresJournal:
     def nobody_listens(self) -> None:
         """From now on its own commits say nothing."""
         self._is_heard = False
+
+    @property
+    def tells_at_home(self) -> bool:
+        """Whether its own commits wake who sleeps in this process."""
+        return self._tell is not None and self._is_heard
 
     def now(self) -> Instant:
         return self._times.now()
@@ -114,10 +130,17 @@ class PostgresJournal:
         else:
             written = self._write(connection, batch)
         answers = self._answers(batch, written)
-        if batch.words and self._is_heard:
-            with suppress(psycopg.Error):  # it is committed; a word is only a hint
-                self._say(connection, batch.words, self._announce_behind)
+        self._say_behind(connection, batch.words)
         return answers
+
+    def _say_behind(self, connection: Connection[Any], words: set[str]) -> None:
+        """Behind the commit that they speak of."""
+        if not words or not self._is_heard:
+            return
+        if self._tell is not None:  # who sleeps in this process is up while the server is told
+            self._tell(words, connection.info.backend_pid)
+        with suppress(psycopg.Error):  # it is committed; a word is only a hint
+            self._say(connection, words, self._announce_behind)
 
     def _write(self, connection: Connection[Any], batch: Batch, mark: str | None = None) -> Cursor[Any]:
         statement = batch.statement(self._schema, marked=mark is not None)
@@ -136,6 +159,7 @@ class PostgresJournal:
         """Groups that write the same row, one after the other. Nobody commits such a batch in the normal course."""
         with connection.transaction():
             answers = self.write_in(connection, groups)
+        self._say_behind(connection, Batch(groups).words)
         return answers
 
     def write_in(

@@ -10,7 +10,8 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -40,6 +41,8 @@ class Listener:
         self._words: dict[str, int] = {}
         self._all_words = 0
         """How often each queue was named, or everybody; and that in sum."""
+        self._echoes: Counter[tuple[int, str]] = Counter()
+        """What sessions of this process say to the server, and it has not brought back yet."""
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._connection: Connection[Any] | None = None
@@ -56,6 +59,17 @@ class Listener:
         """Wakes everybody in this process."""
         self._at_home()
         self._say(_EVERYBODY)
+
+    def tell(self, words: Iterable[str], session: int) -> None:
+        """Says them in this process at once. ``session``: the server's process that says them next, to everybody; what
+        it brings back here is left out, so that nobody is woken twice.
+        """
+        self._at_home()
+        for word in words:
+            if self._connection is not None:
+                with self._lock:
+                    self._echoes[session, word] += 1
+            self._say(word)
 
     def listen(self) -> None:
         """Starts the thread, if it does not run."""
@@ -92,6 +106,7 @@ class Listener:
             self._lock = threading.Lock()
             self._bell.renew()
             self._thread = self._connection = None
+            self._echoes.clear()
             ended, self._ended = self._ended.is_set(), threading.Event()
             if ended:
                 self._ended.set()
@@ -108,7 +123,8 @@ class Listener:
                         self._say(_EVERYBODY)
                     pause = _SHORTEST
                     for word in connection.notifies():
-                        self._say(word.payload)
+                        if not self._is_echo(word.pid, word.payload):
+                            self._say(word.payload)
             except (psycopg.Error, OSError):
                 pass  # said to nobody: a sleeper sleeps as long as it wanted to, and its next call learns of it
             finally:
@@ -120,10 +136,18 @@ class Listener:
     def _begin(self, connection: Connection[Any]) -> None:
         with self._lock:
             self._connection = connection
+            self._echoes.clear()  # those will not come
             if self._ended.is_set():
                 raise psycopg.OperationalError("closed meanwhile")
         connection.execute(_SQL["session"])
         connection.execute(self._listen)
+
+    def _is_echo(self, session: int, word: str) -> bool:
+        with self._lock:
+            left = self._echoes.pop((session, word), 0)
+            if left > 1:
+                self._echoes[session, word] = left - 1
+        return left > 0
 
     def _say(self, name: str) -> None:
         with self._lock:

@@ -92,9 +92,11 @@ class RedisWakeup:
         return self._closed
 
     def wanted(self) -> bool:
-        """Waits until somebody sleeps; False at the end."""
+        """Waits until somebody sleeps whom no hint has woken; False at the end. Who asks for the next hint before that
+        would keep the interpreter from him who was just woken.
+        """
         with self._bell.changed:
-            self._bell.changed.wait_for(lambda: self._closed or self._sleeping)
+            self._bell.changed.wait_for(lambda: self._closed or (self._sleeping and not self._hinted))
             return not self._closed
 
     def hand_over(self) -> bool:

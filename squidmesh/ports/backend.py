@@ -121,6 +121,13 @@ def nobody_listens(journal: JournalStore) -> None:
         spare()
 
 
+def tells_at_home(journal: JournalStore) -> bool:
+    """Whether a commit that makes work claimable has woken who sleeps on its journal's words in this process when it
+    returns. A journal says so by a member of this name.
+    """
+    return bool(getattr(journal, "tells_at_home", False))
+
+
 class BackendFactory(Protocol):
     """What the entry point names. ``clock`` is used by embedded backends only; servers have clocks of their own.
 

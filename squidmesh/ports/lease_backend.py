@@ -6,7 +6,7 @@ tried, by :class:`squidmesh.testing.lease_suite.LeaseBackendSuite`.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
 from enum import Enum
 from typing import Protocol
@@ -14,7 +14,7 @@ from typing import Protocol
 import msgspec
 
 from squidmesh.errors import RecordedClaim
-from squidmesh.ids import AttemptKey, ClaimHash, ClaimId, claim_hash
+from squidmesh.ids import AttemptKey, ClaimHash, ClaimId, EntryId, claim_hash
 
 ADOPTED_PRIORITY = 5
 """What an adopted item has, where its backend has forgotten all about it: a claim does not tell its priority."""
@@ -67,11 +67,14 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
 
 class Grants(msgspec.Struct, frozen=True, kw_only=True):
     """The answer to a claim. ``next_due``: how long until another item of these queues can become claimable by time
-    alone, as far as the backend knows; None when it knows of none (or when the limit was reached).
+    alone, as far as the backend knows; None when it knows of none (or when the limit was reached). ``begun``: by item,
+    the first entry of its run, where that has no other yet: from a backend that stands in the journal, and may have it
+    at hand. It spares a read, and means nothing else.
     """
 
     claims: tuple[Claim, ...]
     next_due: timedelta | None = None
+    begun: Mapping[AttemptKey, tuple[EntryId, bytes]] = msgspec.field(default_factory=dict)
 
 
 class DueQueues(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,14 +9,14 @@ What can not be opened holds its run, and no other: it comes out as a body that 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import Any, cast
 
 from msgspec import structs
 
 from squidmesh.errors import BackendUnavailable, CodecRefused, DataRefused, InvalidInput
-from squidmesh.ids import ThreadId
+from squidmesh.ids import AttemptKey, EntryId, ThreadId
 from squidmesh.journal.sealing import is_codec_name, sealed, sealed_part, unopened
 from squidmesh.ports.journal_store import (
     Answer,
@@ -28,6 +28,7 @@ from squidmesh.ports.journal_store import (
     StepTransaction,
     ThreadRead,
 )
+from squidmesh.ports.lease_backend import Grants, LeaseBackend
 from squidmesh.ports.payload_codec import PayloadCodec
 
 
@@ -49,6 +50,29 @@ def check_codec(given: object) -> PayloadCodec | None:
 def coded(store: JournalStore, codec: PayloadCodec | None) -> JournalStore:
     """The store itself where there is no codec."""
     return store if codec is None else cast(JournalStore, CodedStore(store, codec))
+
+
+def coded_leases(leases: LeaseBackend, codec: PayloadCodec | None) -> LeaseBackend:
+    """The backend itself, where there is no codec or it has no entries to tell."""
+    return leases if codec is None or not leases.in_journal else cast(LeaseBackend, CodedLeases(leases, codec))
+
+
+class CodedLeases:
+    """Leases that stand in the journal: the entries that come with a claim pass through the codec too."""
+
+    def __init__(self, leases: LeaseBackend, codec: PayloadCodec) -> None:
+        self._leases = leases
+        self._codec = codec
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._leases, name)
+
+    def claim(self, queues: Sequence[str], **about: Any) -> Grants:
+        grants = self._leases.claim(queues, **about)
+        begun: dict[AttemptKey, tuple[EntryId, bytes]] = {}
+        with suppress(BackendUnavailable):  # who reads the runs instead, as he must then, learns of it
+            begun = {item: (entry_id, opened(self._codec, body)) for item, (entry_id, body) in grants.begun.items()}
+        return structs.replace(grants, begun=begun)
 
 
 class CodedStore:
@@ -92,11 +116,11 @@ class CodedStore:
     def _opened_history(self, history: History) -> History:
         checkpoint = history.checkpoint
         if checkpoint is not None:
-            checkpoint = structs.replace(checkpoint, body=self._opened(checkpoint.body))
+            checkpoint = structs.replace(checkpoint, body=opened(self._codec, checkpoint.body))
         return History(checkpoint=checkpoint, tail=tuple(map(self._opened_entry, history.tail)))
 
     def _opened_entry(self, entry: Entry) -> Entry:
-        return structs.replace(entry, body=self._opened(entry.body))
+        return structs.replace(entry, body=opened(self._codec, entry.body))
 
     def _sealed(self, body: bytes) -> bytes:
         name = self._codec.name
@@ -106,18 +130,6 @@ class CodedStore:
             raise
         except Exception as error:
             raise DataRefused(f"the payload codec {name!r} can not seal it: {_why(error)}") from None
-
-    def _opened(self, body: bytes) -> bytes:
-        name = self._codec.name
-        inside = sealed_part(name, body)
-        if inside is None:
-            return body
-        try:
-            return self._codec.decode(inside)
-        except BackendUnavailable:
-            raise
-        except Exception as error:
-            return unopened(name, _why(error))
 
 
 class CodedTransaction:
@@ -133,6 +145,19 @@ class CodedTransaction:
 
     def require_whole(self) -> None:
         self._inner.require_whole()
+
+
+def opened(codec: PayloadCodec, body: bytes) -> bytes:
+    """As it was before it was sealed; one that never was, as it is. What can not be opened says why."""
+    inside = sealed_part(codec.name, body)
+    if inside is None:
+        return body
+    try:
+        return codec.decode(inside)
+    except BackendUnavailable:
+        raise
+    except Exception as error:
+        return unopened(codec.name, _why(error))
 
 
 def _why(error: Exception) -> str:

@@ -13,7 +13,7 @@ from typing import Protocol
 from squidmesh.config import MeshConfig
 from squidmesh.errors import BackendUnavailable, CommitUnknown, CorruptHistory, InvalidUrl, ThreadsLocked
 from squidmesh.ids import AttemptKey
-from squidmesh.ports.backend import Backend, is_served, nobody_listens
+from squidmesh.ports.backend import Backend, is_served, nobody_listens, tells_at_home
 from squidmesh.ports.journal_store import Wakeup
 from squidmesh.ports.lease_backend import LeaseBackend
 from squidmesh.ports.observer import Observer
@@ -22,7 +22,7 @@ from squidmesh.runtime.away import Away
 from squidmesh.runtime.carrying import Carrier
 from squidmesh.runtime.catalogue import Catalogue
 from squidmesh.runtime.chance import new_nonce
-from squidmesh.runtime.coded import coded
+from squidmesh.runtime.coded import coded, coded_leases
 from squidmesh.runtime.commit import CALLER_PATIENCE, Appender, Patience
 from squidmesh.runtime.current import still_current
 from squidmesh.runtime.endings import Endings
@@ -102,7 +102,7 @@ class Engine:
         if leases is not None:
             nobody_listens(opened)
         self.store = coded(opened, codec)
-        self.leases: LeaseBackend = (leases or journal).leases()
+        self.leases: LeaseBackend = coded_leases((leases or journal).leases(), codec)
         if leases is not None and self.leases.in_journal:
             raise InvalidUrl("keeps its leases in a journal; allowed is a lease backend of its own", field="leases")
         self.instruments.away = Away(
@@ -289,6 +289,11 @@ class Engine:
             wakeups = list(self._wakeups)
         for wakeup in wakeups:
             wakeup.poke()
+
+    def poke_for_a_start(self) -> None:
+        """As :meth:`poke`, where the journal has not done so."""
+        if not tells_at_home(self.store):
+            self.poke()
 
     def close(self) -> None:
         """Ends what runs: workers are aborted (their leases end by themselves; drain them first), steps on the event

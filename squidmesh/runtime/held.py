@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
+from types import MappingProxyType
 
 from squidmesh.errors import BackendError, CorruptHistory
 from squidmesh.ids import Fingerprint, ThreadId
@@ -86,22 +87,30 @@ class Runs:
         self._held: OrderedDict[str, HeldRun] = OrderedDict()
         self._limit = limit
 
-    def load(self, run_ids: Iterable[str], *, trusted: Collection[str] = ()) -> dict[str, HeldRun | CorruptHistory]:
+    def load(
+        self,
+        run_ids: Iterable[str],
+        *,
+        trusted: Collection[str] = (),
+        known: Mapping[str, History] = MappingProxyType({}),
+    ) -> dict[str, HeldRun | CorruptHistory]:
         """The runs as the journal has them now; a run that it does not have is left out, one whose history can not be
         read is represented by the error. One read for all; a held run costs only the entries since, a ``trusted`` one
-        that is held costs nothing.
+        that is held costs nothing, nor does one that is not held and of which the whole history is ``known``.
         """
         loaded: dict[str, HeldRun | CorruptHistory] = {}
-        reads = []
+        reads, found = [], []
         for run_id in dict.fromkeys(run_ids):
             held = self._held.get(run_id)
             if held is not None and run_id in trusted:
                 loaded[run_id] = held
+            elif held is None and run_id in known:
+                found.append((ThreadRead(thread=ThreadId(run_id)), known[run_id]))
             else:
                 reads.append(ThreadRead(thread=ThreadId(run_id), after=held.state.revision if held else 0))
-        if not reads:
-            return loaded
-        for read, history in zip(reads, self._patience.call(lambda: self._store.read(reads)), strict=True):
+        if reads:
+            found += zip(reads, self._patience.call(lambda: self._store.read(reads)), strict=True)
+        for read, history in found:
             try:
                 run = self._refresh(read, history)
             except BackendError as error:

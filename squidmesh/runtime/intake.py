@@ -24,11 +24,12 @@ from squidmesh.errors import (
     PlaneMoved,
     ThreadsLocked,
 )
-from squidmesh.ids import AttemptKey, RunId, parse_attempt_key, undone_by
+from squidmesh.ids import AttemptKey, EntryId, RunId, ThreadId, parse_attempt_key, undone_by
 from squidmesh.journal.state import RunnableState
 from squidmesh.planning.commands import AnyCommand, RecordClaim
 from squidmesh.planning.sight import context_of, context_of_undo
 from squidmesh.ports.instrument import Instrument
+from squidmesh.ports.journal_store import Entry, History
 from squidmesh.ports.lease_backend import Claim, Grants, LeaseBackend, Release, Settlement
 from squidmesh.ports.observer import Observer
 from squidmesh.reading.hiding import secrets_known
@@ -58,7 +59,7 @@ _LOCKED_DELAY = timedelta(seconds=10)
 
 class Grant(msgspec.Struct, frozen=True, kw_only=True):
     """``asked_at``: the monotonic time from before the claim was sent. ``epoch``: the plane's, from then.
-    ``takes_over``: the lease before this one ended without a word.
+    ``takes_over``: the lease before this one ended without a word. ``history``: the run's, where it came along.
     """
 
     claim: Claim
@@ -69,6 +70,7 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True):
     epoch: int
     continued: int = 0
     takes_over: bool = False
+    history: History | None = None
 
 
 class Intake:
@@ -156,7 +158,7 @@ class Intake:
         idle = min([self.longest_rest, *(due for due in (grants.next_due, asked.rest) if due is not None)])
         if paused:
             idle = min(idle, AGE)  # by then it may have been resumed
-        return self._readable(grants.claims, asked_at), idle
+        return self._readable(grants, asked_at), idle
 
     def _ask_in_turns(self, sharing: Sharing, limit: int, held: Mapping[str, int]) -> tuple[list[Grant], timedelta]:
         """As :meth:`ask`, a claim a queue. What was granted before an error is not lost to it."""
@@ -193,7 +195,7 @@ class Intake:
             skip=self._absent.skipped,
         )
         del self._unanswered[queue]
-        return self._readable(grants.claims, asked_at), grants.next_due
+        return self._readable(grants, asked_at), grants.next_due
 
     def _paused(self) -> frozenset[str]:
         """The queues to leave out. Leases in the journal read its pauses themselves; any other backend may have lost
@@ -213,12 +215,12 @@ class Intake:
         """An idle pump looks again after that time at the latest: often enough to show its heartbeats that it lives."""
         return min(self._config.idle_poll, self._config.lease / 4)
 
-    def _readable(self, claims: Sequence[Claim], asked_at: float) -> list[Grant]:
+    def _readable(self, grants: Grants, asked_at: float) -> list[Grant]:
         """Grants of items whose key is one of ours."""
         granted, odd = [], []
-        for claim in claims:
+        for claim in grants.claims:
             try:
-                granted.append(self._grant(claim, asked_at))
+                granted.append(self._grant(claim, asked_at, first=grants.begun.get(claim.item)))
             except InvalidInput as error:
                 self._observer.notice("unreadable_item", error=str(error))
                 odd.append(Release(claim=claim, delay=LONGEST_DELAY))
@@ -231,7 +233,8 @@ class Intake:
         """
         if not grants:
             return []
-        loaded = self._runs.load(grant.run_id for grant in grants)
+        known: dict[str, History] = {grant.run_id: grant.history for grant in grants if grant.history is not None}
+        loaded = self._runs.load((grant.run_id for grant in grants), known=known)
         kept, back = [], []
         suspects = 0
         for grant in grants:
@@ -371,8 +374,14 @@ class Intake:
             return grant.claim.lapsed > 0
         return runnable.status == "claimed" or is_suspect(runnable, step, lapsed=grant.claim.lapsed)
 
-    def _grant(self, claim: Claim, asked_at: float, continued: int = 0) -> Grant:
+    def _grant(
+        self, claim: Claim, asked_at: float, continued: int = 0, first: tuple[EntryId, bytes] | None = None
+    ) -> Grant:
         run_id, step, attempt = parse_attempt_key(claim.item)
+        history = None
+        if first is not None:
+            entry = Entry(thread=ThreadId(run_id), revision=1, entry_id=first[0], body=first[1])
+            history = History(checkpoint=None, tail=(entry,))
         return Grant(
             claim=claim,
             asked_at=asked_at,
@@ -381,6 +390,7 @@ class Intake:
             attempt=attempt,
             epoch=self.epoch,
             continued=continued,
+            history=history,
         )
 
     def _not_here(self, run: HeldRun | Exception | None, grant: Grant) -> timedelta | None:

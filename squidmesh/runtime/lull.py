@@ -4,6 +4,9 @@ Where runs go on by themselves (protocol 5, continuation), a claim before each o
 again, and the step that comes next waits for it. So a pump that has just found nothing more goes on without a claim. It
 asks again when the moment is over, when anything but the end of such a step wakes it, and when what it recorded made
 anything else claimable.
+
+However long ago that was, a pump of which the last step has ended records that first, and claims behind it: somebody
+may wait for this end, and of what else there is, most likely nothing could have shared the commit.
 """
 
 from __future__ import annotations
@@ -24,15 +27,25 @@ class Lull:
     def __init__(self, monotonic: Callable[[], float]) -> None:
         self._monotonic = monotonic
         self._ends_at: float | None = None
+        self._has_waited = False
 
     def asked(self, *, limit: int, granted: int, idle_for: timedelta) -> None:
         """A claim for ``limit`` has got ``granted``, and there is nothing more before ``idle_for`` is over."""
         lasts = min(LULL, idle_for).total_seconds()
         self._ends_at = self._monotonic() + lasts if granted < limit else None
+        self._has_waited = False
 
     def end(self) -> None:
         """There may be something to claim now."""
         self._ends_at = None
+
+    def may_wait(self) -> bool:
+        """Whether the next claim may come behind what is to be recorded now, which nothing else runs beside: the last
+        one left nothing, however long ago. Once, and then it is asked.
+        """
+        waits = self._ends_at is not None and not self._has_waited
+        self._has_waited = True
+        return waits
 
     @property
     def rest(self) -> timedelta:

@@ -141,7 +141,8 @@ class Pump:
         intents = [self._outcome_intent(outcome, held_up) for outcome in outcomes]
         going_on = [o.assignment for o, said in zip(outcomes, intents, strict=True) if said.following_id is not None]
         just_goes_on = bool(going_on) and len(going_on) == len(self._unrecorded) and bool(self._lull.rest)
-        asks = claim and not just_goes_on
+        ends_first = bool(outcomes) and not self._running and self._lull.may_wait()
+        asks = claim and not just_goes_on and not ends_first
         asked, idle_for = self._ask(self._free() - len(going_on) if asks else 0, going_on)
         grants = self._intake.sort_out(asked)
         decided_at = self._monotonic()
@@ -155,10 +156,9 @@ class Pump:
             self._go_on(outcome.assignment, verdict, decided_at)
         for grant, verdict in zip(grants, verdicts[len(outcomes) :], strict=True):
             self._admit(self._intake.admit(grant, verdict))
-        if start:
-            self._start()
+        begins = start and self._start()
         if self._continues:  # nobody waits for this turn's return: what is to run, runs first
-            fired = self._timers.fire_now_and_then(rested=self._rested, works=works)
+            fired = self._timers.fire_now_and_then(rested=self._rested, works=works, begins=begins)
         recorded = self._recorder.refreshed(self._recorded)
         if fired or recorded or len(grants) < len(asked) or not all(map(only_goes_on, verdicts)):
             self._lull.end()
@@ -276,15 +276,17 @@ class Pump:
         else:
             self._waiting.append(assignment)
 
-    def _start(self) -> None:
-        """Those without a lost delivery first: a suspect waits until it is alone."""
+    def _start(self) -> bool:
+        """Whether any was. Those without a lost delivery first: a suspect waits until it is alone."""
+        before = len(self._running)
         for assignment in sorted(self._waiting, key=_is_suspect):
             if len(self._running) >= self._slots.capacity:
-                return
+                break
             if self._solitude.admit(assignment.key, suspect=assignment.suspect):
                 self._waiting.remove(assignment)
                 self._running[assignment.claim.claim_id] = assignment
                 self._slots.submit(assignment)
+        return len(self._running) > before
 
     def _go_on(self, ended: Assignment, verdict: Verdict, asked_at: float) -> None:
         following = verdict.following

@@ -333,7 +333,7 @@ def offer(engine: Engine, effects: Effects) -> None:
         engine.observer.notice("lease_backend_unavailable", error=str(error))
     else:
         engine.instruments.answered("lease_backend_unavailable")
-    engine.poke()
+    engine.poke_for_a_start()
 
 
 # ----------------------------------------------------------------------------------------------------------- target

@@ -34,7 +34,8 @@ _MOST_PAGES = 10
 _MOST_ROUNDS = 10
 """One word leads to another: a cancel to that of a child, its end to its parent. What goes on longer waits a look."""
 BUSY_LOOK = 0.25
-
+_MOMENT = 0.01
+"""Seconds for which a look that is due may stand back behind steps that begin."""
 
 _ENDS: dict[str, Literal["completed", "failed", "cancelled"]] = {
     "completed": "completed",
@@ -63,25 +64,35 @@ class Timers:
         self._look_at = 0.0
         self._next: Instant | None = None
         self._owes_a_look = False
+        self._stands_back = False
         self._left = False
         """Whether the last look has left something that was due: who can not be told, is told again at the next."""
 
-    def fire_now_and_then(self, *, rested: bool, works: bool = False) -> list[HeldRun]:
+    def fire_now_and_then(self, *, rested: bool, works: bool = False, begins: bool = False) -> list[HeldRun]:
         """As :meth:`fire`, where that is worth a look: after a rest, when something was set here or has become due, or
         some time after the last look. A pump that ``works`` is woken by its own steps, mostly: it looks no more often
-        than one that has no rest, and keeps its next rest short where it has not looked after one.
+        than one that has no rest, and keeps its next rest short where it has not looked after one. Where a step
+        ``begins`` at this moment, it would wait for this thread: the look comes a moment later.
         """
         woken = rested and not works
         became_due = not self._left and self._is_due()
         if woken or became_due or self._recorder.take_timer_set() or self._monotonic() >= self._look_at:
-            return self.fire()
+            return [] if begins and self._may_stand_back() else self.fire()
         self._owes_a_look |= rested
         return []
+
+    def _may_stand_back(self) -> bool:
+        """Once, until it has looked."""
+        if self._stands_back:
+            return False
+        self._stands_back = self._owes_a_look = True
+        self._look_at = self._monotonic() + _MOMENT
+        return True
 
     def fire(self) -> list[HeldRun]:
         """The runs for which something was recorded. A store that is away is told to the observer, and asked again."""
         touched: list[HeldRun] = []
-        self._owes_a_look = False
+        self._owes_a_look = self._stands_back = False
         try:
             for _ in range(_MOST_ROUNDS):
                 self._recorder.take_timer_set()

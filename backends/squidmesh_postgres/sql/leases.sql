@@ -121,6 +121,18 @@ granted AS (
         concurrency_key = excluded.concurrency_key
     WHERE held.expires_at <= (SELECT now FROM clock) OR held.generation < excluded.generation
     RETURNING item, queue, generation, fence, position, lease, lapsed
+),
+begun AS MATERIALIZED (
+    -- Of runs that have no second entry: who has claimed their first step asks for nothing else.
+    SELECT granted.item, first.entry_id, first.body
+    FROM granted CROSS JOIN LATERAL (
+        SELECT run_id FROM squidmesh.agenda WHERE agenda.item = granted.item OFFSET 0
+    ) AS its CROSS JOIN LATERAL (
+        SELECT entry_id, body FROM squidmesh.entries
+        WHERE entries.thread = its.run_id AND entries.revision = 1
+            AND (SELECT threads.revision FROM squidmesh.threads WHERE threads.thread = its.run_id) = 1
+        OFFSET 0
+    ) AS first
 )
 SELECT (SELECT now FROM clock) AS now,
     CASE WHEN (SELECT count(*) FROM repeated) <> %(mine)s THEN (
@@ -167,7 +179,9 @@ SELECT (SELECT now FROM clock) AS now,
                 WHERE queue = asked.queue AND aside_until IS NOT NULL ORDER BY aside_until LIMIT 1
             ) AS aside
         )
-    ) END AS next_due
+    ) END AS next_due,
+    begun.items, begun.entry_ids, begun.bodies
+FROM (SELECT array_agg(item) AS items, array_agg(entry_id) AS entry_ids, array_agg(body) AS bodies FROM begun) AS begun
 
 -- name: claim_keyed
 -- Under the lock of their keys, and with a snapshot that was taken when those were held: grants what has a place, and

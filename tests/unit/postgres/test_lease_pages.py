@@ -80,10 +80,12 @@ def a_claim(queues, limit=10):
 
 @pytest.mark.parametrize("queues", [["ready"], ["later"], ["crowd"], ["nothing"], ["ready", "later", "crowd"]], ids=str)
 def test_a_claim_reads_what_it_takes_and_no_more(full, queues):
-    """Ten items, with their locks, their leases and the indexes of those: some twenty pages each."""
+    """Ten items, with their locks, their leases and the indexes of those, and the first entries of their runs, which no
+    read asks for then: less than twenty-five pages each.
+    """
     claiming = Claiming("squidmesh")
     statement = claiming._of_queues if len(queues) > 1 else claiming._of_one_queue
-    assert pages(full, statement, **a_claim(queues)) < 200 * len(queues)
+    assert pages(full, statement, **a_claim(queues)) < 250 * len(queues)
 
 
 def test_a_claim_of_one_item_reads_that_one(full):

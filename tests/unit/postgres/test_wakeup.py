@@ -160,3 +160,37 @@ def test_a_child_of_a_fork_has_a_listener_of_its_own(backend, operator, other):
     assert time.monotonic() - begin < 30
     assert parents in listeners(operator), "the parent's own line is whole"
     wakeup.wait(AGES)
+
+
+def test_who_sleeps_in_this_process_is_told_before_the_server(backend, monkeypatch):
+    heard = []
+    journal, wakeup = backend.journal(), backend.wakeup(["default"])
+    monkeypatch.setattr(journal, "_say", lambda *_: heard.append(slept(wakeup)))
+    JournalPlane(journal, backend.leases()).publish(item("ring"))
+    assert heard == [True]
+
+
+def slept(wakeup):
+    """Whether its sleep ends at once."""
+    began = time.monotonic()
+    wakeup.wait(timedelta(seconds=30))
+    return time.monotonic() - began < 20
+
+
+def test_what_this_process_says_wakes_it_once(backend, operator, other):
+    wakeup = backend.wakeup(["default"])
+    plane = JournalPlane(backend.journal(), backend.leases())
+    thread = waiting(wakeup)
+    eventually(lambda: listeners(operator))
+    plane.publish(item("ring"))
+    thread.join(20)
+    assert not thread.is_alive()
+    other.publish(item("mordor"))  # its word comes behind the one that is left out
+    assert slept(wakeup)
+    before = backend._listener.heard(["default"])
+    plane.publish(item("shire"))
+    other.publish(item("gondor"))
+    eventually(lambda: backend._listener.heard(["default"])[1] == before[1] + 2)
+    plane.publish(item("rohan"))
+    eventually(lambda: not backend._listener._echoes)
+    assert backend._listener.heard(["default"])[1] == before[1] + 3

@@ -14,10 +14,12 @@ from pydantic import BaseModel, SecretStr
 
 from squidmesh import CodecRefused, Context, CorruptHistory, InvalidInput, Mesh, Workflow, approval, manual, step
 from squidmesh.errors import BackendUnavailable, DataRefused
-from squidmesh.ids import EntryId, ThreadId
+from squidmesh.ids import AttemptKey, EntryId, ThreadId
 from squidmesh.journal.rows import RowChanges
+from squidmesh.journal.sealing import sealed
 from squidmesh.ports.journal_store import Append, Group, ThreadRead
-from squidmesh.runtime.coded import coded
+from squidmesh.ports.lease_backend import Grants
+from squidmesh.runtime.coded import coded, coded_leases
 from tests.support.audit import audit
 from tests.unit.runtime.rig import Port, Rig, Writer, claim, complete, give_back
 
@@ -252,3 +254,25 @@ def test_what_is_no_codec_is_refused_at_once(codec: Any, told: str) -> None:
         Mesh.connect("memory://", codec=codec)
 
     assert str(refused.value) == told
+
+
+class Beginnings:
+    """Leases that stand in a journal, as far as a codec is concerned."""
+
+    in_journal = True
+
+    def claim(self, queues: Any, **about: Any) -> Grants:
+        return Grants(claims=(), begun={AttemptKey("a"): (EntryId("e"), sealed("zip", zlib.compress(b"[1]")))})
+
+
+def test_an_entry_that_comes_with_a_claim_is_opened() -> None:
+    leases: Any = Beginnings()
+    assert coded_leases(leases, None) is leases
+    assert coded_leases(leases, Zip()).claim([]).begun == {"a": ("e", b"[1]")}  # type: ignore[call-arg]
+
+
+def test_one_that_can_not_be_opened_now_is_left_to_whoever_reads_the_run() -> None:
+    leases: Any = Beginnings()
+    away: Any = Broken(BackendUnavailable("the keys are away"))
+    away.name = "zip"
+    assert coded_leases(leases, away).claim([]).begun == {}  # type: ignore[call-arg]

@@ -58,3 +58,37 @@ def test_a_claim_that_got_all_it_asked_for_leaves_no_lull():
     lull = Lull(lambda: 100.0)
     lull.asked(limit=4, granted=4, idle_for=HOUR)
     assert not lull.rest
+
+
+def told(order, name, call):
+    def telling(*arguments, **options):
+        order.append(name)
+        return call(*arguments, **options)
+
+    return telling
+
+
+def test_the_end_of_a_last_step_is_recorded_before_anything_is_claimed(tmp_path, monkeypatch):
+    monkeypatch.setattr("squidmesh.runtime.lull.LULL", timedelta(0))  # the last claim is long ago, always
+    workflow = linear(2)
+    order: list[str] = []
+    with open_journal(tmp_path / "a.db", workflow) as journal:
+        for port, name in ((journal.engine.leases, "claim"), (journal.engine.store, "commit")):
+            monkeypatch.setattr(port, name, told(order, name, getattr(port, name)))
+        pump = journal.pump(capacity=4)
+        journal.start(workflow, 1)
+        order.clear()
+        while not pump.turn().idle_for:
+            pass
+        assert journal.mesh.count_runs() == {"completed": 1}
+    assert order == ["claim", "commit", "commit", "claim", "commit", "claim"]
+
+
+def test_a_claim_waits_once_for_what_is_to_be_recorded_and_not_where_there_was_more():
+    lull = Lull(lambda: 100.0)
+    assert not lull.may_wait()
+    lull.asked(limit=4, granted=4, idle_for=HOUR)
+    assert not lull.may_wait()
+    lull.asked(limit=4, granted=1, idle_for=HOUR)
+    assert lull.may_wait()
+    assert not lull.may_wait()

@@ -73,3 +73,14 @@ def test_what_was_set_here_is_looked_for(world):
     world.was_set = True
     world.timers.fire_now_and_then(rested=False, works=True)
     assert world.store.asked == 2
+
+
+def test_a_look_stands_back_once_behind_a_step_that_begins_and_comes_a_moment_later(world):
+    assert world.timers.fire_now_and_then(rested=True, begins=True) == []
+    assert world.store.asked == 1
+    moment = world.timers.rest(timedelta(seconds=5))
+    assert timedelta(0) < moment <= timedelta(milliseconds=10)
+    world.at += moment.total_seconds()
+    world.timers.fire_now_and_then(rested=True, works=True, begins=True)
+    assert world.store.asked == 2
+    assert world.timers.rest(timedelta(seconds=5)) == timedelta(seconds=5)
