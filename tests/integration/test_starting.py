@@ -169,7 +169,7 @@ def test_a_payload_that_is_refused_names_its_place(mesh: Mesh) -> None:
 def test_an_id_that_is_taken_is_drawn_again(mesh: Mesh, monkeypatch: pytest.MonkeyPatch) -> None:
     taken = mesh.start_run("Fulfil", {"number": 7})
     drawn = iter([RunId(taken.run_id), RunId(taken.run_id), RunId("fresh")])
-    monkeypatch.setattr(chance, "new_run_id", lambda: next(drawn))
+    monkeypatch.setattr(chance, "new_run_ids", lambda many: [next(drawn) for _ in range(many)])
     other = mesh.start_run("Fulfil", {"number": 7})
     assert other.run_id == "fresh", "never the run of somebody else, not even with the same payload"
     assert mesh.count_runs() == {"running": 2}
@@ -177,7 +177,7 @@ def test_an_id_that_is_taken_is_drawn_again(mesh: Mesh, monkeypatch: pytest.Monk
 
 def test_two_starts_of_one_call_never_share_a_run(mesh: Mesh, monkeypatch: pytest.MonkeyPatch) -> None:
     numbers = count()
-    monkeypatch.setattr(chance, "new_run_id", lambda: RunId(f"id-{next(numbers) // 2}"))
+    monkeypatch.setattr(chance, "new_run_ids", lambda many: [RunId(f"id-{next(numbers) // 2}") for _ in range(many)])
     runs = mesh.start_runs("Fulfil", [{}, {}, {}], keys=None)
     assert len({run.run_id for run in runs}) == 3
     assert mesh.count_runs() == {"running": 3}
@@ -185,7 +185,7 @@ def test_two_starts_of_one_call_never_share_a_run(mesh: Mesh, monkeypatch: pytes
 
 def test_chance_that_is_none_is_an_error_and_starts_nothing(mesh: Mesh, monkeypatch: pytest.MonkeyPatch) -> None:
     taken = mesh.start_run("Fulfil", {})
-    monkeypatch.setattr(chance, "new_run_id", lambda: RunId(taken.run_id))
+    monkeypatch.setattr(chance, "new_run_ids", lambda many: [RunId(taken.run_id)] * many)
     with pytest.raises(JournalConflict, match="5 new run ids in a row were taken"):
         mesh.start_run("Fulfil", {})
     assert mesh.count_runs() == {"running": 1}
