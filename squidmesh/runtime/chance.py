@@ -30,8 +30,8 @@ def uuids7(count: int) -> list[str]:
     begin = f"{moment[:8]}-{moment[8:]}-7"
     drawn = _chance.randbytes(10 * count).hex()
     return [
-        f"{begin}{one[:3]}-{_VARIANT[one[3]]}{one[4:7]}-{one[7:19]}"
-        for one in [drawn[at : at + 20] for at in range(0, 20 * count, 20)]
+        f"{begin}{drawn[at : at + 3]}-{_VARIANT[drawn[at + 3]]}{drawn[at + 4 : at + 7]}-{drawn[at + 7 : at + 19]}"
+        for at in range(0, 20 * count, 20)
     ]
 
 
@@ -43,16 +43,14 @@ def new_run_id() -> RunId:
     return RunId(uuid7())
 
 
-def new_run_ids(count: int) -> list[RunId]:
-    return [RunId(one) for one in uuids7(count)]
-
-
 def new_entry_id() -> EntryId:
     return EntryId(uuid7())
 
 
-def new_entry_ids(count: int) -> list[EntryId]:
-    return [EntryId(one) for one in uuids7(count)]
+def new_start_ids(count: int) -> list[tuple[RunId, EntryId]]:
+    """For so many runs: the id of each, and that of its first entry."""
+    drawn = iter(uuids7(2 * count))
+    return [(RunId(one), EntryId(other)) for one, other in zip(drawn, drawn, strict=True)]
 
 
 def new_request_id() -> str:

@@ -193,14 +193,13 @@ def _start_or_find(engine: Engine, starts: Mapping[int, Start], joined: JournalS
     planner = Planner(store.now(), many=len(starts) >= FEWEST, offers=not engine.leases.in_journal)
     run_ids: dict[int, RunId] = {}
     plans: dict[RunId, Birth | Stamped] = {}
-    drawn, entry_ids = iter(chance.new_run_ids(len(starts))), iter(chance.new_entry_ids(len(starts)))
-    for index, asked in starts.items():
-        run_id = _derived_id(asked) if asked.is_derived else next(drawn)
+    for (index, asked), (drawn, entry_id) in zip(starts.items(), chance.new_start_ids(len(starts)), strict=True):
+        run_id = _derived_id(asked) if asked.is_derived else drawn
         if run_id in plans and not asked.is_derived:
             continue
         run_ids[index] = run_id
         if run_id not in plans:
-            plans[run_id] = planner.plan(asked, run_id, next(entry_ids))
+            plans[run_id] = planner.plan(asked, run_id, entry_id)
     answers = Appender(store, _patience(engine, joined), engine.instruments).commit(
         _groups(engine, plans.values(), joined)
     )

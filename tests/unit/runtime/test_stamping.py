@@ -2,7 +2,7 @@
 
 import dataclasses
 from datetime import timedelta
-from itertools import count
+from itertools import count, islice
 from typing import Any
 
 import pytest
@@ -125,9 +125,8 @@ def same_time_and_chance(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def opened(workflow: type[Workflow], monkeypatch: pytest.MonkeyPatch) -> Mesh:
     """Its ids begin anew."""
-    for name in ("new_run_ids", "new_entry_ids"):
-        numbers = count()
-        monkeypatch.setattr(chance, name, lambda many, n=numbers, name=name: [f"{name}-{next(n)}" for _ in range(many)])
+    ids = ((RunId(f"run-{number}"), EntryId(f"entry-{number}")) for number in count())
+    monkeypatch.setattr(chance, "new_start_ids", lambda many: list(islice(ids, many)))
     return Mesh.connect("memory://", workflows=[workflow])
 
 
