@@ -24,7 +24,7 @@ from squidmesh.testing.processes import NoServer
 
 BATCHES = (1, 64)
 STEPS = 3
-CONCURRENCY = (1, 16, 64)
+CONCURRENCY = (1, 16, 64, 256)
 _ROOM = (("shared_buffers", "256MB"), ("max_wal_size", "8GB"), ("checkpoint_timeout", "1h"))
 _WARM_UP = 20
 _SAID = re.compile(rb"^.*?(?:execute [^:]*|statement): ", re.MULTILINE)

@@ -28,6 +28,9 @@ SETTINGS = "BENCH_SETTINGS"
 
 _pipe = int(os.environ.get(PIPE, "-1"))
 
+lasts: list[float] = []
+"""When last steps were entered in this process."""
+
 
 def entered() -> None:
     """A run's first step calls this at once. One with a single step calls :func:`left` alone."""
@@ -36,7 +39,9 @@ def entered() -> None:
 
 def left() -> None:
     """A run's last step calls this at once."""
-    os.write(_pipe, MARK.pack(b"z", time.monotonic()))
+    now = time.monotonic()
+    lasts.append(now)
+    os.write(_pipe, MARK.pack(b"z", now))
 
 
 class Peer:

@@ -19,6 +19,7 @@ import click
 from squidmesh import CronLoop, Mesh, UsageError, Worker
 from squidmesh.cli import listening, logs, roles, systemd, target
 from squidmesh.cli.arriving import Arrived, Refused, arrive, may_pass
+from squidmesh.cli.collector import collect_rarely
 from squidmesh.cli.fleet import Fleet
 from squidmesh.cli.listening import Address, Listening, check_room
 from squidmesh.cli.output import json_option, show_json
@@ -223,6 +224,7 @@ class _Process:
 
     def _work(self, worker: Worker) -> int:
         self._listening.counts.know(tuple(queue for queue in worker.queues if not queue.endswith("*")))
+        collect_rarely()
         worker.start()
         self._standing.take_place(worker.signs)
         if "cron" in self._carried:
