@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from operator import attrgetter
@@ -19,7 +19,6 @@ from squidmesh.journal.workers import WorkerRow
 from squidmesh.ports.journal_store import (
     AgendaPage,
     Answer,
-    Append,
     Checkpoint,
     Committed,
     Conflict,
@@ -39,14 +38,14 @@ from squidmesh.ports.journal_store import (
     ThreadPage,
     ThreadRead,
 )
-from squidmesh.ports.lease_backend import LeaseChange
 from squidmesh.ports.pages import check_dead_letters, check_query, check_text
 from squidmesh.ports.pruning import check_pruned_once
-from squidmesh_sqlite import agenda, leases, lists, reindex, retention, timers, workers
+from squidmesh_sqlite import agenda, lists, reindex, retention, timers, workers
 from squidmesh_sqlite.faults import translate, translated
 from squidmesh_sqlite.pool import Pool
 from squidmesh_sqlite.statements import load
 from squidmesh_sqlite.transaction import SqliteStepTransaction, StepsJournal, savepoint
+from squidmesh_sqlite.writes import Stand, Writes
 
 _SQL = load("journal")
 
@@ -76,7 +75,7 @@ class SqliteJournal:
         except UnicodeError as error:
             raise translate(error, self._pool.path) from error
         epochs = {group.epoch for group in groups if group.epoch is not None}
-        return _Batch(groups, expected, threads, begun, epochs, _Writes(groups))
+        return _Batch(groups, expected, threads, begun, epochs, Writes(groups))
 
     def _write(self, connection: sqlite3.Connection, batch: _Batch) -> list[Answer]:
         stand = _stand(connection, batch.threads)
@@ -89,7 +88,7 @@ class SqliteJournal:
         moved = batch.epochs - {stand.epoch}
         answers = [_judge(group, stand.revisions, moved) for group in batch.groups]  # rare
         accepted = [group for group, answer in zip(batch.groups, answers, strict=True) if answer == Committed()]
-        _Writes(accepted).apply(connection, self._clock, stand)
+        Writes(accepted).apply(connection, self._clock, stand)
         return answers
 
     def read(self, reads: Sequence[ThreadRead], *, whole: bool = False) -> list[History]:
@@ -328,24 +327,13 @@ class _Batch(NamedTuple):
     threads: str
     begun: str | None
     epochs: set[int]
-    writes: _Writes
+    writes: Writes
 
 
-class _Stand(NamedTuple):
-    """The journal as a commit finds it. ``epoch``: None where there is no plane; ``position``: None where changes are
-    not tracked.
-    """
-
-    revisions: dict[str, int]
-    epoch: int | None
-    last_entry: int
-    position: int | None
-
-
-def _stand(connection: sqlite3.Connection, threads: str) -> _Stand:
+def _stand(connection: sqlite3.Connection, threads: str) -> Stand:
     rows = connection.execute(_SQL["stand"], (threads,)).fetchall()
     *_, epoch, last_entry, position = rows[0] if rows else (None, None, None)
-    return _Stand({row[0]: row[1] or 0 for row in rows}, epoch, last_entry or 0, position)
+    return Stand({row[0]: row[1] or 0 for row in rows}, epoch, last_entry or 0, position)
 
 
 def _revisions(connection: sqlite3.Connection, threads: str) -> dict[str, int]:
@@ -378,102 +366,3 @@ def _judge(group: Group, revisions: dict[str, int], moved: set[int]) -> Answer:
 
 
 _revision = attrgetter("revision")
-_where_it_stands = attrgetter("step", "run_id", "status", "version", "trigger", "active_at")
-"""What ``move_run`` asks for."""
-
-
-class _Writes:
-    """What the groups of one batch write, sorted by table."""
-
-    def __init__(self, groups: Iterable[Group]) -> None:
-        self._entries: list[tuple[str, int, str, bytes]] = []
-        self._checkpoints: list[tuple[str, int, bytes]] = []
-        self._definitions: list[tuple[str, bytes]] = []
-        self._runs: list[RunRow] = []
-        self._moved: list[RunRow] = []
-        """Of runs that go on: those whose row changes by no more, most likely, than the step that they stand at."""
-        self._ended: list[tuple[str]] = []
-        self._put: list[tuple[int, int, AttemptRow]] = []
-        """With the number of their entry in this batch, and their place in that entry."""
-        self._bury: list[DeadLetterRow] = []
-        self._unbury: list[tuple[str]] = []
-        self._set_timers: list[TimerRow] = []
-        self._drop_timers: list[str] = []
-        self._pause: list[PausedQueueRow] = []
-        self._resume: list[tuple[str]] = []
-        self._leases: list[LeaseChange] = []
-        for group in groups:
-            for append in group.appends:
-                self._add(append)
-            self._definitions += [(record.fingerprint, record.body) for record in group.definitions]
-            self._leases += group.leases
-
-    def _add(self, append: Append) -> None:
-        revision = append.expected_revision + 1
-        self._entries.append((append.thread, revision, append.entry_id, append.body))
-        if append.checkpoint is not None:
-            self._checkpoints.append((append.thread, revision, append.checkpoint))
-        run = append.rows.run
-        if run is not None:
-            moved = append.expected_revision and run.status == "running" and run.parent is None and run.error is None
-            (self._moved if moved else self._runs).append(run)
-        rows = append.rows
-        for item in rows.remove:
-            self._ended.append((item,))
-        for place, row in enumerate(rows.put):
-            self._put.append((len(self._entries) - 1, place, row))
-        self._bury += rows.bury
-        self._set_timers += rows.set_timers
-        self._drop_timers += rows.drop_timers
-        self._pause += rows.pause
-        for item in rows.unbury:
-            self._unbury.append((item,))
-        for queue in rows.resume:
-            self._resume.append((queue,))
-
-    def apply(self, connection: sqlite3.Connection, clock: Clock, stand: _Stand) -> None:
-        many = connection.executemany
-        if self._ended:
-            many(_SQL["remove_attempt"], self._ended)
-        many(_SQL["append"], self._entries)
-        if self._put:
-            self._put_attempts(connection, stand)
-        if self._unbury:
-            many(_SQL["unbury"], self._unbury)
-        if self._bury:
-            many(_SQL["bury"], [msgspec.structs.astuple(row) for row in self._bury])
-        if self._set_timers or self._drop_timers:
-            timers.write(connection, self._set_timers, self._drop_timers)
-        if self._resume:
-            many(_SQL["resume_queue"], self._resume)
-        if self._pause:
-            many(_SQL["pause_queue"], [msgspec.structs.astuple(row) for row in self._pause])
-        if self._checkpoints:
-            many(_SQL["save_checkpoint"], self._checkpoints)
-        if self._definitions:
-            many(_SQL["save_definition"], self._definitions)
-        if self._runs or self._moved:
-            self._put_runs(connection)
-        if self._leases or self._ended:
-            leases.apply(connection, self._leases, clock.now(), ended=self._ended)
-
-    def _put_runs(self, connection: sqlite3.Connection) -> None:
-        """Where one of those that move was another than expected, all of them are written in full."""
-        whole = self._runs
-        if self._moved:
-            moved = connection.executemany(_SQL["move_run"], [_where_it_stands(row) for row in self._moved])
-            if moved.rowcount < len(self._moved):
-                whole = [*whole, *self._moved]
-        if whole:
-            connection.executemany(_SQL["put_run"], [msgspec.structs.astuple(row) for row in whole])
-
-    def _put_attempts(self, connection: sqlite3.Connection, stand: _Stand) -> None:
-        """A new row's arrival number is that of its entry, and its place in it; a row that is there keeps its own."""
-        if stand.position is not None:
-            connection.execute(_SQL["next_position"]).fetchone()
-        first_entry = stand.last_entry + 1
-        rows = [
-            (*msgspec.structs.astuple(row), (first_entry + index) * agenda.ROWS_OF_AN_ENTRY + place, stand.position)
-            for index, place, row in self._put
-        ]
-        connection.executemany(_SQL["put_attempt"], rows)

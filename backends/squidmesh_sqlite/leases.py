@@ -78,8 +78,8 @@ class SqliteLeases(JournalLeases):
         item: AttemptKey | None = None,
         skip: Collection[str] = (),
     ) -> Grants:
-        """Looks without the write lock first, unless there was something to claim the last time: the idle hold nobody
-        up, the busy look once.
+        """Looks without the write lock first, unless there was as much to claim the last time as was asked for: the
+        idle hold nobody up, the busy look once.
         """
         if limit < 1:
             return Grants(claims=())
@@ -102,7 +102,7 @@ class SqliteLeases(JournalLeases):
             running = look.running(queues)
             look.free_places(running)
             claims = request.grant(look, look.free(running, limit, item, passed_over))
-            self._busy = bool(claims)
+            self._busy = len(claims) >= limit
             return Grants(claims=claims, next_due=None if len(claims) >= limit else look.next_due(running))
 
     def due_queues(self, names: Collection[str], prefixes: Sequence[str], *, limit: int) -> DueQueues:
@@ -382,6 +382,8 @@ class _Request:
         return tuple(self._claim(*row) for row in look.connection.execute(_SQL["repeated"], at))
 
     def grant(self, look: _Look, free: list[_Free]) -> tuple[Claim, ...]:
+        if not free:
+            return ()
         length = micros(self._lease)
         rows, claims = [], []
         for position, (item, queue, generation, granted, _, lapsed, key, _) in enumerate(free):
@@ -421,21 +423,28 @@ def apply(
     ``ended``: items that left the agenda in this transaction. Whoever held them, they have no lease any more.
     """
     forgotten = {item for (item,) in ended}
-    settled, released, held, handed_over = [], [], [], []
+    settled, released, held, handed_over, passed_on = [], [], [], [], []
     for change in changes:
         claim = change.claim
         match change:
             case Settlement():
                 if claim.item not in forgotten:
                     settled.append((claim.item, claim.hash, claim.fence))
-                if change.handover is not None:
-                    handed_over.append(_handed_over(claim, change.handover, now))
+                    if change.handover is not None:
+                        handed_over.append(_handed_over(claim, change.handover, now))
+                elif change.handover is not None:
+                    passed_on.append((claim, change.handover))
             case Release() if change.as_claim is not None:
                 held.append(_held_as(change, change.as_claim, now))
             case Release():
                 released.append((change.floor, now + micros(change.delay), claim.item, claim.hash, claim.fence))
             case _:
                 assert_never(change)
+    if passed_on and _pass_on(connection, passed_on, now):
+        passed = {claim.item for claim, _ in passed_on}
+        ended = [one for one in ended if one[0] not in passed]
+    else:  # rare: each in two steps
+        handed_over += [_handed_over(claim, handover, now) for claim, handover in passed_on]
     writes = (
         ("forget", ended),
         ("settle", settled),
@@ -446,6 +455,18 @@ def apply(
     for name, rows in writes:
         if rows:
             connection.executemany(_SQL[name], rows)
+
+
+def _pass_on(connection: sqlite3.Connection, passed_on: Sequence[tuple[Claim, Handover]], now: Instant) -> bool:
+    """Whether all of these leases were as expected; those that were not are left as they were."""
+    rows = []
+    for claim, handover in passed_on:
+        key, length = handover.item.key, micros(claim.lease)
+        # fmt: off
+        rows.append((key, handover.item.generation, handover.fence, handover.fence, claim.owner,
+                     claim_hash(handover.claim_id), length, now + length, claim.item, handover.item.queue, key))
+        # fmt: on
+    return connection.executemany(_SQL["pass_on"], rows).rowcount == len(rows)
 
 
 def _handed_over(claim: Claim, handover: Handover, now: Instant) -> dict[str, Any]:

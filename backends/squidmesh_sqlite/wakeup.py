@@ -45,11 +45,15 @@ class SqliteWakeup:
         self._bell.ring()
 
     def wait(self, timeout: timedelta) -> None:
-        ends = time.monotonic() + timeout.total_seconds()
+        """The file is not looked at before the shortest pause is over: most of what this sleeper would find there is
+        what its own pump has just committed, and what ends a short step rings.
+        """
+        rest = timeout.total_seconds()
+        ends = time.monotonic() + rest
         pause = _SHORTEST
-        while not self._changed():
+        while not self._bell.wait(self._heard, rest if self._closed else min(pause, rest)) and not self._changed():
             rest = ends - time.monotonic()
-            if rest <= 0 or self._bell.wait(self._heard, rest if self._closed else min(pause, rest)):
+            if rest <= 0:
                 break
             pause = min(2 * pause, _LONGEST)
         self._heard = self._bell.rings

@@ -30,10 +30,15 @@ ON CONFLICT (run_id) DO UPDATE SET
 
 -- name: move_run
 -- The most common change: the run stands at another step, and all else is as it was. SQLite writes the indexes of every
--- column that is named in a SET, whether its value changes or not; of the step there is none. Every ten seconds at most the
--- time of its newest entry is another as well: then the row is written in full.
+-- column that is named in a SET, whether its value changes or not; of the step there is none.
 UPDATE runs SET step = ?
 WHERE run_id = ? AND status = ? AND version = ? AND trigger = ? AND active_at = ?
+    AND due_at IS NULL AND ended_at IS NULL AND error IS NULL AND parent IS NULL;
+
+-- name: move_run_on
+-- Every ten seconds at most, the time of its newest entry is another as well.
+UPDATE runs SET step = ?, active_at = ?
+WHERE run_id = ? AND status = ? AND version = ? AND trigger = ? AND active_at <> ?
     AND due_at IS NULL AND ended_at IS NULL AND error IS NULL AND parent IS NULL;
 
 -- name: next_position
@@ -51,6 +56,20 @@ ON CONFLICT (item) DO UPDATE SET
     owner = excluded.owner, claim_hash = excluded.claim_hash, lease = excluded.lease,
     concurrency_key = excluded.concurrency_key, concurrency_limit = excluded.concurrency_limit,
     writer = excluded.writer, aside = 0;
+
+-- name: claim_attempt
+-- What a recorded claim changes is in no index.
+UPDATE agenda SET generation = ?, fence = ?, owner = ?, claim_hash = ?, lease = ?
+WHERE item = ? AND queue = ? AND priority = ? AND visible_at = ?
+    AND aside = 0 AND concurrency_key IS NULL AND concurrency_limit IS NULL AND writer IS NULL;
+
+-- name: follow_attempt
+-- One statement in place of a DELETE and an INSERT: an attempt has ended, and another one of its run follows. A row that
+-- is there under the new name already is left alone, and so is this one.
+UPDATE OR IGNORE agenda SET item = ?, step = ?, attempt = ?, priority = ?, visible_at = ?, generation = ?, fence = ?,
+    owner = ?, claim_hash = ?, lease = ?, arrival = ?
+WHERE item = ? AND run_id = ? AND queue = ?
+    AND aside = 0 AND concurrency_key IS NULL AND concurrency_limit IS NULL AND writer IS NULL;
 
 -- name: remove_attempt
 DELETE FROM agenda WHERE item = ?;

@@ -119,6 +119,15 @@ UPDATE leases SET granted = max(granted, :floor, :fence), generation = max(gener
     concurrency_key = (SELECT concurrency_key FROM agenda WHERE agenda.item = leases.item)
 WHERE item = :item AND claim_hash = :released_hash AND fence = :released_fence;
 
+-- name: pass_on
+-- The lease of an attempt that has ended becomes that of the next one, which the same holder has claimed: in place of a
+-- DELETE and an INSERT. Only what the agenda holds can be leased. What is leased under the new name already is left alone.
+UPDATE OR IGNORE leases SET item = ?, generation = ?, fence = ?, granted = ?, owner = ?, claim_hash = ?,
+    request_hash = NULL, position = NULL, lease = ?, expires_at = ?, lapsed = 0
+WHERE item = ? AND queue = ? AND concurrency_key IS NULL AND EXISTS (
+    SELECT 1 FROM agenda WHERE agenda.item = ? AND agenda.queue = leases.queue AND agenda.concurrency_key IS NULL
+);
+
 -- name: hand_over
 -- Only what the agenda holds can be leased; only something newer than the known lease takes its place.
 INSERT INTO leases

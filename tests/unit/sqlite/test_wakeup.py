@@ -45,3 +45,22 @@ def test_a_file_that_appears_later_is_noticed(open_store):
     thread = waiting(wakeup)
     open_store().journal()
     thread.join()
+
+
+def test_who_is_poked_does_not_look_at_the_file(open_store, monkeypatch):
+    """What its own pump has just committed would wake it again, for a claim that finds nothing."""
+    backend = open_store()
+    wakeup = backend.wakeup()
+    looks = []
+
+    def changed():
+        looks.append("look")
+        return True
+
+    monkeypatch.setattr(wakeup, "_changed", changed)
+    add_run(backend.journal(), "frodo")
+    wakeup.poke()
+    wakeup.wait(AGES)
+    assert looks == []
+    wakeup.wait(AGES)
+    assert looks == ["look"]
