@@ -17,11 +17,12 @@ from squidmesh.journal.state import RunState
 from squidmesh.journal.triggers import AnyTriggerFact, TriggerState, WindowActivated
 from squidmesh.runtime import starting
 from squidmesh.runtime.arguments import check_key
+from squidmesh.runtime.births import plan
 from squidmesh.runtime.cron_threads import CronThreads, RegisteredCron
 from squidmesh.runtime.engine import Engine
 from squidmesh.runtime.missing import missing_run
 from squidmesh.runtime.recorder import Birth
-from squidmesh.runtime.starting import Start
+from squidmesh.runtime.starts import Start, Terms
 from squidmesh.workflow.authoring import Cron, Workflow
 from squidmesh.workflow.payload import accept_payload
 from squidmesh.workflow.timezones import read_timezone
@@ -56,18 +57,21 @@ def make_start(
         )
     with engine.instruments.starting(cron.workflow.name, replays=None) as traceparent:
         pass  # a trace of its own begins with each firing
-    return Start(
+    terms = Terms(
         workflow=cron.workflow,
         trigger=cron.trigger.name,
-        payload=accepted.data,
-        payload_fingerprint=fingerprint(starting.canonical(accepted.given)),
-        key=None,
         queue=engine.config.queue,
         priority=DEFAULT_PRIORITY,
         delay=timedelta(0),
-        run_id=run_id,
         activation=activation,
         traceparent=traceparent,
+    )
+    return Start(
+        terms=terms,
+        payload=accepted.data,
+        payload_fingerprint=fingerprint(accepted.canonical()),
+        key=None,
+        run_id=run_id,
     )
 
 
@@ -111,7 +115,7 @@ def activate(
     run_id = window_run_id(workflow, trigger, moment) if signal is None else signal_run_id(workflow, trigger, signal)
     activation = Activation(window=moment, timezone=cron.trigger.timezone, signal_id=signal)
     asked = make_start(engine, cron, run_id, activation, payload)
-    born = starting.plan(asked, now)
+    born = plan(asked, now)
     fact = WindowActivated(at=now, window=moment, run_id=run_id, signal_id=signal, by_host=True)
     threads = CronThreads(engine.store, engine.caller_patience())
     for _ in range(_TRIES):

@@ -9,7 +9,8 @@ import time
 from squidmesh.clock import Instant
 from squidmesh.ids import ClaimId, EntryId, RunId
 
-_LOW_62 = (1 << 62) - 1
+_VARIANT = dict(zip("0123456789abcdef", "89ab" * 4, strict=True))
+"""Of a hexadecimal digit by chance, the one that says which kind of UUID it is."""
 _chance = random.SystemRandom()
 """Not the module's own generator: a host that seeds that one, as tests and notebooks do, would draw our ids again."""
 
@@ -21,14 +22,21 @@ class SystemClock:
         return Instant(time.time_ns() // 1000)
 
 
-def uuid7() -> str:
-    """A random UUID of version 7 (RFC 9562): 48 bits of Unix milliseconds, then chance. Sorts by time of making, so
-    that an index of them grows at its end.
+def uuids7(count: int) -> list[str]:
+    """Random UUIDs of version 7 (RFC 9562): 48 bits of Unix milliseconds, then chance. They sort by time of making, so
+    that an index of them grows at its end; of those that are made at once, none is before another.
     """
-    moment = (time.time_ns() // 1_000_000) & 0xFFFF_FFFF_FFFF
-    drawn = _chance.getrandbits(74)
-    digits = f"{moment << 80 | 0x7 << 76 | (drawn >> 62) << 64 | 0x2 << 62 | drawn & _LOW_62:032x}"
-    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+    moment = f"{(time.time_ns() // 1_000_000) & 0xFFFF_FFFF_FFFF:012x}"
+    begin = f"{moment[:8]}-{moment[8:]}-7"
+    drawn = _chance.randbytes(10 * count).hex()
+    return [
+        f"{begin}{drawn[at : at + 3]}-{_VARIANT[drawn[at + 3]]}{drawn[at + 4 : at + 7]}-{drawn[at + 7 : at + 19]}"
+        for at in range(0, 20 * count, 20)
+    ]
+
+
+def uuid7() -> str:
+    return uuids7(1)[0]
 
 
 def new_run_id() -> RunId:
@@ -37,6 +45,12 @@ def new_run_id() -> RunId:
 
 def new_entry_id() -> EntryId:
     return EntryId(uuid7())
+
+
+def new_start_ids(count: int) -> list[tuple[RunId, EntryId]]:
+    """For so many runs: the id of each, and that of its first entry."""
+    drawn = iter(uuids7(2 * count))
+    return [(RunId(one), EntryId(other)) for one, other in zip(drawn, drawn, strict=True)]
 
 
 def new_request_id() -> str:

@@ -22,10 +22,12 @@ from squidmesh.journal.state import RunState
 from squidmesh.planning.commands import StartChild
 from squidmesh.runtime import starting
 from squidmesh.runtime.arguments import check_key, check_metadata
+from squidmesh.runtime.births import plan
 from squidmesh.runtime.commit import CALLER_PATIENCE
 from squidmesh.runtime.context import Payload, StepVerbs, Target
 from squidmesh.runtime.invoke import Assignment
 from squidmesh.runtime.recorder import Birth, Intent
+from squidmesh.runtime.starts import Start
 
 if TYPE_CHECKING:
     from squidmesh.runtime.engine import Engine
@@ -37,7 +39,7 @@ class Child:
 
     run_id: RunId
     key: str
-    start: starting.Start
+    start: Start
     intent: Intent
 
 
@@ -61,13 +63,13 @@ def child_of(
     asked = starting.check_start(engine, named, given, key=None, queue=queue, priority=priority, delay=delay)
     claim, step = assignment.claim, assignment.spec.name
     run_id = child_run_id(assignment.run_id, step, key)
-    asked = replace(
-        asked,
-        run_id=run_id,
+    terms = replace(
+        asked.terms,
         parent=ParentRun(run_id=assignment.run_id, step=step, key=key),
         traceparent=engine.instruments.traceparent() or assignment.traceparent,
         metadata=check_metadata(metadata),
     )
+    asked = replace(asked, run_id=run_id, terms=terms)
 
     def command(now: Instant) -> StartChild:
         return StartChild(
@@ -78,7 +80,7 @@ def child_of(
             fence=claim.fence,
             key=key,
             run_id=run_id,
-            workflow=asked.workflow.name,
+            workflow=terms.workflow.name,
         )
 
     intent = Intent(run_id=assignment.run_id, command=command, birth=_birth(asked, queue, priority))
@@ -123,16 +125,16 @@ class ChildVerbs(StepVerbs):
         return self.begin(child)
 
 
-def _birth(asked: starting.Start, queue: str | None, priority: int | None) -> Callable[[RunState, Instant], Birth]:
+def _birth(asked: Start, queue: str | None, priority: int | None) -> Callable[[RunState, Instant], Birth]:
     """A child goes where its parent goes, unless it was said otherwise."""
 
     def born(parent: RunState, now: Instant) -> Birth:
-        there = replace(
-            asked,
-            queue=parent.queue if queue is None else asked.queue,
-            priority=parent.priority if priority is None else asked.priority,
+        terms = replace(
+            asked.terms,
+            queue=parent.queue if queue is None else asked.terms.queue,
+            priority=parent.priority if priority is None else asked.terms.priority,
         )
-        return starting.plan(there, now)
+        return plan(replace(asked, terms=terms), now)
 
     return born
 

@@ -23,9 +23,10 @@ from squidmesh.planning import activation
 from squidmesh.planning.activation import Due
 from squidmesh.planning.schedule import Windows
 from squidmesh.ports.vitals import WorkerSigns
-from squidmesh.runtime import chance, starting
+from squidmesh.runtime import chance
 from squidmesh.runtime.activating import append_run, make_start
 from squidmesh.runtime.background import Background
+from squidmesh.runtime.births import plan
 from squidmesh.runtime.catalogue import Catalogue
 from squidmesh.runtime.commit import Patience
 from squidmesh.runtime.cron_matches import windows
@@ -160,7 +161,7 @@ class CronLoop:
         if due.skipped is not None and state.since is not None and state.since < due.skipped.first:
             before = (due.skipped,)
         fact = WindowActivated(at=now, window=window, run_id=run_id)
-        born = starting.plan(asked, now)
+        born = plan(asked, now)
         after, done = append_run(self._engine, self._threads, cron, state, (*before, fact), born)
         if done is False:  # a host has asked for this very window before
             found = WindowActivated(at=now, window=window, run_id=run_id, found=True)

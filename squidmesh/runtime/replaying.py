@@ -43,17 +43,15 @@ def replay(
     asked = starting.check_start(
         engine, target, old.payload, key=None, queue=queue, priority=priority, delay=None, cron=None
     )
+    terms = asked.terms
     if queue is None:
-        asked = replace(asked, queue=old.queue)
+        terms = replace(terms, queue=old.queue)
     asked = replace(
         asked,
         run_id=None if said.key is None else RunId(derived_id("replay", old.run_id, said.key)),
-        replay_of=old.run_id,
-        activation=old.activation,
-        metadata=_metadata(said),
+        terms=replace(terms, replay_of=old.run_id, activation=old.activation, metadata=_metadata(said)),
     )
-    (state,) = starting.start_runs(engine, [asked], replays=old.traceparent)
-    return state
+    return starting.start_run(engine, asked, replays=old.traceparent)
 
 
 def _metadata(said: Said) -> dict[str, Any]:

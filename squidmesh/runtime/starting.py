@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
+from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
-from squidmesh.clock import Instant, check_duration
+from squidmesh.clock import check_duration
 from squidmesh.config import DEFAULT_PRIORITY, MAX_PAYLOAD_BYTES, PRIORITIES, check_integer
 from squidmesh.errors import (
     BackendUnavailable,
@@ -21,15 +22,10 @@ from squidmesh.errors import (
     KeyReused,
     NotFound,
 )
-from squidmesh.ids import RunId, ThreadId, fingerprint, keyed_run_id
-from squidmesh.journal.codec import encode_facts
-from squidmesh.journal.facts import Activation, ParentRun
+from squidmesh.ids import RunId, fingerprint, keyed_run_id
 from squidmesh.journal.rows import Tombstone
 from squidmesh.journal.state import RunState
-from squidmesh.planning.commands import StartRun
-from squidmesh.planning.decide import begun
-from squidmesh.planning.rows import changes
-from squidmesh.ports.journal_store import Append, Conflict, DefinitionRecord, Group, JournalStore
+from squidmesh.ports.journal_store import Conflict, Group, JournalStore
 from squidmesh.runtime import chance
 from squidmesh.runtime.arguments import check_key, check_metadata, check_name, check_text, shown
 from squidmesh.runtime.commit import Appender, Patience
@@ -38,6 +34,8 @@ from squidmesh.runtime.held import HeldRun, Runs
 from squidmesh.runtime.joining import no_patience, out_of_sight, put_definitions
 from squidmesh.runtime.missing import missing_run, pruned
 from squidmesh.runtime.recorder import Birth
+from squidmesh.runtime.stamping import FEWEST, Planner, Stamped
+from squidmesh.runtime.starts import Start, Terms
 from squidmesh.workflow.authoring import Manual, Trigger, Workflow
 from squidmesh.workflow.payload import accept_payload, check_json
 from squidmesh.workflow.registry import RegisteredWorkflow
@@ -56,45 +54,18 @@ class Located:
     trigger: str
 
 
+_Found = RunState | Stamped | Tombstone
+"""What a start came to: a run that was there, one that has begun just now, or what is left of a pruned one."""
 _LONGEST_DELAY = timedelta(days=366 * 10)
 _LONGEST_TARGET = 256
 _DRAWS = 5
 """How often a start without a key draws a new id where the one before was taken. Once is unheard of."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Start:
-    """One run to start, checked: nothing in it can be refused by the core. ``payload`` has all defaults; the
-    fingerprint is of what the caller gave, so that the same call is the same again (protocol 3.7). ``run_id``: of a run
-    that is derived from something else than a key. ``activation``: a cron trigger fires. ``traceparent``: where in a
-    trace it is started.
-    """
-
-    workflow: RegisteredWorkflow
-    trigger: str
-    payload: dict[str, Any] = field(repr=False)
-    payload_fingerprint: str
-    key: str | None
-    queue: str
-    priority: int
-    delay: timedelta
-    run_id: RunId | None = None
-    parent: ParentRun | None = None
-    metadata: dict[str, Any] = field(default_factory=dict)
-    replay_of: str | None = None
-    activation: Activation | None = None
-    traceparent: str | None = None
-
-    @property
-    def is_derived(self) -> bool:
-        """Whether the run's id follows from what it is, so that it is found where it was started before."""
-        return self.key is not None or self.run_id is not None
-
-
 def check_start(
     engine: Engine,
     target: Target | Located,
-    payload: BaseModel | Mapping[str, Any],
+    given: BaseModel | Mapping[str, Any],
     *,
     key: str | None,
     queue: str | None,
@@ -108,19 +79,49 @@ def check_start(
     writes nothing.
     """
     found = target if isinstance(target, Located) else locate(engine, target, cron=cron)
-    workflow, trigger = found.workflow, found.trigger
-    accepted = accept_payload(workflow.triggers[trigger], payload, field=field, marks=workflow.marks[trigger])
-    return Start(
-        workflow=workflow,
-        trigger=trigger,
-        payload=accepted.data,
-        payload_fingerprint=fingerprint(canonical(accepted.given)),
-        key=None if key is None else check_key(key),
+    payload, payload_fingerprint = _payload(found, given, field)
+    key = None if key is None else check_key(key)
+    terms = Terms(
+        workflow=found.workflow,
+        trigger=found.trigger,
         queue=engine.config.queue if queue is None else check_name(queue, field="queue"),
         priority=_priority(priority),
         delay=_delay(delay),
         metadata=check_metadata(metadata),
     )
+    return Start(terms=terms, payload=payload, payload_fingerprint=payload_fingerprint, key=key)
+
+
+def check_starts(
+    engine: Engine,
+    located: Located,
+    payloads: Sequence[BaseModel | Mapping[str, Any]],
+    *,
+    keys: Sequence[str] | None,
+    queue: str | None,
+    priority: int | None,
+    delay: timedelta | float | None,
+) -> list[Start]:
+    """One for each payload, all on the same terms. As :func:`check_start`; ``keys`` have been checked."""
+    if not payloads:
+        return []
+    each = repeat(None, len(payloads)) if keys is None else keys
+    (given, key), *others = zip(payloads, each, strict=True)
+    first = check_start(
+        engine, located, given, key=key, queue=queue, priority=priority, delay=delay, field="payloads[0]"
+    )
+    found = [first]
+    for index, (given, key) in enumerate(others, start=1):
+        payload, payload_fingerprint = _payload(located, given, f"payloads[{index}]")
+        found.append(Start(terms=first.terms, payload=payload, payload_fingerprint=payload_fingerprint, key=key))
+    return found
+
+
+def _payload(found: Located, given: BaseModel | Mapping[str, Any], field: str) -> tuple[dict[str, Any], str]:
+    """With all defaults; and the fingerprint of what was given."""
+    workflow, trigger = found.workflow, found.trigger
+    accepted = accept_payload(workflow.triggers[trigger], given, field=field, marks=workflow.marks[trigger])
+    return accepted.data, fingerprint(accepted.canonical())
 
 
 def _priority(given: object) -> int:
@@ -142,9 +143,17 @@ def canonical(payload: dict[str, Any]) -> bytes:
 # ---------------------------------------------------------------------------------------------------------- writing
 
 
+def start_run(
+    engine: Engine, asked: Start, *, joined: JournalStore | None = None, replays: str | None = None
+) -> RunState:
+    """One of :func:`start_runs`."""
+    (started,) = start_runs(engine, [asked], joined=joined, replays=replays)
+    return started.state if isinstance(started, Stamped) else started
+
+
 def start_runs(
     engine: Engine, starts: Sequence[Start], *, joined: JournalStore | None = None, replays: str | None = None
-) -> list[RunState]:
+) -> list[RunState | Stamped]:
     """Appends all of them in one commit, each on its own, and gives the run of each: the one that its key started
     before, where there was one. ``KeyReused`` if that was with another payload, ``RunPruned`` if it is not kept any
     more; the other starts stand. Where two of the starts themselves have one key and two payloads, nothing is written.
@@ -155,12 +164,19 @@ def start_runs(
     _refuse_contradictions(starts)
     if not engine.instruments.any or not starts:
         return _start_all(engine, starts, joined)
-    with engine.instruments.starting(starts[0].workflow.name, replays=replays) as traceparent:
-        return _start_all(engine, [replace(asked, traceparent=traceparent) for asked in starts], joined)
+    with engine.instruments.starting(starts[0].terms.workflow.name, replays=replays) as traceparent:
+        return _start_all(engine, _traced(starts, traceparent), joined)
 
 
-def _start_all(engine: Engine, starts: Sequence[Start], joined: JournalStore | None) -> list[RunState]:
-    found: dict[int, RunState | Tombstone] = {}
+def _traced(starts: Sequence[Start], traceparent: str | None) -> list[Start]:
+    """Those that shared their terms share them still."""
+    terms = {id(asked.terms): asked.terms for asked in starts}
+    traced = {name: replace(shared, traceparent=traceparent) for name, shared in terms.items()}
+    return [replace(asked, terms=traced[id(asked.terms)]) for asked in starts]
+
+
+def _start_all(engine: Engine, starts: Sequence[Start], joined: JournalStore | None) -> list[RunState | Stamped]:
+    found: dict[int, _Found] = {}
     for _ in range(_DRAWS):
         waiting = {index: asked for index, asked in enumerate(starts) if index not in found}
         if not waiting:
@@ -171,45 +187,48 @@ def _start_all(engine: Engine, starts: Sequence[Start], joined: JournalStore | N
     return [_same(asked, found[index]) for index, asked in enumerate(starts)]
 
 
-def _start_or_find(
-    engine: Engine, starts: Mapping[int, Start], joined: JournalStore | None
-) -> dict[int, RunState | Tombstone]:
+def _start_or_find(engine: Engine, starts: Mapping[int, Start], joined: JournalStore | None) -> dict[int, _Found]:
     """One commit. A start without a key whose new id was taken is left out: that run is not the caller's."""
     store = engine.store if joined is None else joined
-    now = store.now()
+    planner = Planner(store.now(), many=len(starts) >= FEWEST, offers=not engine.leases.in_journal)
     run_ids: dict[int, RunId] = {}
-    plans: dict[RunId, Birth] = {}
-    for index, asked in starts.items():
-        run_id = _run_id(asked)
+    plans: dict[RunId, Birth | Stamped] = {}
+    for (index, asked), (drawn, entry_id) in zip(starts.items(), chance.new_start_ids(len(starts)), strict=True):
+        run_id = _derived_id(asked) if asked.is_derived else drawn
         if run_id in plans and not asked.is_derived:
             continue
         run_ids[index] = run_id
         if run_id not in plans:
-            plans[run_id] = plan(asked, now, run_id, offers=not engine.leases.in_journal)
+            plans[run_id] = planner.plan(asked, run_id, entry_id)
     answers = Appender(store, _patience(engine, joined), engine.instruments).commit(
         _groups(engine, plans.values(), joined)
     )
-    done = Effects()
-    taken = set()
-    for (run_id, born), answer in zip(plans.items(), answers, strict=True):
-        if isinstance(answer, Conflict):
-            taken.add(run_id)
-        else:
-            done.add(born.effects)
-            if joined is None:
-                engine.instruments.started(born.state)
+    taken = {run_id for run_id, answer in zip(plans, answers, strict=True) if isinstance(answer, Conflict)}
     if joined is None:  # else nothing is durable yet; the host's commit announces itself
-        offer(engine, done)
+        _announce(engine, [born for run_id, born in plans.items() if run_id not in taken])
     ours = {index: run_id for index, run_id in run_ids.items() if run_id not in taken or starts[index].is_derived}
     existing = _kept_or_pruned(engine, [run_id for run_id in ours.values() if run_id in taken], joined)
-    return {index: existing[run_id] if run_id in taken else plans[run_id].state for index, run_id in ours.items()}
+    return {index: existing[run_id] if run_id in taken else _begun(plans[run_id]) for index, run_id in ours.items()}
 
 
-def _kept_or_pruned(
-    engine: Engine, run_ids: Sequence[RunId], joined: JournalStore | None
-) -> dict[str, RunState | Tombstone]:
+def _begun(born: Birth | Stamped) -> RunState | Stamped:
+    return born.state if isinstance(born, Birth) else born
+
+
+def _announce(engine: Engine, births: Collection[Birth | Stamped]) -> None:
+    done = Effects()
+    if not engine.leases.in_journal:
+        for born in births:
+            done.add(born.effects)
+    if engine.instruments.any:
+        for born in births:
+            engine.instruments.started(born.state)
+    offer(engine, done)
+
+
+def _kept_or_pruned(engine: Engine, run_ids: Sequence[RunId], joined: JournalStore | None) -> dict[str, _Found]:
     """Runs that were started before. What is gone when we look has left its tombstone, since its id is derived."""
-    found: dict[str, RunState | Tombstone] = {**existing_runs(engine, run_ids, joined)}
+    found: dict[str, _Found] = {**existing_runs(engine, run_ids, joined)}
     for run_id in run_ids:
         if run_id not in found:
             stone = engine.store.tombstone(run_id)
@@ -221,7 +240,7 @@ def _kept_or_pruned(
     return found
 
 
-def _groups(engine: Engine, births: Collection[Birth], joined: JournalStore | None) -> list[Group]:
+def _groups(engine: Engine, births: Collection[Birth | Stamped], joined: JournalStore | None) -> list[Group]:
     if joined is None:
         return [Group(appends=(born.append,), definitions=(born.definition,)) for born in births]
     put_definitions(engine, [born.definition for born in births])
@@ -232,49 +251,11 @@ def _patience(engine: Engine, joined: JournalStore | None) -> Patience:
     return engine.caller_patience() if joined is None else no_patience()
 
 
-def _run_id(asked: Start) -> RunId:
+def _derived_id(asked: Start) -> RunId:
     if asked.run_id is not None:
         return asked.run_id
-    return chance.new_run_id() if asked.key is None else keyed_run_id(asked.workflow.name, asked.key)
-
-
-def plan(asked: Start, now: Instant, run_id: RunId | None = None, *, offers: bool = True) -> Birth:
-    """Revision 1 of the run, whose id is known: ``run_id``, or that of ``asked``. ``offers``: whether its effects are
-    wanted; leases in the journal itself need none.
-    """
-    if run_id is None:
-        assert asked.run_id is not None
-        run_id = asked.run_id
-    definition = asked.workflow.definition
-    command = StartRun(
-        now=now,
-        run_id=run_id,
-        trigger=asked.trigger,
-        payload=asked.payload,
-        payload_fingerprint=asked.payload_fingerprint,
-        queue=asked.queue,
-        priority=asked.priority,
-        key=asked.key,
-        delay=asked.delay,
-        parent=asked.parent,
-        metadata=asked.metadata,
-        replay_of=asked.replay_of,
-        activation=asked.activation,
-        traceparent=asked.traceparent,
-    )
-    facts, state = begun(definition, command)
-    effects = Effects()
-    if offers:
-        effects.note(state, facts, None, now)
-    append = Append(
-        thread=ThreadId(run_id),
-        expected_revision=0,
-        entry_id=chance.new_entry_id(),
-        body=encode_facts(facts),
-        rows=changes(None, facts, state),
-    )
-    record = DefinitionRecord(fingerprint=definition.fingerprint, body=definition.canonical())
-    return Birth(state=state, append=append, definition=record, effects=effects)
+    assert asked.key is not None
+    return keyed_run_id(asked.terms.workflow.name, asked.key)
 
 
 def require_same(engine: Engine, asked: Start, run_id: RunId) -> RunState:
@@ -282,7 +263,8 @@ def require_same(engine: Engine, asked: Start, run_id: RunId) -> RunState:
     found = existing_runs(engine, [run_id])
     if run_id not in found:
         raise missing_run(engine.store, run_id)
-    return _same(asked, found[run_id])
+    _check_same(asked, found[run_id])
+    return found[run_id]
 
 
 def existing_runs(engine: Engine, run_ids: Sequence[RunId], joined: JournalStore | None = None) -> dict[str, RunState]:
@@ -301,21 +283,28 @@ def _refuse_contradictions(starts: Sequence[Start]) -> None:
     for asked in starts:
         if asked.key is None:
             continue
-        if not alike(asked, first.setdefault((asked.workflow.name, asked.key), asked)):
+        if not alike(asked, first.setdefault((asked.terms.workflow.name, asked.key), asked)):
             raise KeyReused(f"{shown(asked.key)} is there twice, with two payloads; allowed is one", field="keys")
 
 
-def _same(asked: Start, state: RunState | Tombstone) -> RunState:
-    """I12: one key, one run, for ever. The same key with another payload is the caller's mistake."""
-    if isinstance(state, Tombstone):
-        raise pruned(state, field="key", allowed="its key stays used: allowed is a new one")
+def _same(asked: Start, found: _Found) -> RunState | Stamped:
+    """I12: one key, one run, for ever."""
+    if isinstance(found, Tombstone):
+        raise pruned(found, field="key", allowed="its key stays used: allowed is a new one")
+    if isinstance(found, RunState):
+        _check_same(asked, found)
+    return found  # stamped a moment ago: contradictions in one call have been refused
+
+
+def _check_same(asked: Start, state: RunState) -> None:
+    """The same key with another payload is the caller's mistake."""
     if not alike(asked, state):
-        key = shown(asked.key or (asked.parent.key if asked.parent else ""))
+        parent = asked.terms.parent
+        key = shown(asked.key or (parent.key if parent else ""))
         raise KeyReused(
             f"{key} started run {state.run_id} with another payload; allowed is the same payload, or a new key",
             field="key",
         )
-    return state
 
 
 def alike(asked: Start, other: Start | RunState) -> bool:

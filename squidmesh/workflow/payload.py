@@ -217,12 +217,19 @@ def _faults(text: str) -> Iterator[tuple[int, str]]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AcceptedPayload:
-    """``data``: every field of the model by its own name, defaults computed. ``given``: the same without what nobody
-    gave; unlike ``data`` it is the same again when the same is asked again, also after a default was added or changed.
+    """``data``: every field of the model by its own name, defaults computed, and checked (:func:`require_json`).
+    ``given``: the same without what nobody gave; unlike ``data`` it is the same again when the same is asked again,
+    also after a default was added or changed. It is ``data`` itself where nothing is left out.
     """
 
     data: dict[str, Any]
     given: dict[str, Any]
+
+    def canonical(self) -> bytes:
+        """The canonical bytes of what was given (:func:`check_json`)."""
+        if self.given is self.data:
+            return _encoded(self.data, "payload", MAX_PAYLOAD_BYTES, InvalidPayload)
+        return check_json(self.given, field="payload", limit=MAX_PAYLOAD_BYTES, error=InvalidPayload)
 
 
 def accept_payload(
@@ -252,7 +259,8 @@ def accept_payload(
     if not isinstance(data, dict):
         raise InvalidPayload(f"{model.__name__} is dumped as a {type(data).__name__}, not an object", field=field)
     require_json(data, field=field, limit=MAX_PAYLOAD_BYTES, error=InvalidPayload)
-    return AcceptedPayload(data=data, given=_given(serializer, value, data, marks.paths))
+    given = _given(serializer, value, data, marks.paths)
+    return AcceptedPayload(data=data, given=data if given == data else given)
 
 
 def validate_payload(model: type[BaseModel], value: object, *, field: str = "payload") -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """One key, one run: what the same start is, and what it is not (protocol 3.7)."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
-from itertools import count
+from itertools import count, islice, repeat
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -166,18 +166,24 @@ def test_a_payload_that_is_refused_names_its_place(mesh: Mesh) -> None:
 # ------------------------------------------------------------------------------------------------------ ids by chance
 
 
+def draws_run_ids(monkeypatch: pytest.MonkeyPatch, ids: Iterable[str]) -> None:
+    drawn = ((RunId(one), chance.new_entry_id()) for one in ids)
+    monkeypatch.setattr(chance, "new_start_ids", lambda many: list(islice(drawn, many)))
+
+
 def test_an_id_that_is_taken_is_drawn_again(mesh: Mesh, monkeypatch: pytest.MonkeyPatch) -> None:
     taken = mesh.start_run("Fulfil", {"number": 7})
     drawn = iter([RunId(taken.run_id), RunId(taken.run_id), RunId("fresh")])
-    monkeypatch.setattr(chance, "new_run_id", lambda: next(drawn))
+    monkeypatch.setattr(
+        chance, "new_start_ids", lambda many: [(next(drawn), chance.new_entry_id()) for _ in range(many)]
+    )
     other = mesh.start_run("Fulfil", {"number": 7})
     assert other.run_id == "fresh", "never the run of somebody else, not even with the same payload"
     assert mesh.count_runs() == {"running": 2}
 
 
 def test_two_starts_of_one_call_never_share_a_run(mesh: Mesh, monkeypatch: pytest.MonkeyPatch) -> None:
-    numbers = count()
-    monkeypatch.setattr(chance, "new_run_id", lambda: RunId(f"id-{next(numbers) // 2}"))
+    draws_run_ids(monkeypatch, (f"id-{number // 2}" for number in count()))
     runs = mesh.start_runs("Fulfil", [{}, {}, {}], keys=None)
     assert len({run.run_id for run in runs}) == 3
     assert mesh.count_runs() == {"running": 3}
@@ -185,7 +191,7 @@ def test_two_starts_of_one_call_never_share_a_run(mesh: Mesh, monkeypatch: pytes
 
 def test_chance_that_is_none_is_an_error_and_starts_nothing(mesh: Mesh, monkeypatch: pytest.MonkeyPatch) -> None:
     taken = mesh.start_run("Fulfil", {})
-    monkeypatch.setattr(chance, "new_run_id", lambda: RunId(taken.run_id))
+    draws_run_ids(monkeypatch, repeat(taken.run_id))
     with pytest.raises(JournalConflict, match="5 new run ids in a row were taken"):
         mesh.start_run("Fulfil", {})
     assert mesh.count_runs() == {"running": 1}

@@ -18,7 +18,7 @@ from squidmesh.ports.journal_store import RunQuery
 from squidmesh.runtime.intake import Grant
 from squidmesh.runtime.invoke import Assignment
 from squidmesh.runtime.recorder import Recorder, Verdict
-from squidmesh.runtime.starting import check_start, start_runs
+from squidmesh.runtime.starting import check_start, start_run
 from tests.property import speaking
 from tests.property.expected import GATES, Errand, Expected, Refusal
 from tests.property.fleet import LEASE, Fleet, Worker, faults, picks
@@ -128,7 +128,7 @@ class CoreMachine(Fleet):
         got: RunState | KeyReused | None = None
         with self.world.store.call(fault) as call:
             try:
-                (got,) = start_runs(self.engine, [asked])
+                got = start_run(self.engine, asked)
             except KeyReused as reused:
                 got = reused
             except WorkerDied:

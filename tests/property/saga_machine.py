@@ -28,7 +28,7 @@ from squidmesh.runtime.engine import Writer
 from squidmesh.runtime.intake import Grant
 from squidmesh.runtime.invoke import Assignment
 from squidmesh.runtime.recorder import Intent, Recorder, Verdict
-from squidmesh.runtime.starting import check_start, start_runs
+from squidmesh.runtime.starting import check_start, start_run
 from squidmesh.runtime.timers import Timers
 from tests.property import speaking
 from tests.property.fleet import LEASE, Fleet, Worker, faults, last_words, picks
@@ -356,7 +356,7 @@ class SagaMachine(Fleet):
         asked = check_start(self.engine, Muster, {"called": riders}, key=None, queue=None, priority=None, delay=None)
         with self.world.store.call(fault) as call:
             try:
-                start_runs(self.engine, [asked])
+                start_run(self.engine, asked)
             except WorkerDied:
                 assert fault in ("dies before", "dies after")
         self._catch_up(call.written)

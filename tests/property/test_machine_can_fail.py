@@ -105,7 +105,7 @@ def a_key_may_start_another_payload(patch: pytest.MonkeyPatch) -> None:
 
 
 def a_key_starts_a_new_run_each_time(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(starting, "_run_id", lambda asked: RunId(chance.uuid7()))
+    patch.setattr(starting, "_derived_id", lambda asked: RunId(chance.uuid7()))
 
 
 def there_is_one_attempt_too_many(patch: pytest.MonkeyPatch) -> None:

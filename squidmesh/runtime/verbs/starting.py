@@ -12,6 +12,7 @@ from squidmesh.reading.inspect import Run, inspect
 from squidmesh.runtime import starting
 from squidmesh.runtime.arguments import check_keys, check_list
 from squidmesh.runtime.joining import joined_store, no_patience
+from squidmesh.runtime.stamping import seen
 from squidmesh.runtime.verbs.opening import Opening
 from squidmesh.workflow.authoring import Manual, Workflow
 
@@ -77,7 +78,7 @@ class Starting(Opening):
         asked = starting.check_start(
             engine, located, given, key=key, queue=queue, priority=priority, delay=delay, metadata=metadata
         )
-        (state,) = starting.start_runs(engine, [asked], joined=joined_store(engine, connection))
+        state = starting.start_run(engine, asked, joined=joined_store(engine, connection))
         return inspect(state, now=engine.store.now())
 
     def start_runs(
@@ -99,22 +100,10 @@ class Starting(Opening):
         ``connection``: as in :meth:`start_run`. After ``KeyReused`` all other runs stand in the host's transaction.
         """
         wanted = check_list(payloads, field="payloads", of="payloads")
-        each = [None] * len(wanted) if keys is None else check_keys(keys, field="keys", count=len(wanted))
+        each = None if keys is None else check_keys(keys, field="keys", count=len(wanted))
         engine = self._engine()
         located = starting.locate(engine, target, patience=None if connection is None else no_patience())
-        asked = [
-            starting.check_start(
-                engine,
-                located,
-                payload,
-                key=key,
-                queue=queue,
-                priority=priority,
-                delay=delay,
-                field=f"payloads[{index}]",
-            )
-            for index, (payload, key) in enumerate(zip(wanted, each, strict=True))
-        ]
-        states = starting.start_runs(engine, asked, joined=joined_store(engine, connection))
+        asked = starting.check_starts(engine, located, wanted, keys=each, queue=queue, priority=priority, delay=delay)
+        started = starting.start_runs(engine, asked, joined=joined_store(engine, connection))
         now = engine.store.now()
-        return [inspect(state, now=now) for state in states]
+        return [seen(run, now) for run in started]
