@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from squidmesh_sqlite import SqliteBackend
 
 from squidmesh import Mesh, Workflow, complete, manual, step
+from squidmesh.clock import Clock
 from squidmesh.config import MeshConfig
 from squidmesh.ports.backend import Backend
 from squidmesh.runtime.chance import SystemClock
@@ -231,11 +232,13 @@ def _found_plane(path: Path) -> None:
 
 
 @contextmanager
-def open_journal(path: Path, *workflows: type[Workflow], ledger: Ledger | None = None) -> Iterator[Journal]:
+def open_journal(
+    path: Path, *workflows: type[Workflow], ledger: Ledger | None = None, clock: Clock | None = None
+) -> Iterator[Journal]:
     """The journal at ``path``, made if it is not there; its connections are counted where there is a ledger."""
     _found_plane(path)
     factory = sqlite3.Connection if ledger is None else ledger.factory()
-    backend = SqliteBackend(f"sqlite:///{path}", clock=SystemClock(), factory=factory)
+    backend = SqliteBackend(f"sqlite:///{path}", clock=clock or SystemClock(), factory=factory)
     with open_backend(backend, *workflows, path=path) as journal:
         yield journal
 
