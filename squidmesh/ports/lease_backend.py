@@ -69,7 +69,7 @@ class Grants(msgspec.Struct, frozen=True, kw_only=True):
     """The answer to a claim. ``next_due``: how long until another item of these queues can become claimable by time
     alone, as far as the backend knows; None when it knows of none (or when the limit was reached). ``begun``: by item,
     the first entry of its run, where that has no other yet: from a backend that stands in the journal, and may have it
-    at hand. It spares a read, and means nothing else.
+    at hand, where it is small. It spares a read, and means nothing else.
     """
 
     claims: tuple[Claim, ...]

@@ -123,13 +123,15 @@ granted AS (
     RETURNING item, queue, generation, fence, position, lease, lapsed
 ),
 begun AS MATERIALIZED (
-    -- Of runs that have no second entry: who has claimed their first step asks for nothing else.
+    -- Of runs that have no second entry: who has claimed their first step asks for nothing else. A large one is left to
+    -- be read: the answer to a claim is one row, which the server holds in memory several times. (The length is known
+    -- without the body.)
     SELECT granted.item, first.entry_id, first.body
     FROM granted CROSS JOIN LATERAL (
         SELECT run_id FROM squidmesh.agenda WHERE agenda.item = granted.item OFFSET 0
     ) AS its CROSS JOIN LATERAL (
         SELECT entry_id, body FROM squidmesh.entries
-        WHERE entries.thread = its.run_id AND entries.revision = 1
+        WHERE entries.thread = its.run_id AND entries.revision = 1 AND octet_length(body) <= 8192
             AND (SELECT threads.revision FROM squidmesh.threads WHERE threads.thread = its.run_id) = 1
         OFFSET 0
     ) AS first

@@ -1,6 +1,7 @@
 """What each path asks of the server: counted, so it is the same on every machine."""
 
 import json
+import random
 from collections import Counter
 from contextlib import contextmanager
 from datetime import timedelta
@@ -12,9 +13,10 @@ from squidmesh_postgres.raw import Raw
 
 from benchmarks.journals import linear, open_backend
 from squidmesh.ids import ThreadId, parse_attempt_key
+from squidmesh.journal.rows import RowChanges
 from squidmesh.ports.backend import nobody_listens
 from squidmesh.ports.journal_store import Committed, Group, ThreadRead
-from squidmesh.testing.journal_suite import alone, append
+from squidmesh.testing.journal_suite import alone, append, attempt_row
 
 STEPS = 3
 RUNS = 64
@@ -154,3 +156,13 @@ def test_a_first_claim_brings_the_history_and_a_later_one_does_not(journal, back
     (history,) = store.read([ThreadRead(thread=ThreadId(begun))])
     ((item, first),) = grants.begun.items()
     assert (parse_attempt_key(item)[0], first) == (begun, (history.tail[0].entry_id, history.tail[0].body))
+
+
+@pytest.mark.parametrize("size", [0, 6_000, 10_000, 250_000])
+def test_a_large_first_entry_does_not_come_with_the_claim(journal, backend, size):
+    """All that comes is one row: hundreds of large ones would keep the claim from being answered in time."""
+    told = append("large", body=b"1:" + random.Random(1).randbytes(size), rows=RowChanges(put=(attempt_row("large"),)))
+    assert journal.engine.store.commit([Group(appends=(told,))]) == [Committed()]
+    grants = backend.leases().claim(["default"], owner="sam", limit=9, lease=timedelta(seconds=9), request_id="one")
+    assert len(grants.claims) == 1
+    assert list(grants.begun.values()) == ([(told.entry_id, told.body)] if size < 8_192 else [])
