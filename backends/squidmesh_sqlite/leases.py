@@ -441,7 +441,7 @@ def apply(
             case _:
                 assert_never(change)
     if passed_on and _pass_on(connection, passed_on, now):
-        passed = {claim.item for claim, _ in passed_on}
+        passed = {item for claim, handover in passed_on for item in (claim.item, handover.item.key)}
         ended = [one for one in ended if one[0] not in passed]
     else:  # rare: each in two steps
         handed_over += [_handed_over(claim, handover, now) for claim, handover in passed_on]

@@ -77,6 +77,16 @@ def gone_on(granted, **rest):
     return groups
 
 
+def gone_on_to_what_ends_before(granted):
+    """What is claimed next leaves the agenda too, and comes back: all in one entry."""
+    groups = []
+    for group in gone_on(granted):
+        (one,) = group.appends
+        rows = msgspec.structs.replace(one.rows, remove=(*one.rows.remove, one.rows.put[0].item))
+        groups.append(msgspec.structs.replace(group, appends=(msgspec.structs.replace(one, rows=rows),)))
+    return groups
+
+
 def gone_on_under_a_key(granted):
     return gone_on(granted, concurrency_key="k", concurrency_limit=2)
 
@@ -135,6 +145,10 @@ def compared(begun, open_store, tmp_path, the_long_way):
 @pytest.mark.parametrize("odd", ODD.values(), ids=ODD)
 def test_whatever_the_short_ways_meet_the_rows_are_those_of_the_long_way(compared, groups, odd):
     compared(odd, groups)
+
+
+def test_a_lease_that_is_passed_on_stays_where_it_was_passed_to(compared):
+    compared(ODD["nothing"], gone_on_to_what_ends_before)
 
 
 def test_a_lease_that_begins_to_count_for_a_key_is_that_of_the_long_way(compared):
