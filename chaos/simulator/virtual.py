@@ -298,8 +298,8 @@ class _Chance:
     def token_hex(self, size: int) -> str:
         return f"{self._stage.rng.getrandbits(8 * size):0{2 * size}x}"
 
-    def getrandbits(self, bits: int) -> int:
-        return self._stage.rng.getrandbits(bits)
+    def randbytes(self, size: int) -> bytes:
+        return self._stage.rng.randbytes(size)
 
     def random(self) -> float:
         return self._stage.rng.random()
