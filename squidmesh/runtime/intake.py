@@ -229,7 +229,8 @@ class Intake:
 
     def sort_out(self, grants: Sequence[Grant]) -> list[Grant]:
         """The grants to be recorded. The others are given back: their step has no function here, their history can not
-        be read, or they are suspect and another suspect came with them.
+        be read, or they are suspect and another suspect came with them. What is recorded already is none of these: the
+        core refuses the grant, and the backend is told who holds the attempt.
         """
         if not grants:
             return []
@@ -239,6 +240,9 @@ class Intake:
         suspects = 0
         for grant in grants:
             run = loaded.get(grant.run_id)
+            if isinstance(run, HeldRun) and _is_recorded(run, grant):
+                kept.append(grant)
+                continue
             delay = self._not_here(run, grant)
             suspect = isinstance(run, HeldRun) and self._would_be_suspect(run, grant)
             suspects += suspect and delay is None
@@ -454,6 +458,16 @@ def is_suspect(runnable: RunnableState, step: BoundStep | None, *, lapsed: int) 
     """
     known = runnable.reported if step is not None and step.isolation is not None else 0
     return runnable.lost > known or lapsed > 0
+
+
+def _is_recorded(run: HeldRun, grant: Grant) -> bool:
+    """Whether the attempt is held under a claim that this one does not supersede: the backend has lost that one."""
+    runnable, claim = run.state.runnables.get(grant.step), grant.claim
+    return (
+        runnable is not None
+        and runnable.claim is not None
+        and (claim.generation, claim.fence) <= (runnable.generation, runnable.fence)
+    )
 
 
 def _takes_over(run: object, grant: Grant) -> bool:

@@ -270,6 +270,22 @@ def test_of_several_suspects_one_is_kept_and_the_others_are_for_other_workers(ri
     assert [rig.revision(run_id) for run_id in "abcd"] == [3, 2, 2, 2]
 
 
+def test_grants_of_what_others_hold_go_back_as_theirs_whoever_was_granted_them(rig: Rig) -> None:
+    started(rig, "a", "b")
+    holder = Worker(rig, Errand, name="boromir@1")
+    held = [taken.claim.hash for taken in holder.take() if isinstance(taken, Assignment)]
+    for worker in (Worker(rig, Errand), Worker(rig)):  # to the one they are suspects, the other has no function
+        rig.leases.inner.forget_everything()
+        offered(rig, "a")
+        offered(rig, "b")
+        rig.leases.calls.clear()
+        assert worker.take() == [None, None]
+        back = given_back(rig)
+        assert [release.as_claim and release.as_claim.claim_hash for release in back] == held
+        assert [release.floor for release in back] == [1, 1]
+    assert [rig.revision(run_id) for run_id in "ab"] == [2, 2]
+
+
 # --------------------------------------------------------------------------------------------------- wait, inputs
 
 
