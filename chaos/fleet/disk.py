@@ -14,6 +14,7 @@ from squidmesh.testing.processes import NoServer
 _ROOM = "2g"
 """Taken only as far as it is used."""
 _BLOCK = 4096
+_TRIES = 10
 
 
 class SmallDisk:
@@ -25,9 +26,18 @@ class SmallDisk:
         self.folder = Path(tempfile.mkdtemp(prefix="squidmesh-disk-"))
 
     def fill(self) -> int:
-        """Takes all the room that is left; the bytes that are in use."""
-        used = self.used()
-        _mount("-o", f"remount,size={max(used, _BLOCK)}", str(self.folder))
+        """Takes all the room that is left, but for some blocks where others write at this moment; the bytes that are in
+        use. A file system can not be made smaller than what has been written by then.
+        """
+        for spare in range(_TRIES):
+            used = self.used()
+            try:
+                _mount("-o", f"remount,size={max(used, _BLOCK) + (_BLOCK << spare if spare else 0)}", str(self.folder))
+            except NoServer:
+                if self.used() <= used or spare == _TRIES - 1:
+                    raise
+            else:
+                break
         return used
 
     def empty(self) -> None:

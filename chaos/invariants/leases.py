@@ -89,10 +89,24 @@ def _grants(calls: Sequence[Call]) -> list[Call]:
     """The first grant of each claim, in order: one that is told again is the same lease."""
     found: dict[str, Call] = {}
     for call in calls:
-        lent = call.answer == "granted" or (call.op == "handover" and call.outcome == "ok")
+        lent = call.answer == "granted" or (call.op == "handover" and _is_surely_new(call, calls))
         if lent and call.told.claim is not None:
             found.setdefault(call.told.claim, call)
     return list(found.values())
+
+
+def _is_surely_new(handover: Call, calls: Sequence[Call]) -> bool:
+    """Whether a hand-over that was carried out surely began a lease. Where a reconciler has offered the item as held
+    under that claim before (its entry was recorded, and its writer did not hear of it), the lease is the one from then,
+    and may be over: a hand-over that tells nothing newer changes nothing.
+    """
+    return handover.outcome == "ok" and not any(
+        call.op in ("offer", "adopt")
+        and call.outcome != "fail"
+        and _pair(call) >= _pair(handover)
+        and call.begun < (handover.ended or handover.begun)
+        for call in calls
+    )
 
 
 def _still_live(older: Call, newer: Call, calls: Sequence[Call]) -> float | None:
