@@ -84,9 +84,9 @@ class Ours(Peer):
 
     def direct(self, count: int, threads: int = 1) -> None:
         self.work()
-        goal, steps = self.ended() + count, len(lasts) + count
+        goal, steps = self.ended() + count, lasts.number + count
         self.enqueue(count)
-        while len(lasts) < steps:  # the store is asked, which costs something, when it is nearly over
+        while lasts.number < steps:  # the store is asked, which costs something, when it is nearly over
             time.sleep(0.002)
         self.until_ended(goal)
 
