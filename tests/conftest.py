@@ -2,6 +2,7 @@
 
 import os
 
+import hypothesis
 import pytest
 
 from tests.support.postgres_world import emptied_postgres, emptied_postgreses
@@ -15,6 +16,10 @@ __all__ = [
     "postgres_templates",
     "postgres_url",
 ]
+
+# A machine that is busy is slow, and nothing is wrong with what is tested.
+hypothesis.settings.register_profile("no deadlines", deadline=None)
+hypothesis.settings.load_profile("no deadlines")
 
 
 def skips_are_refused() -> bool:

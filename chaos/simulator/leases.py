@@ -51,6 +51,7 @@ class Leases:
         self._granted: dict[str, int] = {}
         """By hash: the place in the history at which a claim was granted."""
         self._kept: dict[str, Any] | None = None
+        self._kept_mirror: dict[str, _Hold] = {}
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.inner, name)
@@ -64,12 +65,13 @@ class Leases:
     def keep(self) -> None:
         """A snapshot, as a replica or a file has it."""
         self._kept = {n: copy.deepcopy(value) for n, value in vars(self.inner).items() if isinstance(value, _MEMORY)}
+        self._kept_mirror = copy.deepcopy(self._mirror)
 
     def roll_back(self, *, new_life: bool) -> None:
         """The snapshot is what there is now: all that came after is lost. ``new_life``: it knows that."""
         if self._kept is None:
             return
-        self._mirror.clear()
+        self._mirror = {} if new_life else copy.deepcopy(self._kept_mirror)  # who was a holder is one again
         memory = copy.deepcopy(self._kept)
         if new_life:
             self.inner.forget_everything()
