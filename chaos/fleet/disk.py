@@ -14,7 +14,7 @@ from squidmesh.testing.processes import NoServer
 _ROOM = "2g"
 """Taken only as far as it is used."""
 _BLOCK = 4096
-_TRIES = 10
+_MOST_SPARE = 1 << 20
 
 
 class SmallDisk:
@@ -29,16 +29,17 @@ class SmallDisk:
         """Takes all the room that is left, but for some blocks where others write at this moment; the bytes that are in
         use. A file system can not be made smaller than what has been written by then.
         """
-        for spare in range(_TRIES):
+        spare = 0
+        while True:
             used = self.used()
             try:
-                _mount("-o", f"remount,size={max(used, _BLOCK) + (_BLOCK << spare if spare else 0)}", str(self.folder))
+                _mount("-o", f"remount,size={max(used, _BLOCK) + spare}", str(self.folder))
             except NoServer:
-                if self.used() <= used or spare == _TRIES - 1:
+                if self.used() <= used or spare > _MOST_SPARE:
                     raise
+                spare = max(_BLOCK, 2 * spare)
             else:
-                break
-        return used
+                return used
 
     def empty(self) -> None:
         """There is room again."""
