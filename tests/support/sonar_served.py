@@ -22,6 +22,7 @@ def served(mesh: Mesh, auth: Auth | None, port: int = 0) -> Iterator[str]:
     )
     server = uvicorn.Server(config)
     socket = config.bind_socket()
+    socket.listen(128)  # who asks before it serves waits, and is not refused
     thread = threading.Thread(target=server.run, kwargs={"sockets": [socket]}, name="sonar")
     thread.start()
     try:
