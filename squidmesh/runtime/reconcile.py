@@ -37,6 +37,8 @@ _ROUNDS = 100
 """Words about queues that may come in the middle of one pass, before the rest is left to the next one."""
 _TURNS = 3
 """Passes that may be missed by the one whose turn it is, before somebody else takes it."""
+_JUST_BEFORE = 0.25
+"""Of the time between two passes: how far before the last one a pass begins to look for what became due."""
 _BREATH = 0.05
 """Seconds from one pass to the next, where starts are announced all the time."""
 _LONGEST_PAUSE = 30.0
@@ -69,9 +71,12 @@ class Reconciled:
 
 @dataclass(slots=True, kw_only=True)
 class _Pass:
-    """Over one queue. ``life`` and ``mark`` were read before anything was offered; ``since`` is None for a full one."""
+    """Over one queue. ``now``, ``life`` and ``mark`` were read before anything was offered; ``since`` is None where
+    it is a full one.
+    """
 
     queue: str
+    now: Instant
     life: str
     cursor: Cursor | None
     since: int | None
@@ -111,7 +116,9 @@ class Reconciler:
         self._tracking = False
         self._listened: set[str] = set()
         self._due_until: dict[str, Instant] = {}
-        """By queue, until when its due rows were looked at."""
+        """By queue, until when what became due was looked at, or offered with all that is open."""
+        self._looks = 1
+        """That go over all queues."""
         self._came_to = ""
         """The last queue of the last look, where one is not over all of them."""
         self._swept_at: dict[str, float] = {}
@@ -138,11 +145,10 @@ class Reconciler:
         with self._lock:
             self._passed_at = self._monotonic()
             self._begin()
-            queues, rounds = self._next_ones(self._queues())
-            period = self._config.sweep * (1 if rounds == 1 else 0.75)  # its look may come a quarter later
+            queues, self._looks = self._next_ones(self._queues())
+            period = self._config.sweep * (1 if self._looks == 1 else 0.75)  # its look may come a quarter later
             self.tell_pauses(among=queues)
-            turn = _TURNS * rounds * max(every, timedelta(milliseconds=100))
-            mine = [q for q in queues if self._leases.sweep_turn(q, owner=self._owner, period=turn)]
+            mine = [q for q in queues if self._leases.sweep_turn(q, owner=self._owner, period=self._turn())]
             done = self._pass_over(mine)
             for queue in mine:
                 if self._monotonic() >= self._swept_at.setdefault(queue, self._first_sweep(period)):
@@ -199,7 +205,7 @@ class Reconciler:
         """Those of this look, and how many looks go over all of them. So many that each comes within a quarter of the
         sweep's period, however many there are; what the backend was not told of is late by that at most (I11).
         """
-        looks = max(1, int(self._config.sweep / 4 / max(self._config.reconcile_every, timedelta(milliseconds=100))))
+        looks = max(1, int(self._config.sweep / 4 / self._interval()))
         number = max(_FEW, -(-len(queues) // looks))
         if len(queues) <= number:
             return queues, 1
@@ -217,19 +223,23 @@ class Reconciler:
         for one in passes:
             if one.has_news:
                 done.add(self._carry_out(one, token))
-            done.add(self._became_due(one.queue))
+            if one.since is None:
+                self._due_until[one.queue] = one.now
+            else:
+                done.add(self._became_due(one.queue))
         return done
 
     def _look_at(self, queue: str, *, full: bool) -> _Pass:
         """What this pass will vouch for. The life of the backend's memory is read before the first offer to it: should
         it end in between, the cursor is refused. The journal's position is read before its rows.
         """
+        now = self._store.now()
         life = self._leases.incarnation(queue)
         cursor = self._leases.cursor(queue)
         mark = self._store.position()
         since = None if full else self._known(cursor, queue, life, mark)
         first = self._page(queue, since, None)
-        return _Pass(queue=queue, life=life, cursor=cursor, since=since, mark=mark, first=first)
+        return _Pass(queue=queue, now=now, life=life, cursor=cursor, since=since, mark=mark, first=first)
 
     def _known(self, cursor: Cursor | None, queue: str, life: str, mark: int) -> int | None:
         """Where to go on; None where the cursor can not be trusted: there is none, it is of another life of the memory,
@@ -266,12 +276,12 @@ class Reconciler:
 
     def _became_due(self, queue: str) -> Reconciled:
         """What has become visible since just before the last pass: should its offer have been lost, it is late by one
-        pass and no more.
+        pass and no more. Who has taken the turn from somebody looks back as far as that one may have been silent.
         """
         done = Reconciled()
         now = self._store.now()
-        margin = micros(2 * self._config.reconcile_every)
-        since = Instant(self._due_until.get(queue, now) - margin)
+        last = self._due_until.get(queue, now - micros(self._turn() + self._interval()))
+        since = Instant(last - micros(_JUST_BEFORE * self._interval()))
         for rows in self._due(queue, since, now):
             self._offer_missing(queue, rows, done)
         self._due_until[queue] = now
@@ -340,6 +350,14 @@ class Reconciler:
             after = page.next
             if after is None:
                 return
+
+    def _turn(self) -> timedelta:
+        """For how long a queue is one process's to look at."""
+        return _TURNS * self._looks * self._interval()
+
+    def _interval(self) -> timedelta:
+        """The time from a pass to the next."""
+        return max(self._config.reconcile_every, timedelta(milliseconds=100))
 
     def _is_time(self, every: float) -> bool:
         return self._passed_at is None or self._monotonic() - self._passed_at >= every

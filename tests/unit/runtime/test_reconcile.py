@@ -400,6 +400,37 @@ def test_what_becomes_due_is_offered_again(rig):
     assert "a/pack#1" in rig.held()
 
 
+def test_who_takes_the_turn_finds_what_became_due_while_nobody_looked(rig):
+    """The one before died; the offer of a delayed attempt was lost, and became due before the next one looked."""
+    rig.start("a")
+    rig.writer().record(claim("a"))
+    rig.writer().record(give_back("a", seconds=1))
+    rig.node("one").look()
+    del rig.leases.inner._items["a/pack#1"]
+    rig.pass_time(3.9 * EVERY)
+    assert rig.node("two").look() == Reconciled(queues=1, offered=1)
+    assert "a/pack#1" in rig.held()
+
+
+def test_what_a_full_pass_has_offered_is_not_asked_for_again(rig):
+    """Nor is what became due longer ago than just before the last pass."""
+    for n in range(10):
+        rig.start(f"r{n}")
+    node = rig.node()
+    node.look()
+    rig.pass_time()
+    node.look()
+    asked = [item.key for items in rig.leases.calls["missing"] for item in items]
+    assert len(asked) == 10  # which may be of the very moment of the pass
+    rig.pass_time()
+    node.look()
+    rig.start("late")
+    rig.pass_time()
+    node.look()
+    asked = [item.key for items in rig.leases.calls["missing"] for item in items]
+    assert asked[10:] == ["late/pack#1"]
+
+
 @pytest.mark.parametrize("pages", [1, 3])
 def test_the_sweep_finds_any_other_loss_within_its_period(rig, pages, monkeypatch):
     """I11: of items that became due long ago, which no cursor and no window will name again."""
