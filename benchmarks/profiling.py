@@ -27,6 +27,7 @@ from benchmarks.journals import Journal, Ledger, linear, open_backend
 from benchmarks.postgres import asked
 from benchmarks.report import Printer, number
 from squidmesh import Workflow
+from squidmesh.cli.collector import collect_rarely
 from squidmesh.runtime.chance import SystemClock
 from squidmesh.testing.postgres import Postgres
 from squidmesh.testing.servers import Server, available
@@ -68,7 +69,8 @@ class Profile:
 
 
 def measure(runs: int, folder: Path, printer: Printer, results: Results) -> None:
-    """Writes a file for each path, and adds the counts to the results."""
+    """Writes a file for each path, and adds the counts to the results. The process keeps the collector of a worker."""
+    collect_rarely()
     folder.mkdir()
     for name, file, opened in (
         (SQLITE, "sqlite", _sqlite),
