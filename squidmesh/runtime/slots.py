@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
 from squidmesh.runtime.invoke import Assignment, Outcome, failed
+
+MOMENT = 0.005
+"""Seconds, at most, that what has ended waits for what has not begun."""
 
 
 class Carrier(Protocol):
@@ -66,10 +70,18 @@ class WorkerSlots:
 
     One thread at a time is called to work, and calls the next one before it begins a step: where steps are short, the
     first thread carries all of them, and the others sleep on instead of fighting with it, and with the pump, for the
-    interpreter's lock; a step that blocks holds up no other.
+    interpreter's lock; a step that blocks holds up no other. The pump itself stands back for :data:`MOMENT` at most.
     """
 
-    def __init__(self, capacity: int, *, carry: Carrier, wake: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        capacity: int,
+        *,
+        carry: Carrier,
+        wake: Callable[[], None],
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._monotonic = monotonic
         self.capacity = capacity
         self._carry = carry
         self._wake = wake
@@ -86,6 +98,8 @@ class WorkerSlots:
         self._asleep = 0
         self._called = False
         """A thread is on its way to the inbox."""
+        self._ran_dry = threading.Event()
+        """A thread has found nothing more in the inbox."""
 
     def submit(self, assignment: Assignment) -> None:
         if self._carry.begin(assignment, self._ended_elsewhere):
@@ -97,10 +111,23 @@ class WorkerSlots:
         self._call_one()
 
     def drain(self) -> list[Outcome]:
+        self._let_begin()
         self._woken = False  # before anything is taken: what comes later wakes again
         ended = [self._outbox.popleft() for _ in range(len(self._outbox))]
         self._in_threads -= sum(in_thread for _, in_thread in ended)
         return [outcome for outcome, _ in ended]
+
+    def _let_begin(self) -> None:
+        """Waits a moment for several that were submitted and have not begun. Where steps are short, they end in it, all
+        of them, and are recorded in one commit; else the pump would go on with the first few, and commit twice.
+        """
+        if len(self._inbox) < 2:
+            return
+        self._woken = True  # whoever ends a step need not wake who looks at once
+        self._ran_dry.clear()
+        ends_at = self._monotonic() + MOMENT
+        while not self._ran_dry.wait(MOMENT / 10) and self._inbox and self._monotonic() < ends_at:
+            pass
 
     def close(self) -> None:
         for _ in self._threads:
@@ -140,6 +167,7 @@ class WorkerSlots:
             if self._inbox:
                 return self._inbox.popleft()
             self._asleep += 1
+            self._ran_dry.set()
             return None
 
     def _ended_elsewhere(self, outcome: Outcome) -> None:

@@ -1,12 +1,15 @@
 """Slots of a worker: threads that are called one at a time, and a pump that is woken once a drain (protocol 5)."""
 
 import threading
+from collections import deque
 from collections.abc import Callable
+from functools import partial
+from itertools import count
 from types import SimpleNamespace
 from typing import Any, cast
 
 from squidmesh.runtime.invoke import Assignment, Completed, Failed, Outcome
-from squidmesh.runtime.slots import WorkerSlots
+from squidmesh.runtime.slots import MOMENT, WorkerSlots
 
 WAIT = 20.0
 
@@ -71,6 +74,34 @@ def test_many_rounds_lose_nothing_and_wake_for_each() -> None:
         assert len(drained(slots, woken, 4)) == 4
     assert slots.drain() == []
     slots.close()
+
+
+def test_what_was_submitted_together_begins_before_anything_is_drained() -> None:
+    """Steps that are short have ended then, and share a commit."""
+    carry, woken, begun = Carry(), threading.Semaphore(0), deque[int]()
+    slots = WorkerSlots(64, carry=carry, wake=woken.release, monotonic=lambda: 0.0)
+    for _ in range(20):
+        for number in range(64):
+            slots.submit(act(partial(begun.append, number)))
+        found = slots.drain()
+        assert len(cast(Any, slots)._inbox) < 2
+        while len(found) < 64:
+            assert woken.acquire(timeout=WAIT)
+            found += slots.drain()
+        assert len(begun) == 64
+        begun.clear()
+    slots.close()
+
+
+def test_what_has_ended_waits_for_no_more_than_a_moment() -> None:
+    """Of what never begins, as if all threads were kept from the interpreter's lock."""
+    woken, moments = threading.Semaphore(0), count()
+    slots = WorkerSlots(8, carry=Carry(), wake=woken.release, monotonic=lambda: next(moments) * MOMENT)
+    cast(Any, slots)._add_thread = lambda: None
+    for _ in range(8):
+        slots.submit(act(lambda: None))
+    assert slots.drain() == []
+    assert next(moments) == 2
 
 
 def test_it_wakes_once_until_it_is_drained() -> None:
