@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import gc
 
-THRESHOLDS = (5_000, 20, 20)
+THRESHOLDS = (20_000, 10, 10)
 """So many objects more before the youngest are looked through, and so many such looks before older ones are. The runs
-of a batch are over by then, and none of them is kept for a full collection.
+that two pumps have in flight are fewer: they come and go, and none of them is looked at.
 """
 
 

@@ -53,7 +53,7 @@ class _Tells:
 def test_what_a_process_set_for_itself_stays_where_it_is_rarer() -> None:
     gc.set_threshold(50_000, 5, 30)
     collect_rarely()
-    assert gc.get_threshold() == (50_000, 20, 30)
+    assert gc.get_threshold() == (50_000, 10, 30)
 
 
 @pytest.mark.parametrize("how", ["disabled", "no threshold"])
