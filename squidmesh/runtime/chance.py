@@ -23,17 +23,20 @@ class _DrawnAhead(random.SystemRandom):
 
     Python lets go of the interpreter's lock for each question to the system, and another pump takes it: one that asked
     for every id of its batch stood in line once a step. Thread-safe, since a piece is taken by one call that can not be
-    interrupted; and a process that is forked draws its own.
+    interrupted; and a process that is forked draws its own, also where a host of ours forks without Python's knowledge.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self._pieces: deque[bytes] = deque()
-        os.register_at_fork(after_in_child=self._pieces.clear)
+        self._process = os.getpid()
 
     def randbytes(self, n: int) -> bytes:
         if n > _PIECE:
             return os.urandom(n)
+        if self._process != os.getpid():
+            self._pieces.clear()  # first, so that no other thread takes what the parent has
+            self._process = os.getpid()
         try:
             piece = self._pieces.popleft()
         except IndexError:

@@ -276,11 +276,12 @@ class Reconciler:
 
     def _became_due(self, queue: str) -> Reconciled:
         """What has become visible since just before the last pass: should its offer have been lost, it is late by one
-        pass and no more. Who has taken the turn from somebody looks back as far as that one may have been silent.
+        pass and no more. Who has taken the turn from somebody looks back as far as that one may have been silent: it
+        may have died behind the beginning of a turn, and this process has come by only some time after its end.
         """
         done = Reconciled()
         now = self._store.now()
-        last = self._due_until.get(queue, now - micros(self._turn() + self._interval()))
+        last = self._due_until.get(queue, now - micros(2 * self._turn()))
         since = Instant(last - micros(_JUST_BEFORE * self._interval()))
         for rows in self._due(queue, since, now):
             self._offer_missing(queue, rows, done)

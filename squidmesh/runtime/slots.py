@@ -12,7 +12,7 @@ from typing import Protocol
 from squidmesh.runtime.invoke import Assignment, Outcome, failed
 
 MOMENT = 0.005
-"""Seconds, at most, that what has ended waits for what has not begun."""
+"""Seconds that what has ended waits for what has not begun, at most; then the pump waits for the interpreter's lock."""
 
 
 class Carrier(Protocol):

@@ -1,7 +1,9 @@
 """Ids are nobody else's to repeat."""
 
+import ctypes
 import os
 import random
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from uuid import UUID
 
@@ -50,10 +52,12 @@ def test_threads_draw_nothing_twice() -> None:
     assert len(set(drawn)) == 16_000
 
 
-def test_a_forked_process_draws_its_own() -> None:
+@pytest.mark.parametrize("fork", [os.fork, ctypes.PyDLL(None).fork], ids=["python", "c"])
+def test_a_forked_process_draws_its_own(fork: Callable[[], int]) -> None:
+    """Python hears nothing of the second kind."""
     chance.new_claim_id()  # more are there now
     reader, writer = os.pipe()
-    child = os.fork()
+    child = fork()
     if child == 0:
         os.write(writer, " ".join(chance.new_claim_id() for _ in range(100)).encode())
         os._exit(0)

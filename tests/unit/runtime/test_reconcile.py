@@ -400,15 +400,52 @@ def test_what_becomes_due_is_offered_again(rig):
     assert "a/pack#1" in rig.held()
 
 
-def test_who_takes_the_turn_finds_what_became_due_while_nobody_looked(rig):
-    """The one before died; the offer of a delayed attempt was lost, and became due before the next one looked."""
+def lost_and_due_in(rig, seconds):
     rig.start("a")
     rig.writer().record(claim("a"))
-    rig.writer().record(give_back("a", seconds=1))
+    rig.writer().record(give_back("a", seconds=seconds))
+
+
+def test_who_takes_the_turn_finds_what_became_due_while_nobody_looked(rig):
+    """The one before died; the offer of a delayed attempt was lost, and became due before the next one looked."""
+    lost_and_due_in(rig, 0.2)
     rig.node("one").look()
     del rig.leases.inner._items["a/pack#1"]
-    rig.pass_time(3.9 * EVERY)
+    rig.pass_time(4.5 * EVERY)
     assert rig.node("two").look() == Reconciled(queues=1, offered=1)
+    assert "a/pack#1" in rig.held()
+
+
+def test_it_finds_that_also_where_the_one_before_died_just_behind_the_beginning_of_a_turn(rig):
+    lost_and_due_in(rig, 1)
+    one, two = rig.node("one"), rig.node("two")
+    one.look()
+    del rig.leases.inner._items["a/pack#1"]
+    rig.pass_time(1.2 * EVERY)
+    rig.leases.fail("cursor", BackendUnavailable("away"))
+    with pytest.raises(BackendUnavailable):
+        one.look()
+    rig.pass_time(2.9 * EVERY)
+    assert two.look().queues == 0
+    rig.pass_time(1.25 * EVERY)
+    assert two.look() == Reconciled(queues=1, offered=1)
+
+
+@pytest.mark.parametrize("place", range(4))
+def test_it_finds_that_also_where_a_look_is_over_some_of_many_queues(rig, place):
+    """``place``: which part of them the second node's look is at when the first one dies."""
+    lost_and_due_in(rig, 1)
+    one, two = rig.node("one"), rig.node("two")
+    for node in (one, two):
+        node.listen(f"q{number:03}" for number in range(199))
+    for _ in range(4):
+        one.look()
+    del rig.leases.inner._items["a/pack#1"]
+    for _ in range(place):
+        two.look()
+    for _ in range(20):
+        rig.pass_time()
+        two.look()
     assert "a/pack#1" in rig.held()
 
 
