@@ -130,7 +130,8 @@ Harm = Literal[
     "leases_lost",  # all that the lease backend held is gone: I18
     "leases_rolled_back",  # the end of it is gone: a failover, a power cut, an old dump
     "clock",  # a clock was moved, so that durations on it mean nothing while this lasts
-    "store_away",  # the journal could not be reached, or was killed
+    "store_away",  # the journal could not be reached
+    "store_killed",  # nor could it, and of what did not wait for its disk (claims there, heartbeats) the end is gone
     "link",  # a connection was cut, slowed down, or lost answers
     "other",
 ]
@@ -216,7 +217,8 @@ Outcome = Literal["ok", "fail", "unknown"]
 class Call:
     """One thing that one process has asked, with what came of it. ``place`` is the line of its :class:`Invoke`, or of
     the answer for what a claim was granted. ``ended`` is None where no line tells an end; ``mono`` times are
-    nanoseconds. ``told``: what the answer was about, of a claim the grant; else the same as ``asked``.
+    nanoseconds. ``told``: what the answer was about, of a claim the grant; else the same as ``asked``. A claim that was
+    asked for again, since no answer had come, has ``begun`` with the first of its calls, which may have been granted.
     """
 
     process: str
@@ -250,6 +252,8 @@ class Reader:
         """``source``: the lines of one file. Holds the calls that are not answered yet, and no more."""
         process = "?"
         open_calls: dict[tuple[int, int], tuple[Place, Invoke]] = {}
+        unheard: dict[str | None, int] = {}
+        """By request: since when a claim has been asked for that nobody has heard of."""
         for place, line in source:
             self.lines += 1
             match line:
@@ -271,14 +275,20 @@ class Reader:
                     if asked is None:
                         self.broken.append((place, f"call {line.call} is answered and was never begun"))
                         continue
-                    yield _call(process, place, asked[1], line, told=line)
+                    begun_at = unheard.get(asked[1].request, asked[1].mono)
+                    yield _call(process, place, asked[1], line, told=line, begun=begun_at)
                     # The claim itself stays open for its other grants; its last line closes it.
                 case Ok() | Fail() | Unknown():
                     begun = open_calls.pop((line.call, line.n), None)
                     if begun is None:
                         self.broken.append((place, f"call {line.call} is answered and was never begun"))
                         continue
-                    yield _call(process, begun[0], begun[1], line, told=begun[1])
+                    if begun[1].op == "claim":
+                        if isinstance(line, Unknown):
+                            unheard.setdefault(begun[1].request, begun[1].mono)
+                        else:
+                            unheard.pop(begun[1].request, None)
+                    yield _call(process, begun[0], begun[1], line, told=begun[1], begun=begun[1].mono)
         for place, line in open_calls.values():
             yield Call(
                 process=process,
@@ -295,14 +305,16 @@ class Reader:
 _OUTCOMES: Mapping[type[Happening], Outcome] = {Ok: "ok", Fail: "fail", Unknown: "unknown"}
 
 
-def _call(process: str, place: Place, asked: Invoke, line: Ok | Fail | Unknown, *, told: Invoke | Ok) -> Call:
+def _call(
+    process: str, place: Place, asked: Invoke, line: Ok | Fail | Unknown, *, told: Invoke | Ok, begun: int
+) -> Call:
     return Call(
         process=process,
         place=place,
         asked=asked,
         outcome=_OUTCOMES[type(line)],
         answer=line.answer,
-        begun=asked.mono,
+        begun=begun,
         ended=line.mono,
         told=told,
     )

@@ -88,6 +88,7 @@ class _Sitting:
         self._definitions: dict[str, Definition | None] = {}
         self._paused = {row.queue: row for row in evidence.journal.paused_queues()}
         self._windows = _windows(index)
+        self._in_journal = evidence.backend is not None and evidence.backend.in_journal
         faults = [fault for _, fault in index.faults]
         self._losses = Moments(faults, "leases_lost")
         self._kills = Moments(faults, "worker_killed")
@@ -129,7 +130,7 @@ class _Sitting:
         i3(case, tallies["I3"])
         i4(case, tallies["I4"])
         i5(case, tallies["I5"])
-        i6(case, self._windows, tallies["I6"])
+        i6(case, self._windows, tallies["I6"], in_journal=self._in_journal)
         i7(case, tallies["I7"])
         i8(case, tallies["I8"])
         i9(case, tallies["I9"])

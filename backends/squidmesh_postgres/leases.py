@@ -160,7 +160,7 @@ class PostgresLeases(JournalLeases):
             if free:
                 pipeline.sync()
                 self._announce.execute(connection, {"channel": self._schema, "queues": _json(sorted(free))})
-            (now,) = called.fetchone() or (0,)
+        (now,) = called.fetchone() or (0,)
         self._times.hear(now)
 
     # --------------------------------------------------------------------------------------------- reconciling

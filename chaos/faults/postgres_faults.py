@@ -38,7 +38,7 @@ class OfPostgres(Fault):
 
 class PostgresKilled(OfPostgres):
     name = "postgres-killed"
-    harm = "store_away"
+    harm = "store_killed"
     what = "SIGKILL to all processes of the PostgreSQL at one moment; it recovers some seconds later"
     expected = "outcomes wait in memory and are written when it is back; nothing that was acknowledged is lost"
     lasts = (0.5, 5.0)
@@ -59,7 +59,7 @@ class PostgresKilled(OfPostgres):
 
 class BackendKilled(OfPostgres):
     name = "postgres-backend-killed"
-    harm = "store_away"
+    harm = "store_killed"
     what = "SIGKILL to one process of the PostgreSQL, which then ends all others and recovers"
     expected = "every connection ends, LISTEN too; workers connect anew, and polling covers the gap"
     lasts = (0.5, 3.0)

@@ -34,7 +34,9 @@ _GRACE = timedelta(seconds=1)
 """What a pass may take beside its period."""
 
 _FORGIVES: frozenset[Harm] = frozenset({"leases_lost", "leases_rolled_back", "clock"})
-"""While one of these lasts, a backend may have forgotten a lease, or its clock may have ended it."""
+"""While one of these lasts, a backend may have forgotten a lease, or its clock may have ended it. Where leases are in
+the journal, it may also where the journal's server was killed: a claim there does not wait for the disk, since the
+commit that records it does."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +50,7 @@ class Window:
         return self.fault.mono <= end and (self.until is None or self.until >= begin)
 
 
-def i6(case: RunCase, windows: Sequence[Window], tally: Tally) -> None:
+def i6(case: RunCase, windows: Sequence[Window], tally: Tally, *, in_journal: bool) -> None:
     """An item has at most one live lease, by the clock of its backend and within one incarnation.
 
     From the histories: between two grants of one item, of two claims and in one incarnation, the first lease has ended,
@@ -58,6 +60,8 @@ def i6(case: RunCase, windows: Sequence[Window], tally: Tally) -> None:
     history tells makes this weaker, and never red. What overlaps with the loss of leases, or with a clock that was
     moved, is left out.
     """
+    forgiven = _FORGIVES | {"store_killed"} if in_journal else _FORGIVES
+    forgiving = [window for window in windows if window.fault.harm in forgiven]
     by_item: dict[str, list[Call]] = defaultdict(list)
     for call in case.calls:
         if call.told.item is not None and call.op != "append":
@@ -69,7 +73,7 @@ def i6(case: RunCase, windows: Sequence[Window], tally: Tally) -> None:
             for older in grants[:place]:
                 if older.told.incarnation != newer.told.incarnation or older.ended is None:
                     continue
-                if any(one.touches(older.begun, newer.ended or newer.begun) for one in _forgiving(windows)):
+                if any(one.touches(older.begun, newer.ended or newer.begun) for one in forgiving):
                     continue
                 if (left := _still_live(older, newer, calls)) is not None:
                     tally.breach(
@@ -79,10 +83,6 @@ def i6(case: RunCase, windows: Sequence[Window], tally: Tally) -> None:
                     )
                 elif (buried := _buried(older, newer, calls)) is not None:
                     tally.breach(newer.place, f"{item} is lent again after it was ended for good ({buried.place})")
-
-
-def _forgiving(windows: Sequence[Window]) -> list[Window]:
-    return [window for window in windows if window.fault.harm in _FORGIVES]
 
 
 def _grants(calls: Sequence[Call]) -> list[Call]:

@@ -95,6 +95,8 @@ class _Session:
         self._begun = threading.Event()
         self._mute = False
         """The client is told nothing any more."""
+        self._hurries = False
+        """The client has asked for what there is, before it synchronises: it is held back no longer."""
 
     def ask(self) -> None:
         with suppress(OSError), self._client.makefile("rb") as words:
@@ -141,13 +143,15 @@ class _Session:
         elif kind in (b"E", b"Q"):
             executed = self._bound if kind == b"E" else body.rstrip(b"\0").decode()
             self._now.append(executed)
+        if kind in b"HSQ":
+            self._hurries = kind == b"H"
         if kind in (b"S", b"Q"):
             self._asked.append(self._now)
             self._now = []
         return executed
 
     def answer(self) -> None:
-        """What the server says is held back until it is ready for more."""
+        """What the server says is held back until it is ready for more, or the client asks for it."""
         self._begun.wait()
         held = b""
         with suppress(OSError), self._server.makefile("rb") as words:
@@ -158,7 +162,7 @@ class _Session:
                     return
                 if self._mute:
                     return
-                if kind in b"ZRNSEA" or len(held) > 65_536:  # what is not asked for is not held back
+                if kind in b"ZRNSEA" or self._hurries or len(held) > 65_536:  # what is not asked for is not held back
                     self._client.sendall(held)
                     held = b""
             if not self._mute:

@@ -133,6 +133,25 @@ def test_a_grant_is_told_with_what_is_lent(site: Site) -> None:
     assert grant.asked.request == claim_hash("r" * 32)
 
 
+def test_a_claim_that_was_asked_for_again_has_begun_with_its_first_call(site: Site) -> None:
+    """The first one may have been carried out, long before the second call told of it."""
+    leases = site.inner.leases()
+    ask = leases.claim
+
+    def cut(*given: object, **named: object) -> Any:
+        raise BackendUnavailable("timed out")
+
+    leases.claim = cut  # type: ignore[method-assign]
+    with pytest.raises(BackendUnavailable):
+        claimed(site)
+    leases.claim = ask  # type: ignore[method-assign]
+    claimed(site)
+    site.leases.claim(["default"], owner="sam@1", limit=9, lease=LEASE, request_id="r" * 32)  # and once more
+    lost, grant, end, again, last = (call for call in site.read() if call.op == "claim")
+    assert (lost.outcome, grant.answer, again.answer) == ("unknown", "granted", "granted")
+    assert grant.begun == lost.begun < end.begun < again.begun == last.begun
+
+
 def test_all_that_happens_to_an_item_is_told(site: Site) -> None:
     claim = claimed(site)
     assert site.leases.heartbeat([claim]) == [Beat.EXTENDED]

@@ -367,6 +367,15 @@ def far(server, url, proxy):
         yield store
 
 
+def test_what_is_asked_for_in_the_middle_of_a_pipeline_passes_the_proxy(server, url, proxy):
+    with (
+        psycopg.connect(url.replace(f":{server.port}/", f":{proxy.port}/"), autocommit=True) as connection,
+        connection.pipeline(),
+    ):
+        assert connection.execute("SELECT 1").fetchone() == (1,)
+        assert connection.execute("SELECT 2").fetchone() == (2,)
+
+
 @pytest.mark.parametrize("early", [False, True])
 @pytest.mark.parametrize("expected", [0, 1], ids=["a_thread_begins", "a_thread_goes_on"])
 def test_a_commit_whose_answer_was_lost_is_unknown_and_repeating_it_tells(far, proxy, early, expected):
