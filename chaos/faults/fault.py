@@ -71,6 +71,10 @@ class Fault(ABC):
     def heal(self) -> None:
         """Takes it away; once, whether or not it was seen, and also where it has healed by itself."""
 
+    def over(self) -> bool:
+        """Whether nothing of it is left, when it was taken away. Asked until it is so, or for its patience."""
+        return True
+
 
 def state_of(pid: int) -> str:
     """The letter of a process's state; empty where it has ended and nobody waits for it."""

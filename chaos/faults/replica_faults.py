@@ -12,6 +12,9 @@ from squidmesh.testing.sentinels import SentinelServers
 from squidmesh.testing.servers import Server
 
 BUSY = slot_of("{default}")
+_QUIET = 3.0
+"""Seconds in which Sentinels that have chosen may choose once more: to them, the new primary stood still just now. In
+the last of them every worker has asked who it is."""
 
 
 def role(server: Server) -> str:
@@ -29,6 +32,16 @@ class OfSentinels(Fault):
         found = self.world.stores.sentinels
         assert found is not None
         return found
+
+    _named: frozenset[int] = frozenset()
+    _named_since = 0.0
+
+    def agree(self) -> bool:
+        """Whether all Sentinels have named one and the same primary for some time."""
+        named, now = frozenset(self.servers.all_named()), time.monotonic()
+        if named != self._named or len(named) != 1 or role(self.servers.primary()) != "master":
+            self._named, self._named_since = named, now
+        return now - self._named_since >= _QUIET
 
     def two_that_follow(self) -> Server:
         """The primary; raises where a replica does not follow it yet."""
@@ -87,6 +100,9 @@ class FailoverLosesWrites(OfSentinels):
         self._old.start()  # the Sentinels make a replica of it
         self._old.ask("REPLICAOF", "127.0.0.1", str(self.servers.named()))
 
+    def over(self) -> bool:
+        return self.agree()
+
 
 class SplitBrain(OfSentinels):
     name = "sentinel-split-brain"
@@ -120,8 +136,11 @@ class SplitBrain(OfSentinels):
             self._old.resume()
 
     def heal(self) -> None:
-        """The Sentinels tell the old one within some seconds."""
+        """The Sentinels tell the old one within some seconds. Who works with it has asked them before."""
         self._wake()
+
+    def over(self) -> bool:
+        return self.agree()
 
 
 class SentinelKilled(OfSentinels):

@@ -40,6 +40,7 @@ class Injection:
     applied: float = 0.0
     healed: float = 0.0
     mark: int = 0
+    taken_away: bool = False
 
     @property
     def name(self) -> str:
@@ -66,7 +67,7 @@ class Injector:
         for one in self.active():
             self._look(one)
             overdue = now - one.applied - one.planned.lasts
-            if overdue >= 0 and (one.evidence or overdue >= FAULTS[one.name].patience):
+            if one.taken_away or (overdue >= 0 and (one.evidence or overdue >= FAULTS[one.name].patience)):
                 self._heal(one, now)
         for one in self.injections:
             if one.state == "waiting" and one.planned.at <= now and not self._is_touched(one):
@@ -111,11 +112,22 @@ class Injector:
 
     def _heal(self, one: Injection, now: float) -> None:
         assert one.fault is not None
-        try:
-            one.fault.heal()
-        except NoServer as error:
-            raise NeverSo(f"{one.name} can not be healed: {error}") from error
+        if not one.taken_away:
+            try:
+                one.fault.heal()
+            except NoServer as error:
+                raise NeverSo(f"{one.name} can not be healed: {error}") from error
+            one.taken_away, one.healed = True, now
+        if not _is_over(one.fault) and now - one.healed < FAULTS[one.name].patience:
+            return
         one.healed = now
         one.state = "over" if one.evidence else "unseen"
         detail = one.evidence or "not seen to have happened"
         self._recorder.fault_healed(one.mark, one.name, harm=FAULTS[one.name].harm, target=one.target, detail=detail)
+
+
+def _is_over(fault: Fault) -> bool:
+    try:
+        return fault.over()
+    except NOT_NOW:
+        return False

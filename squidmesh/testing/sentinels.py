@@ -86,6 +86,11 @@ class SentinelServers:
         sentinel = next(one for one in self.sentinels if one.is_running)
         return int(sentinel.answers("SENTINEL", "GET-MASTER-ADDR-BY-NAME", self.name)[1])
 
+    def all_named(self) -> set[int]:
+        """The ports that Sentinels name, of those that live: one, where they agree."""
+        asked = ("SENTINEL", "GET-MASTER-ADDR-BY-NAME", self.name)
+        return {int(one.answers(*asked)[1]) for one in self.sentinels if one.is_running}
+
     def fail_over(self, *, without: Server | None = None) -> Server:
         """Waits until another one than ``without`` is primary; or tells the Sentinels to make it so, and waits. The old
         one may go on as if nothing had happened, for ten seconds.

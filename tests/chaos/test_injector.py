@@ -79,6 +79,28 @@ def test_a_fault_is_applied_in_its_time_and_healed_after_it(pretended: type[Pret
     assert [(line.phase, line.detail) for line in lines(tmp_path)] == [("applied", ""), ("healed", "seen")]
 
 
+def test_what_is_left_of_one_that_was_taken_away_still_counts(
+    pretended: type[Pretended], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Its line of the end is written when it is over, and no other of its kind begins before."""
+    left = [True, True]
+    monkeypatch.setattr(pretended, "over", lambda self: not left or not left.pop())
+    made = injector(tmp_path, 1.0, 2.0)
+    for now in (1.0, 3.0, 4.0):
+        made.turn(now)
+    assert pretended.told == ["applied", "healed"]
+    assert [one.state for one in made.injections] == ["active", "waiting"]
+    assert [line.phase for line in lines(tmp_path)] == ["applied"]
+    made.turn(5.0)
+    assert [line.phase for line in lines(tmp_path)][:2] == ["applied", "healed"]
+    assert made.injections[0].state == "over"
+    left[:] = [True] * 99
+    for now in (6.0, 8.0, 12.9, 13.1):
+        made.turn(now)
+    assert made.injections[1].state == "over"  # its patience has ended
+    assert pretended.told == ["applied", "healed"] * 2
+
+
 def test_one_that_is_not_seen_in_time_is_healed_and_told(
     pretended: type[Pretended], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
