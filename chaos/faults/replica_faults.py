@@ -33,16 +33,6 @@ class OfSentinels(Fault):
         assert found is not None
         return found
 
-    _named: frozenset[int] = frozenset()
-    _named_since = 0.0
-
-    def agree(self) -> bool:
-        """Whether all Sentinels have named one and the same primary for some time."""
-        named, now = frozenset(self.servers.all_named()), time.monotonic()
-        if named != self._named or len(named) != 1 or role(self.servers.primary()) != "master":
-            self._named, self._named_since = named, now
-        return now - self._named_since >= _QUIET
-
     def two_that_follow(self) -> Server:
         """The primary; raises where a replica does not follow it yet."""
         primary = self.servers.primary()
@@ -52,7 +42,21 @@ class OfSentinels(Fault):
         return primary
 
 
-class FailoverLosesWrites(OfSentinels):
+class OfTheirChoice(OfSentinels):
+    """The Sentinels choose another primary."""
+
+    _named: frozenset[int] = frozenset()
+    _named_since = 0.0
+
+    def over(self) -> bool:
+        """Whether all Sentinels have named one and the same primary for some time."""
+        named, now = frozenset(self.servers.all_named()), time.monotonic()
+        if named != self._named or len(named) != 1 or role(self.servers.primary()) != "master":
+            self._named, self._named_since = named, now
+        return now - self._named_since >= _QUIET
+
+
+class FailoverLosesWrites(OfTheirChoice):
     name = "sentinel-failover"
     harm = "leases_rolled_back"
     what = "the replicas stand still, the primary goes on and is killed, the Sentinels choose another one"
@@ -100,11 +104,8 @@ class FailoverLosesWrites(OfSentinels):
         self._old.start()  # the Sentinels make a replica of it
         self._old.ask("REPLICAOF", "127.0.0.1", str(self.servers.named()))
 
-    def over(self) -> bool:
-        return self.agree()
 
-
-class SplitBrain(OfSentinels):
+class SplitBrain(OfTheirChoice):
     name = "sentinel-split-brain"
     harm = "leases_rolled_back"
     what = "the primary stands still until another one is chosen, then goes on as if nothing had happened"
@@ -138,9 +139,6 @@ class SplitBrain(OfSentinels):
     def heal(self) -> None:
         """The Sentinels tell the old one within some seconds. Who works with it has asked them before."""
         self._wake()
-
-    def over(self) -> bool:
-        return self.agree()
 
 
 class SentinelKilled(OfSentinels):
